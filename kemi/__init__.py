@@ -1,0 +1,1 @@
+"""What runs inside the SIP workers of one Kamailio node."""

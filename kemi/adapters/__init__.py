@@ -1,0 +1,1 @@
+"""The thin edges: each module here talks to exactly one outside thing."""

@@ -1,0 +1,91 @@
+"""Record <-> msgpack bytes.
+
+Every configuration value is `[SCHEMA_VERSION, version, row]`. A reader that meets a higher schema says so and
+keeps what it has. Rows of older writers are shorter: missing fields take their defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+import msgpack
+
+SCHEMA_VERSION = 1
+
+R = TypeVar("R")
+
+
+class UnknownSchemaError(ValueError):
+    """The value was written by a newer release than this one."""
+
+
+class Versioned(NamedTuple):
+    """A configuration value as it stands in Redis. version: (fence << 32) | pass of its writer."""
+
+    version: int
+    row: list[Any]
+
+
+def pack(record: object) -> bytes:
+    """Return the msgpack array of a record; nested records become nested arrays."""
+    return bytes(msgpack.packb(record))
+
+
+def unpack(kind: type[R], data: bytes) -> R:
+    """Return the record of type `kind` that `pack` wrote, this release's or an older one's.
+
+    Raises ValueError when the bytes are not such a record.
+    """
+    return build(kind, msgpack.unpackb(data))
+
+
+def pack_config(version: int, record: object) -> bytes:
+    """Return `[SCHEMA_VERSION, version, row]`, the form of every configuration value."""
+    return bytes(msgpack.packb([SCHEMA_VERSION, version, record]))
+
+
+def unpack_config(data: bytes) -> Versioned:
+    """Return version and raw row. Raises UnknownSchemaError for a newer schema, ValueError for other bytes."""
+    value = msgpack.unpackb(data)
+    if not isinstance(value, list) or len(value) != 3:  # noqa: PLR2004  the three fields named above
+        msg = "a configuration value is [schema, version, row]"
+        raise ValueError(msg)
+    schema, version, row = value
+    if schema > SCHEMA_VERSION:
+        msg = f"schema {schema} is newer than {SCHEMA_VERSION}"
+        raise UnknownSchemaError(msg)
+    return Versioned(version, row)
+
+
+def build(kind: type[R], row: object) -> R:
+    """Return a record of `kind` from its decoded array. Extra fields of a newer writer are ignored."""
+    fields = _builders(kind)
+    if not isinstance(row, (list, tuple)):
+        msg = f"{kind.__name__} is an array, got {type(row).__name__}"
+        raise ValueError(msg)  # noqa: TRY004  one error type for bad bytes
+    try:
+        return kind(*(make(value) if make else value for make, value in zip(fields, row, strict=False)))
+    except TypeError as error:
+        msg = f"{kind.__name__}: {error}"
+        raise ValueError(msg) from error
+
+
+@cache
+def _builders(kind: type[Any]) -> tuple[Callable[[Any], Any] | None, ...]:
+    return tuple(_builder(hint) for hint in get_type_hints(kind).values())
+
+
+def _builder(hint: Any) -> Callable[[Any], Any] | None:
+    """Return what turns a decoded value into `hint`, or None where it already is one."""
+    if isinstance(hint, UnionType):
+        inner = next(_builder(part) for part in get_args(hint) if part is not NoneType)
+        return (lambda value: None if value is None else inner(value)) if inner else None
+    if get_origin(hint) is tuple:
+        item = _builder(get_args(hint)[0])
+        return (lambda value: tuple(item(part) for part in value)) if item else tuple
+    if isinstance(hint, type) and issubclass(hint, tuple):
+        return lambda value: build(hint, value)
+    return None

@@ -1,0 +1,106 @@
+"""What was asked, and what is known, as values.
+
+Rule 1: whoever builds these has already turned bytes into text; nothing here can raise on hostile input.
+Rule 2: time, randomness and the outside world enter only as fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple, NewType
+
+from kemi.records import Emergency
+from kemi.settings import Limits
+
+E164 = NewType("E164", str)
+"""Canonical number: 3…15 digits, no "+", first digit 1-9. Only rewriting makes one."""
+
+Fetched = Mapping[str, object]
+"""Short key name -> record, or None where Redis is known to hold none."""
+
+RateBuckets = Mapping[tuple[int, str], bytes | None]
+"""(rate set id, first ≤ 4 digits) -> packed bucket, or None where the set has none."""
+
+
+class SipUri(NamedTuple):
+    """A parsed SIP URI. scheme and host are lower case; port 0 = not given; user may be empty."""
+
+    scheme: str
+    user: str
+    host: str
+    port: int = 0
+
+    def __str__(self) -> str:
+        """Write `scheme:user@host:port` with only what is present."""
+        at = f"{self.user}@" if self.user else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = f":{self.port}" if self.port else ""
+        return f"{self.scheme}:{at}{host}{port}"
+
+
+class Credentials(NamedTuple):
+    """An Authorization or Proxy-Authorization header, unquoted. Source: RFC 7616 §3.4."""
+
+    username: str
+    realm: str
+    nonce: str
+    uri: str
+    response: str
+    algorithm: str
+    qop: str
+    nc: str
+    cnonce: str
+
+
+class CallRequest(NamedTuple):
+    """An initial request: INVITE, or REGISTER (then `to_uri` is the address of record).
+
+    source_ip: text of the address, transport: "udp", "tcp", "tls", "ws". ruri etc. parsed.
+    pai, ppi, rpid, diversion, privacy: first value of that header or ""; trusted only from peers.
+    received_ms: Unix time. cseq: number as text.
+    """
+
+    method: str
+    call_id: str
+    from_tag: str
+    cseq: str
+    source_ip: str
+    source_port: int
+    transport: str
+    ruri: SipUri
+    from_uri: SipUri
+    to_uri: SipUri
+    received_ms: int
+    credentials: Credentials | None = None
+    pai: str = ""
+    ppi: str = ""
+    rpid: str = ""
+    diversion: str = ""
+    privacy: str = ""
+    user_agent: str = ""
+
+
+class Facts(NamedTuple):
+    """All that a decision may look at. Missing knowledge is asked for with `Need`, never guessed.
+
+    nonce_uses: how often this nonce and count came, this request included; 0 = no valid nonce was sent.
+    down_servers: servers that the node's health memory passes over. loops: this Call-ID seen too often.
+    secret: key of the node's HMACs (nonces, weighted draws), the same on all nodes of a cell.
+    store_up: False while the breaker is open: then nothing more can be fetched or held.
+    """
+
+    records: Fetched
+    rates: RateBuckets
+    node: str
+    secret: bytes
+    limits: Limits = Limits()
+    emergency: Emergency = Emergency(())
+    nonce_uses: int = 0
+    down_servers: frozenset[int] = frozenset()
+    store_up: bool = True
+    draining: bool = False
+    config_pass: int = 0
+
+
+NOTHING_KNOWN = Facts(records=MappingProxyType({}), rates=MappingProxyType({}), node="", secret=b"")

@@ -1,0 +1,107 @@
+"""The only place that spells a Redis key: type, writer, reader, lifetime.
+
+Every key of a cell carries the hash tag `{cell}`. A configuration record has a short name (`acct:7`), used in
+facts and caches; on the wire it is `{0}c:acct:7`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CELL: Final = 0
+TAG: Final = f"{{{CELL}}}"
+
+EPOCH: Final = f"{TAG}epoch"  # STRING, epoch number; writer: arm; reader: every money function; no expiry
+OPSEQ: Final = f"{TAG}opseq"  # STRING counter of applied money operations; writer: money functions; no expiry
+LEASES: Final = f"{TAG}leases"  # ZSET rid -> expiry in Redis ms; writer: money functions; reader: sweeper
+EVENTS: Final = f"{TAG}events"  # STREAM of CallEvent; writer: money functions; reader: settle; trimmed by MINID
+PASS: Final = f"{TAG}pass"  # STRING "<fence>:<pass>" of the last applied pass; writer: config apply; no expiry
+CHANGED: Final = f"{TAG}changed"  # ZSET short name -> pass of its last change; writer: config apply; trimmed
+MARKER: Final = f"{TAG}marker"  # STRING system id, timeline and LSN of Postgres; writer: sync; no expiry
+HEARTBEAT: Final = f"{TAG}heartbeat"  # STRING Redis ms of the syncer's last round; writer: sync; no expiry
+NODES: Final = f"{TAG}nodes"  # HASH node -> last-seen Redis ms; writer: node agents; no expiry
+CONFIG_PREFIX: Final = f"{TAG}c:"
+
+
+def config(name: str) -> str:
+    """STRING msgpack [schema, version, row]; writer: sync; readers: workers, agent, explain; no expiry."""
+    return CONFIG_PREFIX + name
+
+
+def rate_hash(rate_set_id: int) -> str:
+    """HASH first ≤ 4 digits -> packed suffixes and classes; writer: sync, once; immutable while referenced."""
+    return f"{TAG}rate:{rate_set_id}"
+
+
+def fund_terms(fund: str) -> str:
+    """STRING packed credit, limits, status; writer: sync (Postgres owns it); reader: money functions."""
+    return f"{TAG}ft:{fund}"
+
+
+def fund_state(fund: str) -> str:
+    """STRING packed charged, held, channels, event number; writer and reader: money functions; no expiry."""
+    return f"{TAG}fs:{fund}"
+
+
+def reservation(rid: str) -> str:
+    """HASH of one reservation; writer: money functions; no expiry while open, then kept 1 h for replays."""
+    return f"{TAG}r:{rid}"
+
+
+def account(account_id: int) -> str:
+    """Short name of an Account."""
+    return f"acct:{account_id}"
+
+
+def sip_domain(name: str) -> str:
+    """Short name of a SipDomain."""
+    return f"dom:{name}"
+
+
+def subscriber(address_of_record: str) -> str:
+    """Short name of a Subscriber; address_of_record: `user@domain`."""
+    return f"sub:{address_of_record}"
+
+
+def sources(network: str) -> str:
+    """Short name of the Sources of one network in CIDR form, host bits zero."""
+    return f"src:{network}"
+
+
+def number(digits: str) -> str:
+    """Short name of a Number; digits: E.164 without "+"."""
+    return f"num:{digits}"
+
+
+def rewrite_set(set_id: int) -> str:
+    """Short name of a RewriteSet."""
+    return f"rws:{set_id}"
+
+
+def peering_group(group_id: int) -> str:
+    """Short name of a PeeringGroup."""
+    return f"pg:{group_id}"
+
+
+def peering_rules(callee_prefix: str) -> str:
+    """Short name of the PeeringRules of one callee prefix."""
+    return f"rules:{callee_prefix}"
+
+
+def tariff(tariff_id: int) -> str:
+    """Short name of a Tariff."""
+    return f"tar:{tariff_id}"
+
+
+def rate_set(rate_set_id: int) -> str:
+    """Short name of a RateSet."""
+    return f"rset:{rate_set_id}"
+
+
+MASKS: Final = "masks"
+EMERGENCY: Final = "emergency"
+
+
+def fund(account_id: int, currency: str) -> str:
+    """Name of a fund: what one account owes its parent, in one currency."""
+    return f"{account_id}:{currency}"

@@ -1,0 +1,378 @@
+"""The shape of everything that crosses Redis.
+
+Rule 1: a record is a `NamedTuple`; its wire form is a msgpack array in field order (see codec.py).
+Rule 2: fields are only ever appended, with a default; never reordered, renamed in meaning, or reused.
+Rule 3: money is an integer in micro-units of the named currency, time an integer with its unit last in the name.
+Rule 4: one record per aggregate; an aggregate never embeds its ancestors, it names their keys.
+
+This module knows nothing of Redis, Postgres, SIP stacks or the decision.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class AccountKind(IntEnum):
+    """Where an account stands in the tree. Only the root has no parent, and it is billed by nobody."""
+
+    ROOT = 0
+    RESELLER = 1
+    CUSTOMER = 2
+
+
+class Status(IntEnum):
+    """Whether an account, a subscriber or a number may make and receive calls."""
+
+    ACTIVE = 0
+    SUSPENDED = 1
+    CLOSED = 2
+
+
+class CliPolicy(IntEnum):
+    """What happens to a caller number that is not among the subscriber's allowed CLIs."""
+
+    OVERRIDE = 0
+    ANONYMISE = 1
+    REJECT = 2
+
+
+class SourceKind(IntEnum):
+    """What a source address stands for; a peer wins a tie with a trusted source."""
+
+    PEER = 0
+    TRUSTED = 1
+
+
+class ReplyOverride(NamedTuple):
+    """A tenant's own SIP code and phrase for one refusal reason."""
+
+    reason: str
+    status: int
+    phrase: str
+
+
+class Account(NamedTuple):
+    """`acct:<id>`: one node of the tenant tree.
+
+    parent_id: 0 for the root. tariff_id: what the parent charges this account; 0 for the root.
+    routing: sequence of {prefix, priority, cost, quality, weight}, inherited from above when empty.
+    barred: E.164 prefixes that this account and all below it may not call.
+    """
+
+    id: int
+    parent_id: int
+    kind: int
+    status: int
+    name: str
+    currency: str
+    tariff_id: int
+    timezone: str
+    routing: tuple[str, ...] = ()
+    barred: tuple[str, ...] = ()
+    replies: tuple[ReplyOverride, ...] = ()
+
+
+class SipDomain(NamedTuple):
+    """`dom:<name>`: a SIP domain with the defaults of its subscribers. rewrite_set_id: 0 = none."""
+
+    id: int
+    name: str
+    account_id: int
+    enabled: bool
+    rewrite_set_id: int = 0
+
+
+class Subscriber(NamedTuple):
+    """`sub:<username>@<domain>`: a SIP line or trunk.
+
+    ha1_md5, ha1_sha256: lower-case hex (32 / 64 characters) or "" where that algorithm is not offered.
+    cli: own number, E.164 digits without "+". allowed_clis: shell patterns (`* ? [a-z]`) over such digits.
+    rewrite_set_id: 0 = use the domain's. channels_max: 0 = no limit of its own.
+    """
+
+    id: int
+    username: str
+    domain: str
+    account_id: int
+    status: int
+    ha1_md5: str
+    ha1_sha256: str
+    cli: str
+    allowed_clis: tuple[str, ...] = ()
+    cli_policy: int = CliPolicy.OVERRIDE
+    rewrite_set_id: int = 0
+
+
+class Source(NamedTuple):
+    """One meaning of a source network: a peer's server, or a trusted source that stands for a subscriber.
+
+    transport: "udp", "tcp", "tls", or "" for any. from_pattern: regex searched in the From URI; "" = any.
+    group_id, server_id: set for a peer. subscriber: address of record, set for a trusted source.
+    """
+
+    id: int
+    kind: int
+    network: str
+    transport: str = ""
+    from_pattern: str = ""
+    group_id: int = 0
+    server_id: int = 0
+    subscriber: str = ""
+
+
+class Sources(NamedTuple):
+    """`src:<network>`: every source with exactly this network, e.g. `src:203.0.113.0/24`."""
+
+    entries: tuple[Source, ...]
+
+
+class Masks(NamedTuple):
+    """`masks`: the prefix lengths that occur among source networks, longest first."""
+
+    v4: tuple[int, ...]
+    v6: tuple[int, ...]
+
+
+class Number(NamedTuple):
+    """`num:<E.164 digits>`: a DID, alias or extension and the subscriber that it reaches."""
+
+    number: str
+    account_id: int
+    status: int
+    subscriber: str
+
+
+class RewriteRule(NamedTuple):
+    """First match wins. pattern: regex over the dialled digits; replacement with `\\1` groups."""
+
+    id: int
+    priority: int
+    pattern: str
+    replacement: str
+
+
+class RewriteSet(NamedTuple):
+    """`rws:<id>`: four lists in ascending priority. in: towards E.164; out: towards the next hop."""
+
+    id: int
+    name: str
+    caller_in: tuple[RewriteRule, ...] = ()
+    callee_in: tuple[RewriteRule, ...] = ()
+    caller_out: tuple[RewriteRule, ...] = ()
+    callee_out: tuple[RewriteRule, ...] = ()
+
+
+class PeerServer(NamedTuple):
+    """One server of a peering group. address: an IP address (names are resolved outside workers)."""
+
+    id: int
+    name: str
+    address: str
+    port: int
+    transport: str
+    weight: int
+    enabled: bool
+    rewrite_set_id: int = 0
+
+
+class InboundRule(NamedTuple):
+    """A filter on INVITEs from a group's servers.
+
+    field: "from", "to", "ruri", "pai"; part: "user", "domain", "uri". code 0: no answer of its own, the
+    group is passed over when the pattern does not match.
+    """
+
+    id: int
+    priority: int
+    field: str
+    part: str
+    pattern: str
+    code: int = 0
+    phrase: str = ""
+
+
+class PeeringGroup(NamedTuple):
+    """`pg:<id>`: a carrier. All servers of a group terminate the same destinations.
+
+    account_id: who owns the interconnection (root, or a tenant with carriers of its own; only that
+    account's subtree may use it). tariff_id: the carrier's deck, what it charges the owner.
+    """
+
+    id: int
+    name: str
+    account_id: int
+    priority: int
+    enabled: bool
+    tariff_id: int
+    currency: str
+    rewrite_set_id: int = 0
+    servers: tuple[PeerServer, ...] = ()
+    inbound_rules: tuple[InboundRule, ...] = ()
+
+
+class PeeringRule(NamedTuple):
+    """Which calls a group takes. Patterns are regexes ("" = any): callee over `sip:<digits>@…`, caller likewise."""
+
+    id: int
+    group_id: int
+    callee_prefix: str
+    callee_pattern: str = ""
+    caller_pattern: str = ""
+    stopper: bool = False
+    enabled: bool = True
+
+
+class PeeringRules(NamedTuple):
+    """`rules:<callee prefix>`: every peering rule with exactly this prefix ("" is a prefix too)."""
+
+    entries: tuple[PeeringRule, ...]
+
+
+class Tariff(NamedTuple):
+    """`tar:<id>`: a pointer to the immutable rate set that is in force."""
+
+    id: int
+    account_id: int
+    name: str
+    currency: str
+    rate_set_id: int
+
+
+class Rate(NamedTuple):
+    """A price class of a rate set. Charged: connect fee, then first_s, then each begun next_s.
+
+    first_s, next_s: 1…3600. per_min_micros ≥ 0, in the tariff's currency. forbidden: nobody may call this.
+    """
+
+    per_min_micros: int
+    first_s: int = 1
+    next_s: int = 1
+    connect_micros: int = 0
+    forbidden: bool = False
+
+
+class RateSet(NamedTuple):
+    """`rset:<id>`: the price classes of an immutable rate set. The prefixes stand in the hash `rate:<id>`."""
+
+    id: int
+    rates: tuple[Rate, ...]
+
+
+class EmergencyRoute(NamedTuple):
+    """An emergency number of a SIP domain ("" = everywhere) and the groups to try, in order."""
+
+    domain: str
+    number: str
+    group_ids: tuple[int, ...]
+
+
+class Emergency(NamedTuple):
+    """`emergency`: the whole table; small, loaded by every worker at start and kept without Redis."""
+
+    routes: tuple[EmergencyRoute, ...]
+
+
+class PinnedLeg(NamedTuple):
+    """One payment of a call, with everything needed to price it later whatever changes meanwhile.
+
+    payer_id pays payee_id. fund: "<account id>:<currency>" that Redis holds for it, "" where it is posted
+    in Postgres only (what we owe a carrier). level: 1 = the payer nearest to the caller.
+    """
+
+    level: int
+    payer_id: int
+    payee_id: int
+    currency: str
+    fund: str
+    tariff_id: int
+    rate_set_id: int
+    prefix: str
+    rate: Rate
+
+
+class PinnedTarget(NamedTuple):
+    """A candidate of the call as chosen: where it goes and what it would cost the owner of the carrier."""
+
+    group_id: int
+    server_id: int
+    name: str
+    cost: PinnedLeg | None = None
+
+
+class PinnedCall(NamedTuple):
+    """What a reservation pins at the hold: enough to extend, settle, explain and adopt the call.
+
+    started_ms: Unix time of the INVITE. source: address of record or "peer:<group name>".
+    direction: "out", "in" or "internal". max_s: hard maximum duration.
+    """
+
+    rid: str
+    call_id: str
+    from_tag: str
+    node: str
+    started_ms: int
+    direction: str
+    source: str
+    account_id: int
+    caller: str
+    callee: str
+    max_s: int
+    legs: tuple[PinnedLeg, ...]
+    targets: tuple[PinnedTarget, ...]
+    trace: tuple[str, ...]
+    config_pass: int = 0
+    emergency: bool = False
+
+
+class Attempt(NamedTuple):
+    """One try of the hunt: which server, and the SIP status that it gave (0 = cancelled while trying)."""
+
+    server_id: int
+    status: int
+
+
+class CallEnd(NamedTuple):
+    """How a call ended. `outcome`: answered, cancelled, failed, refused, estimated, unknown_end.
+
+    answered_ms: Unix time of the 200, 0 if never. talk_ms: measured; billed_s: min(real, granted), whole
+    seconds, rounded up. ended_by: caller, callee, money, maximum, noc, sweeper, "".
+    """
+
+    outcome: str
+    ended_ms: int
+    answered_ms: int
+    talk_ms: int
+    billed_s: int
+    status: int
+    reason: str
+    q850: int
+    ended_by: str
+    server_id: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    trace: tuple[str, ...] = ()
+
+
+class FundPosting(NamedTuple):
+    """What one event did to one fund. n: the fund's event number, gapless; charged_micros: `chg` afterwards."""
+
+    fund: str
+    amount_micros: int
+    n: int
+    charged_micros: int
+
+
+class CallEvent(NamedTuple):
+    """One entry of the event stream, written by the function that moved the money.
+
+    kind: "settle", "release", "refused" (no hold was made). Unique by (rid, seq).
+    """
+
+    kind: str
+    epoch: int
+    rid: str
+    seq: int
+    postings: tuple[FundPosting, ...]
+    call: PinnedCall
+    end: CallEnd

@@ -1,0 +1,89 @@
+"""What the operator sets for a node, read once from the environment, validated, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+SECRET_BYTES_MIN = 16
+
+
+class SettingsError(ValueError):
+    """A setting is missing or out of range; the message names it, its value and what is allowed."""
+
+
+class Limits(NamedTuple):
+    """Bounds that the decision obeys.
+
+    max_call_s: hard maximum duration, ≤ 24 h. slice_s: talk time granted at once. attempts_max: servers tried
+    per call. ring_max_s: how long one attempt may ring.
+    """
+
+    max_call_s: int = 14_400
+    slice_s: int = 60
+    nonce_expire_s: int = 300
+    attempts_max: int = 5
+    ring_max_s: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One node's settings.
+
+    node: name of the node, [a-z0-9-]{1,32}, unique in the cell. secret: shared by all nodes of the cell.
+    grace_s: how long a lease outlives its slice. redis_timeout_ms: longest wait for Redis in a worker.
+    spool_dir: where the agent keeps what Redis does not take.
+    """
+
+    node: str
+    redis_url: str
+    secret: bytes
+    spool_dir: str
+    listen: str
+    limits: Limits
+    grace_s: int = 10
+    redis_timeout_ms: int = 80
+
+    @staticmethod
+    def from_environment(env: Mapping[str, str]) -> Settings:
+        """Return the settings in `env` (TANDEM_NODE, REDIS_URL, TANDEM_SECRET, …).
+
+        Raises SettingsError that names the variable.
+        """
+        secret = _text(env, "TANDEM_SECRET").encode()
+        if len(secret) < SECRET_BYTES_MIN:
+            msg = f"TANDEM_SECRET: {len(secret)} bytes, at least {SECRET_BYTES_MIN} are needed"
+            raise SettingsError(msg)
+        return Settings(
+            node=_text(env, "TANDEM_NODE"),
+            redis_url=_text(env, "REDIS_URL"),
+            secret=secret,
+            spool_dir=_text(env, "TANDEM_SPOOL"),
+            listen=_text(env, "TANDEM_LISTEN"),
+            limits=Limits(
+                max_call_s=_number(env, "TANDEM_MAX_CALL_S", 14_400, 1, 86_400),
+                slice_s=_number(env, "TANDEM_SLICE_S", 60, 1, 3_600),
+                nonce_expire_s=_number(env, "TANDEM_NONCE_EXPIRE_S", 300, 10, 3_600),
+                attempts_max=_number(env, "TANDEM_ATTEMPTS_MAX", 5, 1, 16),
+                ring_max_s=_number(env, "TANDEM_RING_MAX_S", 120, 1, 180),
+            ),
+            grace_s=_number(env, "TANDEM_GRACE_S", 10, 1, 600),
+            redis_timeout_ms=_number(env, "TANDEM_REDIS_TIMEOUT_MS", 80, 5, 1_000),
+        )
+
+
+def _text(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "")
+    if not value:
+        msg = f"{name} is not set"
+        raise SettingsError(msg)
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = env.get(name, str(default))
+    if not text.isdecimal() or not low <= int(text) <= high:
+        msg = f"{name}: {text!r} is not a whole number from {low} to {high}"
+        raise SettingsError(msg)
+    return int(text)

@@ -1,0 +1,1 @@
+"""What runs outside Kamailio: the `tandem` command and its rooms."""
