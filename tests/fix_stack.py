@@ -1,0 +1,70 @@
+"""One whole stack per test session: Postgres, Redis, sync, settle, Kamailio; free port, directory of its own.
+
+It ends with the session, also when pytest is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tools.stack.layout import Address, Layout
+from tools.stack.stack import Stack
+
+HOST = "127.0.0.1"
+PORTS = range(20_000, 30_000)
+"""Below the kernel's ephemeral ports, so that no other socket gets one between the search and the start."""
+SHORT = {"TANDEM_SLICE_S": "4", "TANDEM_GRACE_S": "3", "TANDEM_REDIS_TIMEOUT_MS": "500"}
+"""Leases that end soon, and patience with a Redis that fsyncs every write on a busy machine.
+
+A variable that is set outside wins.
+"""
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Run the session's stack. Tests leave it running and bring worlds of their own."""
+    with short_directory() as folder:
+        running = Stack(Layout(folder / "run", free_address()), {**SHORT, **_settings(os.environ)})
+        running.start(tied=True)
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+@contextmanager
+def short_directory() -> Iterator[Path]:
+    """Make a directory for a run directory: private, and with a path short enough for unix sockets."""
+    with tempfile.TemporaryDirectory(prefix="tdm-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def free_address(nodes_n: int = 1) -> Address:
+    """Return a local address with `nodes_n` free consecutive ports, UDP and TCP."""
+    for _ in range(100):
+        first = PORTS.start + secrets.randbelow(len(PORTS) - nodes_n)
+        if all(_free(port) for port in range(first, first + nodes_n)):
+            return Address(HOST, first)
+    raise AssertionError("no free port on this machine")
+
+
+def _free(port: int) -> bool:
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                return False
+    return True
+
+
+def _settings(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: env[name] for name in SHORT if name in env}

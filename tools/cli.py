@@ -1,0 +1,59 @@
+"""The `tandem` command: one line per sub-command, and one way to say what is wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from tools.bench.relay import relay
+from tools.errors import OperatorError
+from tools.migrate import migrate
+from tools.noc import noc
+from tools.scenario.command import demo, scenarios
+from tools.settle.command import settle
+from tools.stack import state
+from tools.stack.command import app as stack
+from tools.stack.layout import Layout
+from tools.sync.command import sync
+
+app = typer.Typer(
+    name="tandem",
+    help="Tools of the Tandem SIP router; those that need a stack take it from the environment, else from RUN_DIR.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a plain trace in a log; locals would show passwords
+)
+bench = typer.Typer(no_args_is_help=True, help="Figures as ratios measured in one run on this machine.")
+bench.command()(relay)
+app.add_typer(stack, name="stack")
+app.command()(migrate)
+app.command()(sync)
+app.command()(settle)
+app.command()(demo)
+app.command()(scenarios)
+app.add_typer(bench, name="bench")
+app.add_typer(noc, name="noc")
+
+
+def main() -> None:
+    """Run the command. A user's mistake is one sentence on stderr and status 1, never a trace."""
+    try:
+        _join_running_stack()
+        app()
+    except OperatorError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+def _join_running_stack() -> None:
+    """Take the private stack's addresses from `.run/env`, unless any is set: two worlds are never mixed."""
+    values = state.read_env(Layout.from_environment(os.environ).env_file)
+    own = {"DATABASE_URL", "REDIS_URL"}
+    if not own & set(os.environ):
+        os.environ.update({name: value for name, value in values.items() if name not in os.environ})
+
+
+if __name__ == "__main__":
+    main()

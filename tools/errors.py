@@ -1,0 +1,10 @@
+"""The one way in which a tool tells its user what is wrong."""
+
+from __future__ import annotations
+
+
+class OperatorError(Exception):
+    """A user's mistake or an outside failure: printed as one sentence on stderr, exit 1, never a trace.
+
+    The message names what is wrong, its value, and what to do.
+    """

@@ -1,0 +1,153 @@
+"""Where the private stack keeps its things, and on which addresses it listens.
+
+Everything lies below one directory (RUN_DIR, `.run` unless set), so that two stacks never meet.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tools.errors import OperatorError
+
+PROJECT = Path(__file__).resolve().parents[2]
+LISTEN_DEFAULT = "127.0.0.1:5060"
+NODES_MAX = 2
+PORT_MAX = 65_535
+CTL_NAME = "ctl.sock"
+PG_SOCKET_NAME = ".s.PGSQL.5432"
+
+
+class Address(NamedTuple):
+    """Where SIP listens, UDP and TCP. host: an IP address, IPv6 without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return `host:port`, IPv6 in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Node(NamedTuple):
+    """One Kamailio. name: `n1`, `n2`. home: its run-time directory."""
+
+    name: str
+    address: Address
+    home: Path
+
+    @property
+    def part(self) -> str:
+        """Return the name of its process: the first node is plainly `kamailio`."""
+        return "kamailio" if self.name == "n1" else f"kamailio-{self.name}"
+
+    @property
+    def ctl(self) -> Path:
+        """Return the socket of kamcmd."""
+        return self.home / CTL_NAME
+
+    @property
+    def spool(self) -> Path:
+        """Return the directory where the node agent keeps what Redis does not take."""
+        return self.home / "spool"
+
+    @property
+    def pid_file(self) -> Path:
+        """Return the file that Kamailio writes and, left behind, trips over."""
+        return self.home / "kamailio.pid"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The stack's directory and addresses. run_dir: absolute. nodes_n: how many Kamailios, 1…2."""
+
+    run_dir: Path
+    listen: Address
+    nodes_n: int = 1
+
+    @staticmethod
+    def from_environment(env: Mapping[str, str]) -> Layout:
+        """Return the layout that RUN_DIR, TANDEM_LISTEN and TANDEM_NODES describe.
+
+        Raises OperatorError that names the variable and what it may be.
+        """
+        run_dir = Path(env["RUN_DIR"]).absolute() if env.get("RUN_DIR") else PROJECT / ".run"
+        nodes = env.get("TANDEM_NODES") or "1"
+        if nodes not in {str(number) for number in range(1, NODES_MAX + 1)}:
+            raise OperatorError(f"TANDEM_NODES is {nodes!r}: set it to a number from 1 to {NODES_MAX}")
+        return Layout(run_dir, parse_address(env.get("TANDEM_LISTEN") or LISTEN_DEFAULT), int(nodes))
+
+    @property
+    def pg_data(self) -> Path:
+        """Return the data directory of Postgres."""
+        return self.run_dir / "pg"
+
+    @property
+    def pg_socket_dir(self) -> Path:
+        """Return the directory of the only socket on which Postgres listens."""
+        return self.run_dir / "pg-socket"
+
+    @property
+    def redis_dir(self) -> Path:
+        """Return the directory of Redis: configuration, append-only file, socket."""
+        return self.run_dir / "redis"
+
+    @property
+    def redis_socket(self) -> Path:
+        """Return the only socket on which Redis listens."""
+        return self.redis_dir / "redis.sock"
+
+    @property
+    def log_dir(self) -> Path:
+        """Return the directory with one log file per process."""
+        return self.run_dir / "log"
+
+    @property
+    def state_file(self) -> Path:
+        """Return the file in which the supervisor says which processes are its own."""
+        return self.run_dir / "state.json"
+
+    @property
+    def env_file(self) -> Path:
+        """Return the file that lets outside programs join; present while the stack is up."""
+        return self.run_dir / "env"
+
+    @property
+    def lock_file(self) -> Path:
+        """Return the file whose lock the supervisor holds as long as it lives."""
+        return self.run_dir / "lock"
+
+    @property
+    def secret_file(self) -> Path:
+        """Return the file with the cell's secret."""
+        return self.run_dir / "secret"
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Return the Kamailios, on consecutive ports."""
+        return tuple(
+            Node(f"n{n}", Address(self.listen.host, self.listen.port + n - 1), self.run_dir / "kamailio" / f"n{n}")
+            for n in range(1, self.nodes_n + 1)
+        )
+
+    @property
+    def sockets(self) -> tuple[Path, ...]:
+        """Return every unix socket of the stack."""
+        return (self.pg_socket_dir / PG_SOCKET_NAME, self.redis_socket, *(node.ctl for node in self.nodes))
+
+
+def parse_address(text: str) -> Address:
+    """Return the address in `host:port` or `[ipv6]:port`. Raises OperatorError for anything else."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})", text)
+    if not match or not 0 < int(match[3]) < PORT_MAX:
+        raise OperatorError(f"TANDEM_LISTEN is {text!r}: set it to address:port, for example {LISTEN_DEFAULT}")
+    return Address(match[1] or match[2], int(match[3]))
+
+
+def venv_bin() -> Path:
+    """Return the directory of the venv's programs, `tandem` among them."""
+    return Path(sys.prefix) / "bin"
