@@ -1,0 +1,148 @@
+-- Changes to the demo world, a block each, that touch what the sync views show. After each of them the outbox must name
+-- every row of every view that differs from before.
+
+select world.customer('Epsilon', 'South', 'retail', 5, 1);
+
+update tandem.account set name = 'Alpha Two', timezone = 'Europe/Berlin' where name = 'Alpha';
+
+update tandem.account set status = 'suspended';
+
+update tandem.account set routing = '{cost}', barred = '{1900}' where kind <> 'root';
+
+insert into tandem.sip_domain(account_id, name) values (1, 'top.example');
+update tandem.subscriber set sip_domain_id = (select id from tandem.sip_domain where name = 'top.example') where account_id = 6;
+update tandem.account set parent_id = 1, tariff_id = 4 where name = 'Fjord';
+
+delete from tandem.subscriber where username = 'dave';
+delete from tandem.account where name = 'Delta';
+
+insert into tandem.currency(code, scale) values ('SEK', 2);
+select world.tariff('South', 'kronor', 'SEK', '44', '0.3');
+update tandem.account set currency = 'SEK', tariff_id = (select id from tandem.tariff where name = 'kronor') where name = 'Gamma';
+
+insert into tandem.reply_override(account_id, reason, status, phrase) values (2, 'credit', 402, 'Pay'), (5, 'credit', 403, 'Pay');
+
+insert into tandem.reply_override(account_id, reason, status, phrase) values (2, 'credit', 402, 'Pay');
+update tandem.reply_override set account_id = 3;
+
+insert into tandem.reply_override(account_id, reason, status, phrase) values (2, 'credit', 402, 'Pay');
+delete from tandem.reply_override;
+insert into tandem.reply_override(account_id, reason, status, phrase) values (3, 'credit', 402, 'Pay');
+
+select world.domain('c.example', 'Alpha');
+
+update tandem.sip_domain set name = 'c.example', enabled = false where name = 'a.example';
+
+update tandem.sip_domain set rewrite_set_id = null;
+
+select world.domain('c.example', 'Alpha');
+delete from tandem.sip_domain where name = 'c.example';
+update tandem.sip_domain set enabled = false;
+
+select world.subscriber('erin@a.example', 'Alpha', 'x', '442079460009');
+
+update tandem.subscriber set username = username || '2', cli = null, cli_policy = 'anonymise', allowed_clis = '{*}';
+
+update tandem.subscriber set ha1_md5 = null, ha1_sha256 = null, status = 'closed', rewrite_set_id = null;
+
+update tandem.subscriber set sip_domain_id = (select world.domain('c.example', 'Tandem'));
+
+delete from tandem.subscriber where username in ('pbx', 'desk');
+
+select world.trusted('alice@a.example', '10.0.0.0/8'), world.trusted('alice@a.example', '2001:db8::/32', 'tls', '^sips:');
+
+update tandem.trusted_source set network = '10.0.0.0/24', transport = 'tcp' where id = 1;
+
+update tandem.trusted_source set enabled = false, from_pattern = 'x';
+
+update tandem.trusted_source set subscriber_id = 1;
+
+delete from tandem.trusted_source;
+
+select world.did('442079460009', 'alice@a.example');
+
+update tandem.number set e164 = '442079460009' where e164 = '442079460001';
+
+update tandem.number set subscriber_id = 1, account_id = 5, status = 'suspended';
+
+update tandem.number set subscriber_id = null;
+
+delete from tandem.number;
+
+select world.rewrite('North', 'as dialled in the UK', 'caller_out', '^44', '0');
+
+update tandem.rewrite_set set name = name || ' and more';
+
+update tandem.rewrite_rule set rewrite_set_id = 7, priority = 20 where rewrite_set_id = 11;
+
+update tandem.rewrite_rule set priority = priority + 1, replacement = '1', pattern = '^x';
+
+delete from tandem.rewrite_rule;
+
+insert into tandem.rewrite_set(account_id, name) values (1, 'other');
+update tandem.sip_domain set rewrite_set_id = null where account_id = 2;
+delete from tandem.rewrite_set where account_id = 2;
+
+select world.carrier('delta', '127.0.1.4', 5080, '7', '0.01');
+
+select world.carrier_of('North', 'own', '2001:db8::5', 5060, '44', '0.001');
+
+update tandem.peering_group set name = name || ' two', priority = 9, rewrite_set_id = null;
+
+update tandem.peering_group set enabled = false;
+
+update tandem.peering_group set tariff_id = 1;
+
+delete from tandem.peering_group where name = 'crown';
+
+select world.server('acme', 'second', '127.0.1.5', 5080, 20);
+
+update tandem.peering_server set name = 'x', weight = 1, port = 5090, transport = 'tcp';
+
+update tandem.peering_server set address = '127.0.1.9', aliases = '{198.51.100.0/24}' where id = 1;
+
+update tandem.peering_server set group_id = 2 where id = 1;
+
+update tandem.peering_server set enabled = false;
+
+delete from tandem.peering_server;
+
+select world.rule('acme', '44'), world.rule('acme', '49', '^sip:49[1-9]', '^sip:44', true);
+
+update tandem.peering_rule set callee_prefix = '4';
+
+update tandem.peering_rule set group_id = 1, callee_pattern = id::text, stopper = true, enabled = false;
+
+delete from tandem.peering_rule;
+
+select world.inbound('crown', 'pai', 'uri', '^sip:', 403, 'No');
+
+update tandem.inbound_rule set group_id = 3, enabled = true, pattern = 'x' where id = 1;
+
+update tandem.inbound_rule set enabled = false;
+
+delete from tandem.inbound_rule;
+
+select world.tariff('North', 'retail', 'EUR', '44', '0.99'), world.tariff('North', 'new', 'EUR', '44', 'forbidden');
+
+update tandem.tariff set name = name || ' two', rate_set_id = null;
+
+update tandem.tariff set rate_set_id = null where id = 4;
+delete from tandem.rate_set where id = 4;
+
+update tandem.fund set credit_limit_micros = -1, channels_max = 5, cps_max = 6;
+
+insert into tandem.fund(account_id, currency) values (5, 'USD');
+
+delete from tandem.fund where account_id = 7;
+
+select tandem.topup_v1(id, 1000000, 'gift', 'test') from tandem.account where kind <> 'root';
+
+insert into tandem.emergency_route(domain, number, group_ids) values ('a.example', '999', '{3}');
+
+insert into tandem.emergency_route(domain, number, group_ids) values ('a.example', '999', '{3}');
+update tandem.sip_domain set name = 'c.example' where name = 'a.example';
+
+update tandem.emergency_route set group_ids = '{2,1}';
+
+delete from tandem.emergency_route;

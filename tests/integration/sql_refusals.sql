@@ -1,0 +1,478 @@
+-- Statements that must be refused in the demo world, and why: each block is the expected part of the error message,
+-- as a comment, and one statement. Ids are those of sql/seed/demo.sql: Tandem 1, North 2, South 3, Fjord 4, Alpha 5 …
+
+-- ## Accounts, contacts, funds
+
+-- there_is_one_root
+insert into tandem.account(kind, name, currency) values ('root', 'Second', 'EUR');
+
+-- account 'Free' has no tariff: nobody could be billed for its calls
+insert into tandem.account(kind, name, parent_id, currency)
+select 'customer', 'Free', id, 'EUR'
+from tandem.account where name = 'North';
+
+-- account 'X': tariff 8 is no tariff of its parent 2 'North'
+insert into tandem.account(kind, name, parent_id, currency, tariff_id)
+select 'customer', 'X', world.account_id('North'), 'EUR', tariff_id
+from tandem.account where name = 'Gamma';
+
+-- account 'X' pays in USD, but tariff 6 has another currency
+insert into tandem.account(kind, name, parent_id, currency, tariff_id)
+select 'customer', 'X', parent_id, 'USD', tariff_id
+from tandem.account where name = 'Alpha';
+
+-- its parent 5 'Alpha' is a customer; only the root and resellers have accounts below them
+insert into tandem.account(kind, name, parent_id, currency, tariff_id)
+select 'customer', 'X', id, 'EUR', tariff_id
+from tandem.account where name = 'Alpha';
+
+-- account 'X': its parent 999 does not exist
+insert into tandem.account(kind, name, parent_id, currency, tariff_id)
+select 'customer', 'X', 999, 'EUR', tariff_id
+from tandem.account where name = 'Alpha';
+
+-- account_name_is_unique_below_its_parent
+insert into tandem.account(kind, name, parent_id, currency, tariff_id)
+select kind, name, parent_id, currency, tariff_id
+from tandem.account where name = 'Alpha';
+
+-- has accounts below it and cannot be a customer
+update tandem.account set kind = 'customer' where name = 'North';
+
+-- no account becomes or ceases to be the root
+update tandem.account set kind = 'root' where name = 'Alpha';
+
+-- tariff 4 is no tariff of its parent
+update tandem.account set parent_id = id where name = 'North';
+
+-- account 2 'North' cannot stand below itself
+update tandem.account set parent_id = world.account_id('Fjord'), tariff_id = 7 where name = 'North';
+
+-- has no tariff
+update tandem.account set tariff_id = null where name = 'Alpha';
+
+-- pays in USD
+update tandem.account set currency = 'USD' where name = 'Alpha';
+
+-- status_is_known
+update tandem.account set status = 'deleted';
+
+-- timezone_is_known
+update tandem.account set timezone = 'Mars/Olympus';
+
+-- timezone_is_known
+update tandem.account set timezone = 'X3';
+
+-- language_is_a_code
+update tandem.account set language = 'english';
+
+-- routing_is_a_sequence_of_known_criteria
+update tandem.account set routing = '{cost,luck}';
+
+-- routing_is_a_sequence_of_known_criteria
+update tandem.account set routing = '{cost,cost}';
+
+-- barred_are_prefixes
+update tandem.account set barred = '{0900}';
+
+-- name_is_1_to_64_printable_characters
+update tandem.account set name = '';
+
+-- the root account cannot be deleted
+delete from tandem.account where kind = 'root';
+
+-- violates foreign key
+delete from tandem.account where name = 'North';
+
+-- email_has_one_at
+update tandem.contact set email = 'nobody';
+
+-- null value in column "email"
+insert into tandem.contact(account_id) values (1);
+
+-- currency_is_three_capitals
+insert into tandem.currency(code, scale) values ('euro', 2);
+
+-- the root is billed by nobody
+insert into tandem.fund(account_id, currency) select id, 'EUR' from tandem.account where kind = 'root';
+
+-- fund 5:EUR keeps its account and currency
+update tandem.fund set currency = 'USD' where account_id = 5;
+
+-- credit_limit_is_unlimited_or_not_negative
+update tandem.fund set credit_limit_micros = -2;
+
+-- money_is_within_2_to_the_50
+update tandem.fund set credit_limit_micros = 2::bigint ^ 51;
+
+-- channels_max_is_not_negative
+update tandem.fund set channels_max = -1;
+
+-- ## Tariffs and rates
+
+-- keeps its owner and its currency
+update tandem.tariff set currency = 'USD' where name = 'wholesale';
+
+-- keeps its owner and its currency
+update tandem.tariff set account_id = 2 where name = 'wholesale';
+
+-- can only point to a ready rate set of its own, and rate set 5 is none
+update tandem.tariff set rate_set_id = 5 where name = 'wholesale';
+
+-- is ready and cannot be changed
+update tandem.rate_set set state = 'building';
+
+-- begins as building
+insert into tandem.rate_set(tariff_id, version, state) values (4, 2, 'ready');
+
+-- rate_set_version_is_unique_in_its_tariff
+insert into tandem.rate_set(tariff_id, version) values (4, 1);
+
+-- rate_set_is_one_of_the_tariff
+delete from tandem.rate_set where id = 4;
+
+-- tariff_is_one_of_the_parent_in_the_same_currency
+delete from tandem.tariff where id = 4;
+
+-- rate set 4 is ready: its prices cannot be changed
+update tandem.rate set class_idx = 0 where rate_set_id = 4;
+
+-- rate set
+update tandem.rate set rate_set_id = 99 where rate_set_id = 4;
+
+-- rate set 4 is ready: its prices cannot be changed
+delete from tandem.rate where rate_set_id = 4;
+
+-- rate set 4 is ready: its prices cannot be changed
+insert into tandem.rate values (4, '99', 0);
+
+-- rate set 99 does not exist
+insert into tandem.rate values (99, '99', 0);
+
+-- never truncated
+truncate tandem.rate;
+
+-- is ready: its prices cannot be changed
+update tandem.rate_class set per_min_micros = 0;
+
+-- is ready: its prices cannot be changed
+delete from tandem.rate_class;
+
+-- never truncated
+truncate tandem.rate_class;
+
+-- per_min_is_not_negative
+insert into tandem.rate_class(rate_set_id, idx, per_min_micros) values (4, 0, -1);
+
+-- first_s_is_1_to_3600
+insert into tandem.rate_class(rate_set_id, idx, per_min_micros, first_s) values (4, 9, 1, 0);
+
+-- next_s_is_1_to_3600
+insert into tandem.rate_class(rate_set_id, idx, per_min_micros, next_s) values (4, 9, 1, 3601);
+
+-- prefix_is_1_to_15_digits
+insert into tandem.rate values (4, '0044', 0);
+
+-- ## Domains, subscribers, sources, numbers, rewriting
+
+-- domain_name_is_lower_case_dns
+update tandem.sip_domain set name = 'B.Example' where id = 1;
+
+-- domain_name_is_lower_case_dns
+update tandem.sip_domain set name = 'a..example' where id = 1;
+
+-- domain_name_is_free
+update tandem.sip_domain set name = 'b.example' where id = 1;
+
+-- belongs to account 3, which is not account 2 nor above it
+update tandem.sip_domain set rewrite_set_id = (select id
+from tandem.rewrite_set where name = 'as dialled in Germany') where id = 1;
+
+-- violates foreign key
+delete from tandem.sip_domain;
+
+-- username_is_1_to_64_safe_characters
+update tandem.subscriber set username = 'al ice' where username = 'alice';
+
+-- username_is_free_in_its_domain
+update tandem.subscriber set username = 'bob' where username = 'alice';
+
+-- ha1_md5_is_32_lower_case_hex
+update tandem.subscriber set ha1_md5 = repeat('0', 31);
+
+-- ha1_md5_is_32_lower_case_hex
+update tandem.subscriber set ha1_md5 = repeat('A', 32);
+
+-- ha1_sha256_is_64_lower_case_hex
+update tandem.subscriber set ha1_sha256 = repeat('0', 32);
+
+-- number_is_e164_digits
+update tandem.subscriber set cli = '+442079460001';
+
+-- number_is_e164_digits
+update tandem.subscriber set cli = '0207946';
+
+-- number_is_e164_digits
+update tandem.subscriber set cli = '12';
+
+-- cli_policy_is_known
+update tandem.subscriber set cli_policy = 'ignore';
+
+-- allowed_clis_are_shell_patterns_over_digits
+update tandem.subscriber set allowed_clis = '{44.*}';
+
+-- sip domain 2 belongs to account 3, which is not account 5 nor above it
+update tandem.subscriber set sip_domain_id = 2 where username = 'alice';
+
+-- account 5 'Alpha' cannot move: the domain of its subscriber alice@a.example belongs to account 2, which would no longer be above it
+update tandem.account set parent_id = 3, tariff_id = 8 where name = 'Alpha';
+
+-- number_is_free
+update tandem.number set e164 = '442079460002' where e164 = '442079460001';
+
+-- number_reaches_a_subscriber_of_its_account
+update tandem.number set account_id = 6 where e164 = '442079460001';
+
+-- number_reaches_a_subscriber_of_its_account
+delete from tandem.subscriber where username = 'alice';
+
+-- trusted source of subscriber 1 ties with trusted source 1 of subscriber 4: same network 127.0.2.1/32, transport 'udp' and From pattern ''
+insert into tandem.trusted_source(subscriber_id, network, transport) values (1, '127.0.2.1', 'udp');
+
+-- network_may_identify_somebody
+insert into tandem.trusted_source(subscriber_id, network) values (1, '0.0.0.0/0');
+
+-- network_may_identify_somebody
+insert into tandem.trusted_source(subscriber_id, network) values (1, '::ffff:10.0.0.1/128');
+
+-- invalid cidr value
+insert into tandem.trusted_source(subscriber_id, network) values (1, '10.1.2.3/24');
+
+-- transport_is_known
+insert into tandem.trusted_source(subscriber_id, network, transport) values (1, '10.0.0.1', 'sctp');
+
+-- is no regular expression
+insert into tandem.trusted_source(subscriber_id, network, from_pattern) values (1, '10.0.0.1', '(');
+
+-- reason_is_a_word
+insert into tandem.reply_override values (1, 'No Credit', 402, 'Pay');
+
+-- status_is_400_to_699
+insert into tandem.reply_override values (1, 'credit', 200, 'Fine');
+
+-- phrase_is_1_to_64_printable_characters
+insert into tandem.reply_override values (1, 'credit', 402, e'Pay\r\nX: y');
+
+-- side_is_known
+update tandem.rewrite_rule set side = 'both';
+
+-- a_rewrite_rule_has_a_pattern
+update tandem.rewrite_rule set pattern = '';
+
+-- replacement_is_dialable_with_groups
+update tandem.rewrite_rule set replacement = 'a b';
+
+-- replacement_names_groups_of_the_pattern
+update tandem.rewrite_rule set replacement = '\2' where id = 2;
+
+-- rewrite_rule_priority_is_unique_in_its_list
+update tandem.rewrite_rule set priority = 10 where id = 2;
+
+-- ## Carriers
+
+-- deck_is_a_tariff_of_the_owner
+update tandem.peering_group set tariff_id = 6 where name = 'acme';
+
+-- priority_is_1_to_9
+update tandem.peering_group set priority = 0;
+
+-- rewrite set 1 belongs to account 2, which is not account 1
+update tandem.peering_group set rewrite_set_id = 1 where name = 'acme';
+
+-- rewrite set 1 belongs to account 2, which is not account 1
+update tandem.peering_server set rewrite_set_id = 1 where name = 'acme';
+
+-- server 'x': 127.0.1.1/32 belongs to server 1 'acme' of group 'acme' already; an address belongs to one group only
+insert into tandem.peering_server(group_id, name, address, port) values (2, 'x', '127.0.1.1', 5090);
+
+-- belongs to server 1 'acme' of group 'acme' already
+update tandem.peering_server set aliases = '{127.0.1.1/32}' where name = 'blue';
+
+-- 0.0.0.0/0 is too wide
+update tandem.peering_server set aliases = '{0.0.0.0/0}' where name = 'blue';
+
+-- server_socket_is_unique
+insert into tandem.peering_server(group_id, name, address, port) values (1, 'x', '127.0.1.1', 5080);
+
+-- address_is_one_host
+update tandem.peering_server set address = '10.0.0.0/24' where name = 'acme';
+
+-- port_is_1_to_65535
+update tandem.peering_server set port = 0;
+
+-- transport_is_known
+update tandem.peering_server set transport = '';
+
+-- weight_is_1_to_127
+update tandem.peering_server set weight = 128;
+
+-- callee_prefix_is_up_to_15_digits
+update tandem.peering_rule set callee_prefix = '+44';
+
+-- peering_rule_is_not_said_twice
+insert into tandem.peering_rule(group_id) values (1);
+
+-- reject_code_and_phrase_come_together
+update tandem.inbound_rule set code = 404, phrase = null where id = 1;
+
+-- reject_code_and_phrase_come_together
+update tandem.inbound_rule set code = null where id = 1;
+
+-- reject_code_is_400_to_699
+update tandem.inbound_rule set code = 302 where id = 1;
+
+-- field_is_known
+update tandem.inbound_rule set field = 'via';
+
+-- part_is_known
+update tandem.inbound_rule set part = 'port';
+
+-- an_inbound_rule_has_a_pattern
+update tandem.inbound_rule set pattern = '';
+
+-- inbound_rule_priority_is_unique_in_its_group
+insert into tandem.inbound_rule(group_id, priority, field, part, pattern) values (1, 1, 'to', 'uri', 'x');
+
+-- emergency number 112: there is no peering group 99
+update tandem.emergency_route set group_ids = '{1,99}' where number = '112';
+
+-- emergency_groups_are_1_to_8_distinct
+update tandem.emergency_route set group_ids = '{}';
+
+-- emergency_groups_are_1_to_8_distinct
+update tandem.emergency_route set group_ids = '{1,1}';
+
+-- there is no SIP domain 'c.example'
+update tandem.emergency_route set domain = 'c.example' where number = '112';
+
+-- emergency_number_is_2_to_8_digits
+update tandem.emergency_route set number = '+112';
+
+-- peering group 1 'acme' takes the emergency number 112 and cannot be deleted
+delete from tandem.peering_group where name = 'acme';
+
+-- cannot move: the rewrite set as dialled in the UK of its domain c.example belongs to account 2
+select world.domain('c.example', 'Fjord', 1);
+update tandem.subscriber set sip_domain_id = (select id from tandem.sip_domain where name = 'c.example') where account_id = 6;
+update tandem.account set parent_id = 3, tariff_id = (select world.tariff('South', 'dealer', 'EUR', '44', '0.02')) where name = 'Fjord';
+
+-- sip domain 1 'a.example' keeps its account: others may be using it
+update tandem.sip_domain set account_id = 3, rewrite_set_id = null where id = 1;
+
+-- rewrite set 1 'as dialled in the UK' keeps its account
+update tandem.rewrite_set set account_id = 3 where id = 1;
+
+-- peering group 1 'acme' keeps its account
+update tandem.peering_group set account_id = 2 where id = 1;
+
+-- ## Money
+
+-- a balance changes only by ledger entries
+update tandem.fund_credit set cred_micros = 1;
+
+-- a balance changes only by ledger entries
+delete from tandem.fund_credit;
+
+-- a balance changes only by ledger entries
+insert into tandem.fund_credit values (5, 'USD', 1, 1);
+
+-- the ledger is never changed; post a correcting transaction
+update tandem.ledger_entry set note = 'nothing happened';
+
+-- the ledger is never changed; post a correcting transaction
+delete from tandem.ledger_entry;
+
+-- the ledger is never changed; post a correcting transaction
+truncate tandem.ledger_entry;
+
+-- does not sum to zero: 5 micros EUR are left over
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
+values (gen_random_uuid(), gen_random_uuid(), 5, 'fund', 'EUR', 5, 'pg');
+
+-- does not sum to zero
+with t as (select gen_random_uuid() as id)
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
+select gen_random_uuid(), t.id, 2, 'cash', currency, amount, 'pg'
+  from t, (values ('EUR', 5), ('USD', -5)) as v(currency, amount);
+
+-- account 5 has no fund in USD
+with t as (select gen_random_uuid() as id)
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
+select gen_random_uuid(), t.id, account_id, book, 'USD', amount, 'pg'
+  from t, (values (5, 'fund', 5), (2, 'cash', -5)) as v(account_id, book, amount);
+
+-- account 1 has no fund in EUR
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
+values (gen_random_uuid(), gen_random_uuid(), 1, 'fund', 'EUR', 0, 'pg');
+
+-- an_entry_of_a_call_names_level_and_sequence
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, rid)
+values (gen_random_uuid(), gen_random_uuid(), 2, 'income', 'EUR', 0, 'pg', 'r1');
+
+-- what_redis_charged_is_of_a_call_and_an_epoch
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
+values (gen_random_uuid(), gen_random_uuid(), 2, 'income', 'EUR', 0, 'redis');
+
+-- what_redis_charged_to_a_fund_has_its_event_number
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, rid, level, seq, epoch)
+values (gen_random_uuid(), gen_random_uuid(), 5, 'fund', 'EUR', 0, 'redis', 'r1', 1, 1, 1);
+
+-- the root is billed by nobody and has no fund
+select tandem.topup_v1(1, 5, 'note', 'actor');
+
+-- account 99 does not exist
+select tandem.topup_v1(99, 5, 'note', 'actor');
+
+-- an amount of zero moves nothing
+select tandem.topup_v1(5, 0, 'note', 'actor');
+
+-- a top-up says why and by whom
+select tandem.topup_v1(5, 5, '', 'actor');
+
+-- money_is_within_2_to_the_50
+select tandem.topup_v1(5, (2::numeric ^ 51)::bigint, 'note', 'actor');
+
+-- money_is_within_2_to_the_50
+select tandem.topup_v1(5, (2::numeric ^ 50)::bigint, 'note', 'actor');
+
+-- ## Calls and the cell
+
+-- outcome_is_known
+insert into tandem.cdr(rid, call_id, node, started_at, ended_at, direction, source, account_id, caller, callee, outcome, sip_status)
+values ('r', 'c', 'n', now(), now(), 'out', '', 0, '', '', 'lucky', 200);
+
+-- book_is_fund_or_cost
+insert into tandem.cdr_leg(rid, level, payer_id, payee_id, currency, price_micros, book) values ('r', 1, 5, 2, 'EUR', 1, 'cash');
+
+-- one_epoch_is_open
+insert into tandem.epoch(number, state) values (1, 'building'), (2, 'building');
+
+-- one_epoch_is_armed
+insert into tandem.epoch(number, state, armed_at) values (1, 'armed', now()), (2, 'armed', now());
+
+-- an_armed_epoch_says_since_when
+insert into tandem.epoch(number, state) values (1, 'armed');
+
+-- node_name_is_1_to_32_characters
+insert into tandem.node(name) values ('Node 1');
+
+-- ## The acting account
+
+-- no acting account is set in this transaction: call tandem.act_as_v1 first
+select tandem.visible_ids_v1();
+
+-- account 99 does not exist
+select tandem.act_as_v1(99, 'somebody');
+
+-- an actor has a name
+select tandem.act_as_v1(1, '');

@@ -1,0 +1,145 @@
+"""Money in Postgres: double entry, one writer per sum, and posting twice changes nothing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.fix_postgres import Database
+
+ALPHA, NORTH = 5, 2
+OPENING = 20_000_000
+Entry = tuple[int, str, int, int | None]
+
+
+def _post(connection: psycopg.Connection[Any], rid: str, entries: Iterable[Entry], seq: int = 1) -> int:
+    """Post a call's entries (account, book, amount, fund_n) as settle does; return how many were new."""
+    rows = [
+        (uuid.uuid5(uuid.NAMESPACE_OID, f"{rid}:{level}:{seq}:{book}"), uuid.uuid5(uuid.NAMESPACE_OID, f"{rid}:{seq}"),
+         account, book, amount, rid, level, seq, fund_n)
+        for level, (account, book, amount, fund_n) in enumerate(entries, 1)
+    ]  # fmt: skip
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into tandem.ledger_entry"
+            "(id, txn_id, account_id, book, currency, amount_micros, origin, rid, level, seq, epoch, fund_n)"
+            " values (%s, %s, %s, %s, 'EUR', %s, 'redis', %s, %s, %s, 1, %s) on conflict do nothing",
+            rows,
+        )
+        return cursor.rowcount
+
+
+def _credit(database: Database, account: int = ALPHA) -> tuple[int, int]:
+    ((micros, version),) = database.run(
+        "select cred_micros, cver from tandem.fund_credit where account_id = %s", account
+    )
+    return micros, version
+
+
+def test_topup(demo: Database) -> None:
+    """A top-up is two entries that sum to zero, and moves the fund's sum and version."""
+    txn = demo.one("select tandem.topup_v1(%s, 1500000, 'cheque 12', 'ann')", ALPHA)
+    assert _credit(demo) == (OPENING + 1_500_000, 2)
+    assert demo.run(
+        "select account_id, book, currency, amount_micros, origin, note, actor from tandem.ledger_entry"
+        " where txn_id = %s order by book desc",
+        txn,
+    ) == [
+        (ALPHA, "fund", "EUR", 1_500_000, "pg", "cheque 12", "ann"),
+        (NORTH, "cash", "EUR", -1_500_000, "pg", "cheque 12", "ann"),
+    ]
+
+
+def test_topup_is_idempotent_by_request(demo: Database) -> None:
+    """The same request again returns the same transaction; with another amount it is refused."""
+    query = "select tandem.topup_v1(%s, 7, 'note', 'ann', 'req-1')"
+    assert demo.one(query, ALPHA) == demo.one(query, ALPHA)
+    assert _credit(demo) == (OPENING + 7, 2)
+    assert "request 'req-1' was a top-up of 7 micros before, not of 8" in demo.refused(
+        "select tandem.topup_v1(%s, 8, 'note', 'ann', 'req-1')", ALPHA
+    )
+    assert demo.one("select tandem.topup_v1(%s, 7, 'note', 'ann', 'req-1')", NORTH)
+
+
+def test_debit(demo: Database) -> None:
+    """Money can be taken back, also below zero: what may be spent is decided by the hold, not here."""
+    demo.run("select tandem.topup_v1(%s, -30000000, 'refund', 'ann')", ALPHA)
+    assert _credit(demo) == (-10_000_000, 2)
+
+
+def test_topups_at_the_same_moment(demo_database: Database) -> None:
+    """No top-up of several at once is lost, and none is counted twice."""
+
+    def topup(amount: int) -> None:
+        with demo_database.connect() as connection:
+            for _ in range(10):
+                connection.execute("select tandem.topup_v1(%s, %s, 'note', 'ann')", (ALPHA, amount))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(topup, (1, 10, 100, 1000)))
+    assert _credit(demo_database) == (OPENING + 11_110, 41)
+
+
+def test_what_redis_charged_leaves_the_credit_alone(demo: Database) -> None:
+    """Each entry counts in exactly one sum: origin redis in charged, origin pg in cred."""
+    assert _post(demo.connection, "r1", [(ALPHA, "fund", -500, 1), (NORTH, "income", 500, None)]) == 2
+    assert _credit(demo) == (OPENING, 1)
+    assert demo.run(
+        "select cred_micros, charged_micros, balance_micros from tandem.fund_balance where account_id = %s", ALPHA
+    ) == [(OPENING, 500, OPENING - 500)]
+
+
+def test_posting_again_changes_nothing(demo: Database) -> None:
+    """A call posted twice is posted once."""
+    entries: list[Entry] = [(ALPHA, "fund", -500, 1), (NORTH, "income", 500, None)]
+    assert _post(demo.connection, "r1", entries) == 2
+    assert _post(demo.connection, "r1", entries) == 0
+    assert demo.one("select count(*) from tandem.ledger_entry where rid = 'r1'") == 2
+
+
+def test_a_zero_posting_keeps_the_numbers_gapless(demo: Database) -> None:
+    """An event that cost nothing is an entry too."""
+    assert _post(demo.connection, "r1", [(ALPHA, "fund", 0, 1), (NORTH, "income", 0, None)]) == 2
+
+
+def test_one_event_number_once(demo: Database) -> None:
+    """Two calls cannot both be event 1 of a fund: without `on conflict` the second one fails."""
+    _post(demo.connection, "r1", [(ALPHA, "fund", 0, 1)])
+    assert "a_fund_event_is_posted_once" in demo.refused(
+        "insert into tandem.ledger_entry select gen_random_uuid(), gen_random_uuid(), account_id, book, currency, 0,"
+        " origin, 'r2', level, seq, epoch, fund_n from tandem.ledger_entry where rid = 'r1'"
+    )
+
+
+def test_half_a_transaction(demo_database: Database) -> None:
+    """A call whose payee is missing is refused as a whole at commit."""
+    with pytest.raises(psycopg.errors.CheckViolation, match="does not sum to zero: -500 micros EUR"):
+        _post(demo_database.connection, "r1", [(ALPHA, "fund", -500, 1)])
+    assert demo_database.one("select count(*) from tandem.ledger_entry where rid = 'r1'") == 0
+
+
+def test_balanced_within_one_transaction_only(demo_database: Database) -> None:
+    """The two halves may come in two statements: what counts is the state at commit."""
+    txn, insert = (
+        uuid.uuid4(),
+        "insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)",
+    )
+    with demo_database.connection.transaction():
+        for account, book, amount in ((ALPHA, "fund", 5), (NORTH, "cash", -5)):
+            demo_database.connection.execute(
+                f"{insert} values (gen_random_uuid(), %s, %s, %s, 'EUR', %s, 'pg')".encode(),
+                (txn, account, book, amount),
+            )
+    assert _credit(demo_database) == (OPENING + 5, 2)
+
+
+def test_posting_ids_are_name_based_uuids(demo: Database) -> None:
+    """The same name gives the same id, another name another one; version and variant are set as RFC 4122 says."""
+    first, again, other = (uuid.UUID(str(demo.one("select tandem.posting_id_v1(%s)", name))) for name in "aab")
+    assert first == again != other
+    assert (first.version, first.variant) == (3, uuid.RFC_4122)
