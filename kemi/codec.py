@@ -7,7 +7,6 @@ keeps what it has. Rows of older writers are shorter: missing fields take their 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
@@ -31,7 +30,7 @@ class Versioned(NamedTuple):
 
 def pack(record: object) -> bytes:
     """Return the msgpack array of a record; nested records become nested arrays."""
-    return bytes(msgpack.packb(record))
+    return msgpack.packb(record)
 
 
 def unpack(kind: type[R], data: bytes) -> R:
@@ -44,13 +43,13 @@ def unpack(kind: type[R], data: bytes) -> R:
 
 def pack_config(version: int, record: object) -> bytes:
     """Return `[SCHEMA_VERSION, version, row]`, the form of every configuration value."""
-    return bytes(msgpack.packb([SCHEMA_VERSION, version, record]))
+    return msgpack.packb([SCHEMA_VERSION, version, record])
 
 
 def unpack_config(data: bytes) -> Versioned:
     """Return version and raw row. Raises UnknownSchemaError for a newer schema, ValueError for other bytes."""
     value = msgpack.unpackb(data)
-    if not isinstance(value, list) or len(value) != 3:  # noqa: PLR2004  the three fields named above
+    if not isinstance(value, list) or len(value) != 3 or not isinstance(value[0], int):  # noqa: PLR2004  the three fields named above
         msg = "a configuration value is [schema, version, row]"
         raise ValueError(msg)
     schema, version, row = value
@@ -73,9 +72,13 @@ def build(kind: type[R], row: object) -> R:
         raise ValueError(msg) from error
 
 
-@cache
+_BUILDERS: dict[type[Any], tuple[Callable[[Any], Any] | None, ...]] = {}
+
+
 def _builders(kind: type[Any]) -> tuple[Callable[[Any], Any] | None, ...]:
-    return tuple(_builder(hint) for hint in get_type_hints(kind).values())
+    if kind not in _BUILDERS:  # the record types are few and fixed: computed once each
+        _BUILDERS[kind] = tuple(_builder(hint) for hint in get_type_hints(kind).values())
+    return _BUILDERS[kind]
 
 
 def _builder(hint: Any) -> Callable[[Any], Any] | None:

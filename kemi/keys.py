@@ -15,12 +15,17 @@ EPOCH: Final = f"{TAG}epoch"  # STRING, epoch number; writer: arm; reader: every
 OPSEQ: Final = f"{TAG}opseq"  # STRING counter of applied money operations; writer: money functions; no expiry
 LEASES: Final = f"{TAG}leases"  # ZSET rid -> expiry in Redis ms; writer: money functions; reader: sweeper
 EVENTS: Final = f"{TAG}events"  # STREAM of CallEvent; writer: money functions; reader: settle; trimmed by MINID
-PASS: Final = f"{TAG}pass"  # STRING "<fence>:<pass>" of the last applied pass; writer: config apply; no expiry
-CHANGED: Final = f"{TAG}changed"  # ZSET short name -> pass of its last change; writer: config apply; trimmed
+PASS: Final = f"{TAG}pass"  # STRING (fence << 32) | pass, version of the last apply; writer: config apply; no expiry
+CHANGED: Final = f"{TAG}changed"  # ZSET short name -> version of its last change; writer: config apply; trimmed
+CHANGED_LOW: Final = f"{TAG}changed_low"  # STRING version; what changed up to it may be forgotten; writer: config apply
+FENCE: Final = f"{TAG}fence"  # STRING highest fence of a syncer seen; writer: config apply; no expiry
+FUND_VERSIONS: Final = f"{TAG}ftv"  # HASH fund -> version of its terms; writer: config apply; no expiry
 MARKER: Final = f"{TAG}marker"  # STRING system id, timeline and LSN of Postgres; writer: sync; no expiry
 HEARTBEAT: Final = f"{TAG}heartbeat"  # STRING Redis ms of the syncer's last round; writer: sync; no expiry
 NODES: Final = f"{TAG}nodes"  # HASH node -> last-seen Redis ms; writer: node agents; no expiry
 CONFIG_PREFIX: Final = f"{TAG}c:"
+RATE_PREFIX: Final = f"{TAG}rate:"
+FUND_TERMS_PREFIX: Final = f"{TAG}ft:"
 
 
 def config(name: str) -> str:
@@ -30,12 +35,12 @@ def config(name: str) -> str:
 
 def rate_hash(rate_set_id: int) -> str:
     """HASH first ≤ 4 digits -> packed suffixes and classes; writer: sync, once; immutable while referenced."""
-    return f"{TAG}rate:{rate_set_id}"
+    return f"{RATE_PREFIX}{rate_set_id}"
 
 
 def fund_terms(fund: str) -> str:
     """STRING packed credit, limits, status; writer: sync (Postgres owns it); reader: money functions."""
-    return f"{TAG}ft:{fund}"
+    return FUND_TERMS_PREFIX + fund
 
 
 def fund_state(fund: str) -> str:

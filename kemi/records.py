@@ -145,7 +145,7 @@ class Number(NamedTuple):
 
 
 class RewriteRule(NamedTuple):
-    """First match wins. pattern: regex over the dialled digits; replacement with `\\1` groups."""
+    r"""First match wins. pattern: regex over the dialled digits; replacement with `\1` groups."""
 
     id: int
     priority: int

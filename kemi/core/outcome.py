@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kemi.core.request import SipUri
-from kemi.records import PinnedCall, PinnedTarget
+from kemi.records import PinnedCall, PinnedTarget, ReplyOverride
 
 Trace = tuple[str, ...]
 
@@ -112,7 +112,7 @@ class Route(NamedTuple):
     """The call may go once `hold` is granted. emergency: goes even when the hold cannot be asked or is refused.
 
     targets: in hunting order, at least one. caller_uri: identity of the caller after rewriting.
-    ring_max_s: how long one attempt may ring.
+    ring_max_s: how long one attempt may ring. replies: the tenants' own answers, should the hold be refused.
     """
 
     call: PinnedCall
@@ -122,6 +122,7 @@ class Route(NamedTuple):
     ring_max_s: int
     trace: Trace
     emergency: bool = False
+    replies: tuple[ReplyOverride, ...] = ()
 
 
 Decision = Challenge | Reject | Register | Route

@@ -6,6 +6,7 @@ Rule 2: time, randomness and the outside world enter only as fields.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple, NewType
@@ -33,7 +34,7 @@ class SipUri(NamedTuple):
 
     def __str__(self) -> str:
         """Write `scheme:user@host:port` with only what is present."""
-        at = f"{self.user}@" if self.user else ""
+        at = f"{self.user}@" if self.user and self.host else self.user
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port else ""
         return f"{self.scheme}:{at}{host}{port}"
@@ -104,3 +105,12 @@ class Facts(NamedTuple):
 
 
 NOTHING_KNOWN = Facts(records=MappingProxyType({}), rates=MappingProxyType({}), node="", secret=b"")
+
+
+def reservation_id(call: CallRequest) -> str:
+    """Return the operation id of the call: 32 hex digits made of Call-ID, From tag and CSeq.
+
+    A retransmission has the same id, so a hold that is asked twice is made once.
+    """
+    identity = f"{call.call_id}\n{call.from_tag}\n{call.cseq}"
+    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]

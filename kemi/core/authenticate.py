@@ -1,0 +1,120 @@
+"""Digest: who knows the password of the subscriber that the From names.
+
+Rule 1: an unknown user, a wrong password and a disabled user get the same fresh challenge after the same work; only
+the trace, which stays with us, tells them apart.
+Rule 2: every other part of the answer is checked too (user = From, realm, digest uri = R-URI, nonce used once), so
+that a response that somebody overheard opens nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kemi import keys
+from kemi.core.digest import DUMMY_HA1, challenge_values, make_nonce, nonce_state, uri_matches, verify
+from kemi.core.draft import Draft
+from kemi.core.identity import FromSubscriber
+from kemi.core.outcome import Challenge, Register, Reject
+from kemi.core.request import Credentials, SipUri, reservation_id
+from kemi.records import SipDomain, Status, Subscriber
+
+USER_MAX: Final = 64  # characters of a user name that is looked up; a longer one cannot exist
+STALE: Final = "nonce is old or used: once more with a fresh one"
+BOTH: Final = ("MD5", "SHA-256")
+
+
+def address_of_record(uri: SipUri) -> str:
+    """Return `user@host` of a From or To."""
+    return f"{uri.user}@{uri.host}"
+
+
+def names_of(uri: SipUri) -> tuple[str, ...]:
+    """Return the short names that a digest check of this From reads."""
+    domain = keys.sip_domain(uri.host)
+    return (keys.subscriber(address_of_record(uri)), domain) if _is_plausible(uri) else (domain,)
+
+
+def by_digest(draft: Draft) -> FromSubscriber | Challenge | Reject:
+    """Return the subscriber that the From names and the credentials prove, else a challenge.
+
+    A From domain that is not ours is refused: there is no password to ask for, and a challenge with a realm of the
+    sender's choice would only serve somebody who reflects traffic.
+    """
+    domain = draft.known.sip_domain(draft.call.from_uri.host)
+    if domain is None or not domain.enabled:
+        return draft.refuse("relaying_denied", f"domain {draft.call.from_uri.host} is not served here")
+    uri = draft.call.from_uri
+    subscriber = draft.known.subscriber(address_of_record(uri)) if _is_plausible(uri) else None
+    fault = _fault(draft, domain, subscriber)
+    if fault or subscriber is None:
+        return _challenge(draft, domain, subscriber, fault)
+    draft.note(f"digest proves sub {address_of_record(uri)}")
+    return FromSubscriber(subscriber, domain)
+
+
+def registration(draft: Draft) -> Register | Challenge | Reject:
+    """Return what a REGISTER may do: bind contacts to the authenticated user's own address of record.
+
+    Trusted addresses do not count: who is reached by its address has no need to register.
+    A suspended account may register, so that it rings again the moment it is reinstated; its calls are refused.
+    """
+    draft.known.expect(names_of(draft.call.from_uri))
+    who = by_digest(draft)
+    if not isinstance(who, FromSubscriber):
+        return who
+    wanted = address_of_record(draft.call.to_uri)
+    if wanted != who.name:  # RFC 3261 §10.3 step 4
+        return draft.refuse("foreign_registration", f"sub {who.name} may not register {wanted}")
+    return Register(who.name, draft.trace)
+
+
+def _is_plausible(uri: SipUri) -> bool:
+    return 0 < len(uri.user) <= USER_MAX
+
+
+def _fault(draft: Draft, domain: SipDomain, subscriber: Subscriber | None) -> str:
+    """Return why the credentials prove nothing, "" when they do."""
+    call, credentials = draft.call, draft.call.credentials
+    if credentials is None:
+        return "no credentials"
+    active = subscriber if subscriber is not None and subscriber.status == Status.ACTIVE else None
+    ha1_md5, ha1_sha256 = (active.ha1_md5, active.ha1_sha256) if active else (DUMMY_HA1, DUMMY_HA1)
+    is_proven = verify(credentials, call.method, ha1_md5, ha1_sha256)
+    nonce = _nonce_state(draft, credentials)
+    faults = (
+        (credentials.realm != domain.name, "credentials are for another realm"),
+        (credentials.username != call.from_uri.user, "credentials are of another user than the From"),
+        (not uri_matches(credentials.uri, call.ruri), "digest uri is not the R-URI"),
+        (nonce == "foreign", "nonce is not ours"),
+        (subscriber is None, "no such subscriber"),
+        (active is None, "subscriber is not active"),
+        (not is_proven, "wrong password"),
+        (nonce == "stale" or draft.facts.nonce_uses != 1, STALE),
+    )
+    return next((sentence for is_wrong, sentence in faults if is_wrong), "")
+
+
+def _nonce_state(draft: Draft, credentials: Credentials) -> str:
+    facts = draft.facts
+    return nonce_state(facts.secret, credentials.nonce, draft.call.received_ms, facts.limits.nonce_expire_s)
+
+
+def _challenge(draft: Draft, domain: SipDomain, subscriber: Subscriber | None, fault: str) -> Challenge:
+    """stale=true only after a right password: it tells the client to answer again by itself."""
+    draft.note(f"digest of {address_of_record(draft.call.from_uri)}: {fault}")
+    nonce = make_nonce(draft.facts.secret, draft.call.received_ms, reservation_id(draft.call))
+    values = challenge_values(domain.name, nonce, fault == STALE, _algorithms(subscriber))
+    if draft.call.method == "REGISTER":
+        return Challenge(401, "WWW-Authenticate", values, draft.trace)
+    return Challenge(407, "Proxy-Authenticate", values, draft.trace)
+
+
+def _algorithms(subscriber: Subscriber | None) -> tuple[str, ...]:
+    """Return what to offer: what the subscriber has, or both.
+
+    A user who does not exist looks like one with both, the way passwords are normally stored. A line that was given
+    one algorithm only has to be offered that one: clients take the topmost that they know (RFC 8760 §2.4).
+    """
+    if subscriber is None or bool(subscriber.ha1_md5) == bool(subscriber.ha1_sha256):
+        return BOTH
+    return ("MD5",) if subscriber.ha1_md5 else ("SHA-256",)

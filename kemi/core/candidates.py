@@ -1,0 +1,133 @@
+"""Which carriers may take a call.
+
+Rule 1: eligibility comes before any ranking. What is disabled, foreign, or does not sell the destination is gone before
+prefixes, stoppers and costs are compared; else a disabled rule with a long prefix or a stopper is a black hole.
+Rule 2: a stopper ends the search for shorter prefixes if its own rule is eligible. It is a policy ("these calls go here
+or nowhere"), so servers that are down for the moment do not lift it.
+Rule 3: no level sells at a loss: a carrier dearer than what any level pays is left out.
+Rule 4: a server that failed lately is left out while another is left; when none is, it is tried after all, for a memory
+of failure is a guess, and refusing would make it certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kemi.core.chains import Chain
+from kemi.core.charges import carrier_leg
+from kemi.core.draft import Draft
+from kemi.core.order import COMPARED_S, Candidate, in_order
+from kemi.core.pattern import compile_pattern
+from kemi.core.rating import price
+from kemi.core.request import E164
+from kemi.records import PeeringGroup, PeeringRule, PeerServer, PinnedLeg
+
+
+def carriers(draft: Draft, chain: Chain, legs: tuple[PinnedLeg, ...], caller: str, callee: E164) -> list[Candidate]:
+    """Return the candidates in hunting order, not yet cut to how many are tried. [] = no carrier may take the call.
+
+    legs: what the levels pay. caller: URI of the caller, as caller patterns see it.
+    """
+    affordable = _without_loss(draft, _eligible(draft, chain, caller, callee), legs)
+    ordered = in_order(draft, _healthy(draft, affordable), chain.routing, chain.levels[-1].currency)
+    for place, candidate in enumerate(ordered, 1):
+        draft.note(
+            f"candidate {place}: {label(candidate)} by rule {candidate.rule.id}, costs {candidate.cost_micros}/min"
+        )
+    return ordered
+
+
+def prefixes(callee: str) -> tuple[str, ...]:
+    """Return every prefix of the number, longest first, down to "": the ones that a peering rule may have."""
+    return tuple(callee[:length] for length in range(len(callee), -1, -1))
+
+
+def label(candidate: Candidate) -> str:
+    """Return how a trace names a candidate: `server 7 (acme/lon1)`."""
+    return f"server {candidate.server.id} ({candidate.group.name}/{candidate.server.name})"
+
+
+def _eligible(draft: Draft, chain: Chain, caller: str, callee: E164) -> list[Candidate]:
+    """Return the servers of every eligible rule, each group by its longest prefix, until a stopper."""
+    found: dict[int, list[Candidate]] = {}
+    for prefix in prefixes(callee):
+        rules = draft.known.peering_rules(prefix)
+        eligible = [(rule, _of_rule(draft, chain, rule, caller, callee)) for rule in rules.entries] if rules else []
+        for rule, candidates in eligible:
+            if candidates:
+                found.setdefault(rule.group_id, candidates)
+        if any(rule.stopper for rule, candidates in eligible if candidates):
+            draft.note(f"prefix {prefix or '(any)'} is a stopper: no shorter one counts")
+            break
+    return [candidate for candidates in found.values() for candidate in candidates]
+
+
+def _of_rule(draft: Draft, chain: Chain, rule: PeeringRule, caller: str, callee: E164) -> list[Candidate]:
+    """Return the enabled servers of an eligible rule; [] with a sentence when it is not eligible."""
+    group = draft.known.peering_group(rule.group_id)
+    if group is None:
+        draft.note(f"rule {rule.id} not eligible: group {rule.group_id} does not exist")
+        return []
+    servers = [server for server in group.servers if server.enabled]
+    fault = _fault(chain, rule, group, caller, f"sip:{callee}@{draft.call.ruri.host}") or _unserved(servers)
+    cost = carrier_leg(draft, group, callee) if not fault else None
+    if cost is None:
+        draft.note(f"group {group.id} ({group.name}) not eligible: {fault or f'no rate for {callee} in its deck'}")
+        return []
+    return [Candidate(rule, group, server, cost) for server in servers]
+
+
+def _fault(chain: Chain, rule: PeeringRule, group: PeeringGroup, caller: str, callee: str) -> str:
+    """Return why the rule does not take this call, "" when it does."""
+    faults = (
+        (not rule.enabled, f"rule {rule.id} is disabled"),
+        (not group.enabled, "it is disabled"),
+        (
+            not chain.is_under(group.account_id),
+            f"it belongs to account {group.account_id}, which is not above the caller",
+        ),
+        (not _fits(rule.callee_pattern, callee), f"callee pattern of rule {rule.id} does not match"),
+        (not _fits(rule.caller_pattern, caller), f"caller pattern of rule {rule.id} does not match"),
+    )
+    return next((sentence for is_unfit, sentence in faults if is_unfit), "")
+
+
+def _fits(pattern: str, uri: str) -> bool:
+    """Whether the URI matches; no pattern fits all, one that cannot be used fits none."""
+    return not pattern or compile_pattern(pattern).search(uri) is not None
+
+
+def _unserved(servers: list[PeerServer]) -> str:
+    return "" if servers else "it has no enabled server"
+
+
+def _without_loss(draft: Draft, candidates: Iterable[Candidate], legs: tuple[PinnedLeg, ...]) -> list[Candidate]:
+    """Return the candidates that no level would sell at a loss. Only one currency can be compared with itself."""
+    paid = [(leg.level, leg.currency, price(leg.rate, COMPARED_S)) for leg in legs]
+    kept: list[Candidate] = []
+    for candidate in candidates:
+        losing = next(
+            (
+                level
+                for level, currency, micros in paid
+                if currency == candidate.cost.currency and candidate.cost_micros > micros
+            ),
+            0,
+        )
+        if losing:
+            draft.note(f"{label(candidate)} skipped: dearer than level {losing} pays")
+        else:
+            kept.append(candidate)
+    return kept
+
+
+def _healthy(draft: Draft, candidates: list[Candidate]) -> list[Candidate]:
+    down = draft.facts.down_servers
+    healthy = [candidate for candidate in candidates if candidate.server.id not in down]
+    if not healthy and candidates:
+        draft.note("every candidate failed lately: tried all the same")
+        return candidates
+    for candidate in candidates:
+        if candidate.server.id in down:
+            draft.note(f"{label(candidate)} skipped: failed lately")
+    return healthy

@@ -1,0 +1,84 @@
+"""The accounts above a line, and what they allow.
+
+Rule 1: a chain begins at the line's account and ends below the root. The root is no level: nobody bills it.
+Rule 2: an answer that concerns a level names it, so that a dealer sees at once where in the tree a call was refused.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from kemi.core.draft import Draft
+from kemi.core.outcome import Reject
+from kemi.core.request import E164
+from kemi.records import Account, ReplyOverride, Status, Subscriber
+
+LEVELS_MAX: Final = 8  # three chains of 8 levels are the most that one hold can merge
+
+
+class Chain(NamedTuple):
+    """levels: accounts from the line's own upwards, 1 … 8, root excluded. root: what stands above them."""
+
+    levels: tuple[Account, ...]
+    root: Account
+
+    @property
+    def replies(self) -> tuple[ReplyOverride, ...]:
+        """The tenants' own answers, nearest account first."""
+        return tuple(reply for account in (*self.levels, self.root) for reply in account.replies)
+
+    @property
+    def routing(self) -> tuple[str, ...]:
+        """The routing profile in force: the nearest one that says anything, () when none does."""
+        return next((account.routing for account in (*self.levels, self.root) if account.routing), ())
+
+    def is_under(self, account_id: int) -> bool:
+        """Whether `account_id` is one of the levels or the root: whether the line is in its subtree."""
+        return any(account.id == account_id for account in (*self.levels, self.root))
+
+
+def climb(draft: Draft, account_id: int) -> Chain | None:
+    """Return the chain of an account, None where it is broken.
+
+    Broken: an account is missing; there are more than 8 levels, or a circle; or the line hangs on the root itself,
+    where nobody would pay.
+    """
+    levels: list[Account] = []
+    next_id = account_id
+    while len(levels) <= LEVELS_MAX:
+        account = draft.known.account(next_id)
+        if account is None:
+            draft.note(f"account {next_id} does not exist")
+            return None
+        if account.parent_id == 0:
+            return Chain(tuple(levels), account) if levels else None
+        levels.append(account)
+        next_id = account.parent_id
+    draft.note(f"account {account_id} has more than {LEVELS_MAX} levels above it")
+    return None
+
+
+def may_call(draft: Draft, chain: Chain, subscriber: Subscriber, callee: E164) -> Reject | None:
+    """Return the refusal "suspended" or "barred", None when every level allows the call."""
+    if subscriber.status != Status.ACTIVE:
+        sentence = f"sub {subscriber.username}@{subscriber.domain} is {_word(subscriber.status)}"
+        return draft.refuse("suspended", sentence, subscriber.account_id)
+    suspended = first_inactive(chain)
+    if suspended is not None:
+        level, account = suspended
+        return draft.refuse("suspended", f"level {level} account {account.id} is {_word(account.status)}", account.id)
+    for level, account in enumerate(chain.levels, 1):
+        for prefix in account.barred:
+            if callee.startswith(prefix):
+                return draft.refuse("barred", f"level {level} account {account.id} bars {prefix or 'all'}", account.id)
+    return None
+
+
+def first_inactive(chain: Chain) -> tuple[int, Account] | None:
+    """Return the nearest level that is not active, and its account. The root counts: it may stop everything."""
+    accounts = enumerate((*chain.levels, chain.root), 1)
+    return next(((level, account) for level, account in accounts if account.status != Status.ACTIVE), None)
+
+
+def _word(status: int) -> str:
+    return "closed" if status == Status.CLOSED else "suspended"

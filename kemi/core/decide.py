@@ -1,0 +1,228 @@
+"""The decision: what becomes of a call. The only place that knows the order of the steps.
+
+    who → numbers → where to → may they → what it costs → candidates → hold
+
+Rule 1: `decide` is pure and total. It sees the request and the facts, and returns a value for whatever they are.
+Rule 2: it never guesses. What is not known is asked for with `Need`, all of a stage at once: first who calls, then
+everything about where the call goes. So a cold cache costs two fetches and a warm one none.
+Rule 3: an emergency number, dialled by somebody we know, passes barring, status, money and limits. While the store is
+down it passes identification too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kemi import keys
+from kemi.core import authenticate, caller_id, emergency, numbers, targets
+from kemi.core.called import Called, reached_by
+from kemi.core.caller_id import NOBODY, CallerId
+from kemi.core.candidates import carriers, prefixes
+from kemi.core.chains import Chain, climb, may_call
+from kemi.core.charges import free_legs, hold_for, paid_legs
+from kemi.core.draft import Draft
+from kemi.core.identity import FromPeer, FromSubscriber
+from kemi.core.inbound import identify
+from kemi.core.known import Unknown
+from kemi.core.outcome import Challenge, Decision, Need, Reject, Route, Target
+from kemi.core.refusals import reject
+from kemi.core.request import E164, CallRequest, Facts, SipUri
+from kemi.core.rewrite import to_e164
+from kemi.records import EmergencyRoute, PinnedLeg
+
+REFUSED_HOLDS: Final = {"credit": "no_credit", "status": "suspended", "void": "cancelled"}
+"""How the store's word for a refused hold is told, where it is not the reason itself. Void: the caller has hung up."""
+
+REFUSED_CALLED: Final = {"channels": "called_busy", "cps": "called_busy", "status": "called_suspended"}
+"""The same for a call from a peer, where a called tenant's limits refuse: a carrier learns nothing of his finances."""
+
+STORE_REASONS: Final = frozenset(("full", "void", "unarmed", "store_down", "stale"))
+"""Refusals that concern no level: they are told alike to everybody."""
+
+
+def decide(call: CallRequest, facts: Facts) -> Decision | Need:
+    """Return what to do with an INVITE or a REGISTER, or what has to be fetched before that can be said."""
+    if not facts.store_up:
+        return decide_offline(call, facts)
+    draft = Draft(call, facts)
+    try:
+        if call.method == "REGISTER":
+            return authenticate.registration(draft)
+        return _call(draft) if call.method == "INVITE" else _no_call(draft)
+    except Unknown as gap:
+        return draft.known.need(gap.name)
+
+
+def decide_offline(call: CallRequest, facts: Facts) -> Decision:
+    """Return the decision when nothing more can be fetched: the store is down, or a fetch did not bring what it should.
+
+    Nothing can be held either. So calls are refused, emergency calls go, and a REGISTER is decided from what is cached.
+    """
+    draft = Draft(call, facts._replace(store_up=False))
+    try:
+        if call.method == "REGISTER":
+            return authenticate.registration(draft)
+        return _without_store(draft) if call.method == "INVITE" else _no_call(draft)
+    except Unknown as gap:
+        return draft.refuse("store_down", f"{gap.name} is not cached")
+
+
+def refused_hold(route: Route, account_id: int, reason: str) -> Reject:
+    """Return the refusal of a call whose hold was refused.
+
+    account_id: the level that refused, 0 = none. reason: the store's word ("credit", "channels", "cps", "spend",
+    "status", "full", "void"), or a reason of REFUSALS.
+    """
+    fund = next((fund for fund in route.hold.funds if fund.account_id == account_id), None)
+    who = f"level {fund.level} account {account_id}" if fund else "the store"
+    trace = (*route.trace, f"hold refused by {who}: {reason}")
+    if route.call.direction == "in" and reason not in STORE_REASONS:
+        told = REFUSED_CALLED.get(reason, "called_unavailable")
+    else:
+        told = REFUSED_HOLDS.get(reason, reason)
+    call = route.call._replace(trace=trace)
+    return reject(told, trace, account_id=account_id, replies=route.replies, call=call)
+
+
+def _no_call(draft: Draft) -> Reject:
+    return draft.refuse("method", f"{draft.call.method} starts no call")
+
+
+def _call(draft: Draft) -> Decision:
+    dialled = draft.call.ruri.user
+    if draft.facts.draining and not emergency.is_one_somewhere(draft.facts.emergency, dialled):
+        return draft.refuse("draining", "node takes no new calls")
+    caller = identify(draft)
+    if isinstance(caller, Challenge | Reject):
+        return caller
+    draft.pinned = draft.pinned._replace(source=caller.name)
+    return _from_peer(draft, caller) if isinstance(caller, FromPeer) else _from_subscriber(draft, caller)
+
+
+def _from_subscriber(draft: Draft, caller: FromSubscriber) -> Decision:
+    account_id = caller.subscriber.account_id
+    draft.pinned = draft.pinned._replace(account_id=account_id)
+    chain = climb(draft, account_id)
+    draft.replies = chain.replies if chain else ()
+    urgent = emergency.route_for(draft.facts.emergency, caller.subscriber.domain, draft.call.ruri.user)
+    if urgent is not None:
+        return _emergency(draft, urgent, caller, chain)
+    if draft.facts.draining:
+        return draft.refuse("draining", "node takes no new calls")
+    if chain is None:
+        return draft.refuse("misconfigured", f"account {account_id} hangs nowhere in the tree", account_id)
+    return _ordinary(draft, caller, chain)
+
+
+def _ordinary(draft: Draft, caller: FromSubscriber, chain: Chain) -> Route | Reject:
+    rules = numbers.rules_from(draft, caller)
+    shown = caller_id.of_subscriber(draft, caller, rules)
+    if isinstance(shown, Reject):
+        return shown
+    draft.pinned = draft.pinned._replace(caller=shown.number)
+    callee = numbers.called_number(draft, rules)
+    if isinstance(callee, Reject):
+        return callee
+
+    by_prefix = (keys.peering_rules(prefix) for prefix in prefixes(callee))
+    draft.known.expect((keys.subscriber(caller.name), keys.number(callee), *by_prefix), digits=callee)
+    called = reached_by(draft, callee)
+    if isinstance(called, Reject):
+        return called
+    refusal = may_call(draft, chain, caller.subscriber, callee)
+    if refusal is not None:
+        return refusal
+    if called is not None:
+        return _internal(draft, caller, chain, shown, called)
+    return _outbound(draft, caller, chain, shown, callee)
+
+
+def _from_peer(draft: Draft, caller: FromPeer) -> Decision:
+    """Decide a call from a peer. It reaches our numbers and nothing else: nobody would pay for transit.
+
+    A tenant's own carrier reaches the numbers of that tenant's subtree only.
+    """
+    draft.pinned = draft.pinned._replace(direction="in")
+    rules = numbers.rules_from(draft, caller)
+    shown = caller_id.of_peer(draft, rules)
+    draft.pinned = draft.pinned._replace(caller=shown.number)
+    callee = numbers.called_number(draft, rules)
+    if isinstance(callee, Reject):
+        return callee
+    draft.known.expect((keys.number(callee),))
+    called = reached_by(draft, callee)
+    if isinstance(called, Reject):
+        return called
+    if called is None or not called.chain.is_under(caller.group.account_id):
+        return draft.refuse("not_found", f"number {callee} is not reached by {caller.name}")
+    draft.replies = called.chain.replies
+    draft.pinned = draft.pinned._replace(account_id=called.subscriber.account_id)
+    return _route(draft, free_legs(called.chain), [targets.to_phone(called, shown, is_from_peer=True)], shown)
+
+
+def _internal(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, called: Called) -> Route:
+    """Route from line to line of ours: free, but a channel on both chains."""
+    draft.pinned = draft.pinned._replace(direction="internal")
+    phone = targets.to_phone(called, shown, is_from_peer=False)
+    return _route(draft, free_legs(chain, called.chain), [phone], shown, caller.domain.name)
+
+
+def _outbound(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, callee: E164) -> Route | Reject:
+    legs = paid_legs(draft, chain, callee)
+    if isinstance(legs, Reject):
+        return legs
+    host = caller.domain.name
+    ordered = carriers(draft, chain, legs, f"sip:{shown.number}@{host}", callee)
+    if not ordered:
+        return draft.refuse("no_route", f"no carrier takes {callee}")
+    tried = ordered[: draft.facts.limits.attempts_max]
+    attempts = [targets.to_carrier(draft, candidate, shown, host, callee) for candidate in tried]
+    return _route(draft, legs, attempts, shown, host)
+
+
+def _emergency(draft: Draft, urgent: EmergencyRoute, caller: FromSubscriber, chain: Chain | None) -> Route | Reject:
+    """Route an emergency call. The caller is known, and nothing else about him matters; channels count if they can."""
+    names = (keys.peering_group(group_id) for group_id in urgent.group_ids)
+    draft.known.expect((keys.subscriber(caller.name), *names))
+    shown = caller_id.to_call_back(draft, caller.subscriber, numbers.rules_from(draft, caller))
+    return _emergency_route(draft, urgent, shown, caller.domain.name, free_legs(chain) if chain else ())
+
+
+def _without_store(draft: Draft) -> Route | Reject:
+    call = draft.call
+    urgent = emergency.route_for(draft.facts.emergency, call.from_uri.host, call.ruri.user)
+    if urgent is None:
+        return draft.refuse("store_down", "the store is down: nothing can be held")
+    draft.note("the store is down: the caller is not identified")
+    return _emergency_route(draft, urgent, NOBODY, call.from_uri.host, ())
+
+
+def _emergency_route(
+    draft: Draft, urgent: EmergencyRoute, shown: CallerId, host: str, legs: tuple[PinnedLeg, ...]
+) -> Route | Reject:
+    draft.note(f"emergency number {urgent.number}: barring, status, money and limits do not count")
+    caller = shown.number or to_e164(draft.call.from_uri.user) or draft.pinned.caller
+    draft.pinned = draft.pinned._replace(caller=caller, callee=urgent.number, emergency=True)
+    servers = emergency.servers(draft, urgent)
+    attempts = [targets.to_emergency(group, server, urgent.number, shown, host) for group, server in servers]
+    if not attempts:
+        return draft.refuse("no_route", f"emergency number {urgent.number} has no server")
+    return _route(draft, legs, attempts, shown, host)
+
+
+def _route(draft: Draft, legs: tuple[PinnedLeg, ...], attempts: list[Target], shown: CallerId, host: str = "") -> Route:
+    """Return the finished decision: the call as pinned, what it has to hold, and where it goes.
+
+    host: the caller's domain, "" = that of the From.
+    """
+    pinned = draft.pinned._replace(legs=legs, targets=tuple(attempt.pinned for attempt in attempts), trace=draft.trace)
+    return Route(
+        call=pinned,
+        hold=hold_for(draft, legs),
+        targets=tuple(attempts),
+        caller_uri=SipUri("sip", shown.number or caller_id.ANONYMOUS, host or draft.call.from_uri.host),
+        ring_max_s=draft.facts.limits.ring_max_s,
+        trace=draft.trace,
+        emergency=pinned.emergency,
+        replies=draft.replies,
+    )

@@ -1,0 +1,100 @@
+"""What leads to what among configuration records.
+
+Rule 1: a fetch follows exactly these links inside Redis, so that one round trip brings a whole aggregate.
+Rule 2: `missing` walks them over what is known, so one `Need` names every gap at once, whatever a cache has evicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from kemi import keys
+from kemi.core.outcome import Need
+from kemi.core.prefix import bucket_fields
+from kemi.core.request import Fetched, RateBuckets
+from kemi.records import (
+    Account,
+    Number,
+    PeeringGroup,
+    PeeringRules,
+    SipDomain,
+    Source,
+    SourceKind,
+    Sources,
+    Subscriber,
+    Tariff,
+)
+
+NAMES_MAX: Final = 4096  # names walked per Need; a real call stands on fewer than 200
+
+
+def links(record: object) -> tuple[str, ...]:
+    """Return the short names that `record` leads to; () for a record that leads nowhere, and for None."""
+    follow = _LINKS.get(type(record))
+    return follow(record) if follow else ()
+
+
+def missing(names: Iterable[str], records: Fetched, rates: RateBuckets, digits: str) -> Need:
+    """Return the Need for everything unknown that `names` lead to.
+
+    digits: whose rate buckets matter, "" for none. A tariff is named again, though it is known, when its rate set
+    or one of these buckets is not: the fetch brings rates with their tariff.
+    """
+    waiting, seen, gaps = list(names), set[str](), dict[str, None]()
+    while waiting and len(seen) < NAMES_MAX:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        record = records.get(name)
+        if name not in records or (isinstance(record, Tariff) and _lacks_rates(record, records, rates, digits)):
+            gaps[name] = None
+        waiting.extend(links(record))
+    return Need(tuple(gaps), digits)
+
+
+def _lacks_rates(tariff: Tariff, records: Fetched, rates: RateBuckets, digits: str) -> bool:
+    if keys.rate_set(tariff.rate_set_id) not in records:
+        return True
+    return any((tariff.rate_set_id, field) not in rates for field in bucket_fields(digits))
+
+
+def _of_subscriber(subscriber: Subscriber) -> tuple[str, ...]:
+    above = (keys.account(subscriber.account_id), keys.sip_domain(subscriber.domain))
+    return (*above, *_sets(subscriber.rewrite_set_id))
+
+
+def _of_account(account: Account) -> tuple[str, ...]:
+    parent = (keys.account(account.parent_id),) if account.parent_id else ()
+    return (*parent, keys.tariff(account.tariff_id)) if account.tariff_id else parent
+
+
+def _of_group(group: PeeringGroup) -> tuple[str, ...]:
+    sets = _sets(group.rewrite_set_id, *(server.rewrite_set_id for server in group.servers))
+    return (keys.tariff(group.tariff_id), *sets)
+
+
+def _of_source(source: Source) -> str:
+    if source.kind == SourceKind.PEER:
+        return keys.peering_group(source.group_id)
+    return keys.subscriber(source.subscriber)
+
+
+def _sets(*set_ids: int) -> tuple[str, ...]:
+    return tuple(keys.rewrite_set(set_id) for set_id in set_ids if set_id)
+
+
+_LINKS: Final[Mapping[type, Callable[[Any], tuple[str, ...]]]] = MappingProxyType(
+    {
+        Subscriber: _of_subscriber,
+        Account: _of_account,
+        SipDomain: lambda domain: _sets(domain.rewrite_set_id),
+        Number: lambda number: (keys.subscriber(number.subscriber),) if number.subscriber else (),
+        Sources: lambda sources: tuple(_of_source(source) for source in sources.entries),
+        PeeringRules: lambda rules: tuple(keys.peering_group(rule.group_id) for rule in rules.entries),
+        PeeringGroup: _of_group,
+        Tariff: lambda tariff: (keys.rate_set(tariff.rate_set_id),),
+    }
+)

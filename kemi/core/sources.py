@@ -1,0 +1,98 @@
+"""Who stands behind an address: peers and trusted sources in one total order.
+
+Rule 1: addresses are compared as addresses, never as text; an IPv4 address mapped into IPv6 is that IPv4 address.
+Rule 2: the order is longest mask, explicit transport, From pattern, peer before trusted source, lowest id.
+Rule 3: a source whose transport or From pattern does not fit is passed over with a sentence; it refuses nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from kemi import keys
+from kemi.core.pattern import COMPILED_MAX, TEXT_MAX, compile_pattern
+from kemi.records import Masks, Source, SourceKind, Sources
+
+ENTRIES_MAX = 1024  # sources looked at per call: a shared SBC stands for many subscribers, told apart by From
+TRACED_MAX = 16  # of those passed over, how many get a sentence each
+
+
+def networks(masks: Masks, ip: str) -> tuple[str, ...]:
+    """Return the short key names (`src:203.0.113.0/24`) that may describe address `ip`, longest mask first.
+
+    masks: prefix lengths that occur; a length that the family does not have is skipped. ip: text of the address;
+    () when it is none.
+    """
+    address = _address(ip)
+    if address is None:
+        return ()
+    lengths = masks.v4 if address.version == 4 else masks.v6  # noqa: PLR2004  # the IP version, not a magic number
+    fitting = sorted({length for length in lengths if 0 <= length <= address.max_prefixlen}, reverse=True)
+    return tuple(keys.sources(str(ip_network(f"{address}/{length}", strict=False))) for length in fitting)
+
+
+def in_order(groups: Iterable[Sources], transport: str, from_uri: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """Return the sources that fit the call, best first, and a sentence for each one passed over.
+
+    groups: the records of `networks`, so each entry contains the address. transport: of the request, "udp" ….
+    from_uri: the From URI as text, in which From patterns are searched.
+    """
+    fitting: list[Source] = []
+    passed_over: list[str] = []
+    entries = sorted((entry for group in groups for entry in group.entries), key=_rank)
+    for source in entries[:ENTRIES_MAX]:
+        fault = _fault(source, transport, from_uri)
+        if fault:
+            passed_over.append(f"{label(source)} passed over: {fault}")
+        else:
+            fitting.append(source)
+    unnamed = len(passed_over[TRACED_MAX:]) + len(entries[ENTRIES_MAX:])
+    more = (f"{unnamed} more sources passed over",) if unnamed else ()
+    return tuple(fitting), (*passed_over[:TRACED_MAX], *more)
+
+
+def label(source: Source) -> str:
+    """Return how a trace names `source`: `trusted source 4 by 203.0.113.0/24`."""
+    kind = "peer source" if source.kind == SourceKind.PEER else "trusted source"
+    return f"{kind} {source.id} by {source.network}"
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.partition("%")[0])  # an IPv6 zone says where, not who
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def _rank(source: Source) -> tuple[int, bool, bool, int, int]:
+    return (-_mask_length(source.network), source.transport == "", source.from_pattern == "", source.kind, source.id)
+
+
+@lru_cache(maxsize=COMPILED_MAX)
+def _mask_length(network: str) -> int:
+    """Return the prefix length of `network`; −1, the last place, for text that is no network."""
+    try:
+        return ip_network(network, strict=False).prefixlen
+    except ValueError:
+        return -1
+
+
+def _fault(source: Source, transport: str, from_uri: str) -> str:
+    """Return why `source` does not fit, "" when it does."""
+    if source.transport and source.transport.lower() != transport.lower():
+        return f"transport is {transport}, not {source.transport}"
+    if not source.from_pattern:
+        return ""
+    pattern = compile_pattern(source.from_pattern)
+    if pattern.regex is None:
+        return f"From pattern refused ({pattern.fault})"
+    if len(from_uri) > TEXT_MAX:
+        return f"From has {len(from_uri)} characters, patterns see at most {TEXT_MAX}"
+    if pattern.search(from_uri) is None:
+        return f"From does not match {source.from_pattern}"
+    return ""

@@ -1,0 +1,91 @@
+"""SIP and tel URIs as values that can be compared, and written again, without surprise.
+
+Rule 1: nothing here raises; what is no URI is None.
+Rule 2: the user of a result is made of harmless characters only, with every other one %-escaped in upper case. So two
+spellings of one user are equal, no control character reaches a header, a log or a key, and `str()` parses back.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv6Address
+from typing import Final
+
+from kemi.core.request import SipUri
+
+URI_MAX: Final = 512  # characters
+PORT_MAX: Final = 65_535
+DEFAULT_PORTS: Final = {"sip": 5060, "sips": 5061}
+
+# RFC 3261 §25.1 `user` without ";", which begins the user's parameters, and without escapes.
+_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,?/")
+_USER: Final = re.compile(r"(?:%[0-9A-Fa-f]{2}|[!#-$&-;=?-~])+", re.ASCII)  # printable, without space " % < >
+_CHARACTER: Final = re.compile(r"%([0-9A-Fa-f]{2})|(.)", re.ASCII)
+# `_` is no host name character, but is met in the field.
+_HOST_PORT: Final = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253})))(?::(?P<port>[0-9]{1,5}))?",
+    re.ASCII,
+)
+
+
+def parse_uri(text: str) -> SipUri | None:
+    """Return the parsed sip:, sips: or tel: URI, None when `text` is none or is longer than 512 characters.
+
+    Password, user parameters (`;phone-context=…`), URI parameters and headers are dropped; the user keeps its case,
+    scheme and host get lower case. A tel: URI has the number as user and no host.
+    >>> parse_uri("SIP:%2B4420:secret@Example.COM:5070;transport=tcp")
+    SipUri(scheme='sip', user='+4420', host='example.com', port=5070)
+    """
+    if len(text) > URI_MAX:
+        return None
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    if not colon or scheme not in ("sip", "sips", "tel"):
+        return None
+    if scheme == "tel":
+        number = _user(rest)
+        return SipUri("tel", number, "") if number else None
+    before, at, after = rest.partition("@")
+    if "@" in after:
+        return None  # parsers differ on which one ends the user: refuse rather than read another host than Kamailio
+    if not at:
+        return _with_host(scheme, "", before)
+    user = _user(before.partition(":")[0])
+    return _with_host(scheme, user, after) if user else None
+
+
+def default_port(uri: SipUri) -> int:
+    """Return the port of `uri`, its scheme's default where it names none; 0 for tel."""
+    return uri.port or DEFAULT_PORTS.get(uri.scheme, 0)
+
+
+def _user(text: str) -> str:
+    """Return the user without parameters in its one spelling, "" when it is none."""
+    bare = text.partition(";")[0]
+    if not _USER.fullmatch(bare):
+        return ""
+    return "".join(_spelled(match[1], match[2]) for match in _CHARACTER.finditer(bare))
+
+
+def _spelled(escaped: str | None, plain: str | None) -> str:
+    character = chr(int(escaped, 16)) if escaped else plain or ""
+    return character if character in _PLAIN else f"%{ord(character):02X}"
+
+
+def _with_host(scheme: str, user: str, text: str) -> SipUri | None:
+    end = min((at for at in (text.find(";"), text.find("?")) if at >= 0), default=len(text))
+    match = _HOST_PORT.fullmatch(text[:end])
+    if match is None:
+        return None
+    port = int(match["port"] or 0)
+    host = _v6(match["v6"]) if match["v6"] else match["name"].lower().removesuffix(".")
+    if not host or port > PORT_MAX or (match["port"] and port == 0):
+        return None
+    return SipUri(scheme, user, host, port)
+
+
+def _v6(text: str) -> str:
+    try:
+        return str(IPv6Address(text))
+    except AddressValueError:
+        return ""

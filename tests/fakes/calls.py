@@ -1,0 +1,116 @@
+"""Builders of pinned calls and of their events, priced as the rating code says, for the tests of settlement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kemi import keys
+from kemi.core.rating import price
+from kemi.records import Attempt, CallEnd, CallEvent, FundPosting, PinnedCall, PinnedLeg, PinnedTarget, Rate
+
+STARTED_MS = 1_770_000_000_000
+RETAIL = Rate(per_min_micros=60_000, first_s=1, next_s=1)
+WHOLESALE = Rate(per_min_micros=30_000, first_s=1, next_s=1)
+DECK = Rate(per_min_micros=12_000, first_s=1, next_s=1)
+
+
+def leg(level: int, payer_id: int, payee_id: int, rate: Rate = RETAIL, currency: str = "EUR") -> PinnedLeg:
+    return PinnedLeg(
+        level=level,
+        payer_id=payer_id,
+        payee_id=payee_id,
+        currency=currency,
+        fund=keys.fund(payer_id, currency),
+        tariff_id=0,
+        rate_set_id=0,
+        prefix="44",
+        rate=rate,
+    )
+
+
+def carrier(server_id: int = 1, owner_id: int = 1, rate: Rate = DECK, level: int = 0) -> PinnedTarget:
+    cost = leg(level, owner_id, owner_id, rate)._replace(fund="")
+    return PinnedTarget(group_id=server_id * 10, server_id=server_id, name=f"acme-{server_id}", cost=cost)
+
+
+def call(rid: str, legs: Sequence[PinnedLeg], targets: Sequence[PinnedTarget] = ()) -> PinnedCall:
+    return PinnedCall(
+        rid=rid,
+        call_id=f"{rid}@caller.example",
+        from_tag="tag",
+        node="n1",
+        started_ms=STARTED_MS,
+        direction="out",
+        source="alice@a.example",
+        account_id=legs[0].payer_id if legs else 0,
+        caller="4930123456",
+        callee="442071838750",
+        max_s=14_400,
+        legs=tuple(legs),
+        targets=tuple(targets),
+        trace=("rule 12: 00 → +",),
+    )
+
+
+def answered(billed_s: int, server_id: int = 0) -> CallEnd:
+    return CallEnd(
+        outcome="answered",
+        ended_ms=STARTED_MS + 2_000 + billed_s * 1000,
+        answered_ms=STARTED_MS + 2_000,
+        talk_ms=billed_s * 1000,
+        billed_s=billed_s,
+        status=200,
+        reason="",
+        q850=16,
+        ended_by="caller",
+        server_id=server_id,
+        attempts=(Attempt(server_id, 200),) if server_id else (),
+    )
+
+
+def unanswered(outcome: str, status: int, reason: str) -> CallEnd:
+    return CallEnd(
+        outcome=outcome,
+        ended_ms=STARTED_MS + 500,
+        answered_ms=0,
+        talk_ms=0,
+        billed_s=0,
+        status=status,
+        reason=reason,
+        q850=21,
+        ended_by="",
+        trace=(f"refused: {reason}",) if reason else (),
+    )
+
+
+def fund_prices(pinned: PinnedCall, billed_s: int) -> dict[str, int]:
+    """Fund -> what its legs cost together, in order of first appearance."""
+    prices: dict[str, int] = {}
+    for each in pinned.legs:
+        if each.fund:
+            prices[each.fund] = prices.get(each.fund, 0) + price(each.rate, billed_s)
+    return prices
+
+
+def settled(
+    pinned: PinnedCall,
+    end: CallEnd,
+    numbers: Mapping[str, int] | None = None,
+    charged: Mapping[str, int] | None = None,
+    epoch: int = 1,
+    seq: int = 1,
+) -> CallEvent:
+    """Return the event that Redis writes for this call. numbers: fund -> its event number; charged: fund -> `chg` after.
+
+    Redis posts only funds whose charges move.
+    """
+    postings = tuple(
+        FundPosting(fund, micros, (numbers or {}).get(fund, 1), (charged or {}).get(fund, micros))
+        for fund, micros in fund_prices(pinned, end.billed_s).items()
+        if micros
+    )
+    return CallEvent("settle", epoch, pinned.rid, seq, postings, pinned, end)
+
+
+def refused(pinned: PinnedCall, status: int = 402, reason: str = "credit", epoch: int = 1) -> CallEvent:
+    return CallEvent("refused", epoch, pinned.rid, 0, (), pinned, unanswered("refused", status, reason))

@@ -1,0 +1,397 @@
+"""The node agent's turns, with Kamailio, Redis and the clock in the test's hands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kemi import codec, keys
+from kemi.adapters.ksr_queue import Ended, Failed, Held, Message, Started, put
+from kemi.adapters.redis_client import StoreUnavailable
+from kemi.adapters.redis_funds import FundTerms, Operation, Reservation, Result
+from kemi.agent import Agent, Clock
+from kemi.core.outcome import Hold, HoldFund, HoldRow
+from kemi.core.rating import schedule
+from kemi.records import PinnedCall, Rate
+from kemi.settings import Limits, Settings
+from tests.fakes import calls as builders
+from tests.fakes.funds import FakeFunds
+from tests.fakes.ksr import FakeKsr
+
+S = 1_000_000_000
+START_MS = 1_770_000_000_000
+RATE = Rate(per_min_micros=60_000)
+FUND = "5:EUR"
+
+
+class MovableFunds(FakeFunds):
+    """The money functions, which the test takes away and gives back. lost: answers that do not arrive."""
+
+    def __init__(self) -> None:
+        super().__init__(node="n1", grace_s=2)
+        self.down = False
+        self.lost = 0
+        self.batches: list[int] = []
+
+    def batch(self, operations: Sequence[Operation]) -> list[Result]:
+        """Apply, unless down; an answer may be lost on its way."""
+        self._fail()
+        self.batches.append(len(operations))
+        results = super().batch(operations)
+        if self.lost:
+            self.lost -= 1
+            raise StoreUnavailable("no answer", maybe_applied=True)
+        return results
+
+    def describe(self, rid: str) -> Reservation | None:
+        """Describe, unless down."""
+        self._fail()
+        return super().describe(rid)
+
+    def _fail(self) -> None:
+        if self.down:
+            raise StoreUnavailable("down", maybe_applied=False)
+
+
+class Store:
+    """The connection: TIME and the heartbeat."""
+
+    def __init__(self, funds: MovableFunds) -> None:
+        self._funds = funds
+        self.round_trips = 0
+        self.written: list[tuple[Any, ...]] = []
+
+    @property
+    def breaker_is_open(self) -> bool:
+        """Down as the funds are."""
+        return self._funds.down
+
+    def available(self) -> bool:
+        """Up as the funds are."""
+        return not self._funds.down
+
+    def execute(self, *words: Any) -> Any:
+        """Answer TIME with the fake's clock."""
+        self.round_trips += 1
+        self.written.append(words)
+        return [self._funds.now_ms // 1000, self._funds.now_ms % 1000 * 1000]
+
+    def close(self) -> None:
+        """Nothing to drop."""
+
+
+class World:
+    """A node's agent and all that is around it. Time stands until `run` moves it."""
+
+    def __init__(self, folder: Path, credit_micros: int = 1_000_000, slice_s: int = 60) -> None:
+        self.ksr = FakeKsr()
+        for side in ("from", "to"):
+            self.ksr.pvs.update({f"$dlg({side}_uri)": f"sip:{side}@x", f"$dlg({side}_contact)": f"sip:{side}@1.2.3.4"})
+        self.funds = MovableFunds()
+        self.funds.terms[FUND] = FundTerms(1, credit_micros, 0, 0, 0, 0)
+        self.funds.arm(1)
+        self.now_ns = 0
+        self.store = Store(self.funds)
+        self.settings = Settings(
+            node="n1",
+            redis_url="",
+            secret=b"",
+            spool_dir=str(folder),
+            listen="",
+            limits=Limits(slice_s=slice_s),
+            grace_s=2,
+        )
+        self.agent = self.new_agent()
+
+    def new_agent(self) -> Agent:
+        """Return an agent as after a restart of the node."""
+        clock = Clock(lambda: self.now_ns, lambda: START_MS * 1_000_000 + self.now_ns)
+        return Agent(self.ksr, self.settings, self.store, self.funds, clock)
+
+    def hear(self, *messages: Message) -> None:
+        """Queue messages as a worker does."""
+        for message in messages:
+            put(self.ksr, message)
+
+    def run(self, to_s: float, step_s: float = 0.05) -> None:
+        """Let turns happen until this time."""
+        while self.now_ns < to_s * S:
+            self.now_ns = min(self.now_ns + int(step_s * S), int(to_s * S))
+            self.funds.now_ms = START_MS + self.now_ns // 1_000_000
+            self.agent.tick()
+
+    def call(self, rid: str, granted_s: int = 60) -> Held:
+        """Hold a call as a worker does, and return its message."""
+        pinned = codec.pack(call_of(rid))
+        hold = Hold((HoldFund(FUND, 5, 1),), schedule([[RATE]], 0, granted_s), ())
+        held = self.funds.reserve(f"{rid}:0", rid, hold, 120, 0, pinned)
+        assert getattr(held, "granted_s", 0) == granted_s, held
+        return Held(rid, pinned, (FUND,), granted_s, 120)
+
+    def answer(self, rid: str) -> Started:
+        """Return the message of an answer now."""
+        return Started(rid, 7, 8, "to", "", 31, (), self.now_ns, START_MS + self.now_ns // 1_000_000)
+
+    def end(self, rid: str) -> Ended:
+        """Return the message of a BYE now."""
+        return Ended(rid, "caller", self.now_ns, START_MS + self.now_ns // 1_000_000)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the agent last told the NOC."""
+        return dict(json.loads(str(self.ksr.tables["noc"]["agent"])))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Give a node with one fund of 1 EUR, which talks 1000 s at our rate."""
+    return World(tmp_path)
+
+
+def rid(number: int = 1) -> str:
+    return f"{number:032x}"
+
+
+def call_of(name: str) -> PinnedCall:
+    return builders.call(name, (builders.leg(1, 5, 1, RATE),))
+
+
+def test_a_call_from_hold_to_settlement(world: World) -> None:
+    world.hear(world.call(rid()), world.answer(rid()))
+    world.run(0.5)
+    assert world.funds.describe(rid()) is not None
+    world.run(9.5)
+    world.hear(world.end(rid()))
+    world.run(10)
+
+    (event,) = world.funds.events
+    assert (event.kind, event.end.billed_s, event.postings[0].amount_micros) == ("settle", 10, 10_000)
+    assert world.funds.leases == {}
+    assert world.ksr.tables["calls"] == {}
+
+
+def test_an_answer_is_marked_within_a_second(world: World) -> None:
+    world.hear(world.call(rid()), world.answer(rid()))
+    world.run(0.1)
+
+    reservation = world.funds.describe(rid())
+
+    assert reservation is not None
+    assert reservation.state == "answered"
+
+
+def test_slices_go_on_until_the_money_ends_and_both_sides_hear_bye(tmp_path: Path) -> None:
+    """0.125 EUR pay 125 s: two slices and five seconds."""
+    world = World(tmp_path, credit_micros=125_000)
+    world.hear(world.call(rid()), world.answer(rid()))
+
+    world.run(124.9)
+    assert world.ksr.requests == []
+    world.run(125.2)
+
+    assert [request[0] for request in world.ksr.requests] == ["BYE", "BYE"]
+    assert [request[1] for request in world.ksr.requests] == ["sip:from@1.2.3.4", "sip:to@1.2.3.4"]
+    assert world.ksr.did("dialog.dlg_set_timeout_id") == [(1, 7, 8)]
+    (event,) = world.funds.events
+    assert (event.end.ended_by, event.end.billed_s, event.postings[0].amount_micros) == ("money", 125, 125_000)
+
+
+def test_many_calls_settle_in_few_round_trips(world: World) -> None:
+    for number in range(40):
+        world.hear(world.call(rid(number), granted_s=10), world.answer(rid(number)))
+    world.run(0.1)
+    for number in range(40):
+        world.hear(world.end(rid(number)))
+    before = len(world.funds.batches)
+    world.run(0.2)
+
+    assert len(world.funds.batches) - before == 1
+    assert len(world.funds.events) == 40
+
+
+def test_an_answer_that_is_lost_is_asked_again_and_applied_once(world: World) -> None:
+    world.hear(world.call(rid()), world.answer(rid()))
+    world.run(0.1)
+    world.hear(world.end(rid()))
+    world.funds.lost = 1
+    world.run(1)
+
+    assert len(world.funds.events) == 1
+    assert world.status()["spool"] == 0
+    assert world.funds.states[FUND].held == 0
+
+
+def test_what_the_store_does_not_take_is_told_later_by_whoever_runs_then(world: World) -> None:
+    world.hear(world.call(rid(1)), world.answer(rid(1)), world.call(rid(2)))
+    world.run(5)
+    world.funds.down = True
+    world.hear(world.end(rid(1)), Failed(rid(2), 487, is_cancelled=True, attempts=(), ended_ms=START_MS))
+    world.run(6)
+    assert world.funds.events == []
+    assert world.status()["spool"] == 2
+    assert world.status()["store"] == "down"
+
+    world.agent = world.new_agent()
+    world.funds.down = False
+    world.run(7)
+
+    assert [(event.rid, event.end.outcome) for event in world.funds.events] == [
+        (rid(1), "answered"),
+        (rid(2), "cancelled"),
+    ]
+
+
+def test_operations_of_a_call_keep_their_order_through_the_spool(world: World) -> None:
+    world.funds.down = True
+    held = world.call(rid())
+    world.hear(held, world.answer(rid()))
+    world.run(1)
+    world.hear(world.end(rid()))
+    world.run(2)
+    world.funds.down = False
+    world.run(3)
+
+    (event,) = world.funds.events
+    assert (event.kind, event.seq, event.end.billed_s) == ("settle", 2, 1)
+
+
+def test_without_arming_everything_waits(world: World) -> None:
+    world.hear(world.call(rid()), world.answer(rid()))
+    world.run(1)
+    world.funds.armed_epoch = 0
+    world.hear(world.end(rid()))
+    world.run(3)
+    assert (world.funds.events, world.status()["spool"], world.status()["last_error"]) == ([], 1, "unarmed")
+
+    world.funds.arm(2)
+    world.run(4)
+
+    assert len(world.funds.events) == 1
+
+
+def test_extensions_are_never_spooled(tmp_path: Path) -> None:
+    world = World(tmp_path, slice_s=4)
+    world.hear(world.call(rid(), granted_s=4), world.answer(rid()))
+    world.run(2)
+    world.funds.down = True
+    world.run(3.9)
+    assert world.status()["spool"] == 0
+
+    world.funds.down = False
+    world.run(4.5)
+
+    reservation = world.funds.describe(rid())
+    assert reservation is None or reservation.granted_s <= 8
+    assert world.status()["calls"] in (0, 1)
+
+
+def test_an_extension_in_time_after_an_outage_saves_the_call(tmp_path: Path) -> None:
+    world = World(tmp_path, slice_s=20)
+    world.hear(world.call(rid(), granted_s=20), world.answer(rid()))
+    world.run(14)
+    world.funds.down = True
+    world.run(18)
+    world.funds.down = False
+    world.run(25)
+
+    assert world.ksr.requests == []
+    reservation = world.funds.describe(rid())
+    assert reservation is not None
+    assert reservation.granted_s == 40
+
+
+def test_a_lower_operation_number_is_told(world: World) -> None:
+    world.hear(world.call(rid()), world.answer(rid()))
+    world.run(1)
+    world.funds.opseq -= 1
+    world.hear(world.end(rid()))
+    world.run(2)
+
+    assert world.status()["opseq_lost"] == 1
+
+
+def test_an_unknown_end_is_adopted(world: World) -> None:
+    world.hear(world.call(rid()), world.answer(rid()))
+    world.run(0.2)
+    stranger = world.agent = world.new_agent()
+    world.run(7.2)
+    world.hear(world.end(rid()))
+    world.run(8)
+
+    assert stranger is world.agent
+    (event,) = world.funds.events
+    assert (event.kind, event.end.outcome, event.end.billed_s) == ("settle", "answered", 8)
+
+
+def test_one_bad_message_spoils_nothing(world: World) -> None:
+    world.ksr.queue.append(("held", "not json"))
+    world.ksr.queue.append(("nonsense", "[]"))
+    world.hear(world.call(rid()), world.answer(rid()))
+    world.run(1)
+
+    assert world.status()["errors"] == 2
+    assert world.status()["talking"] == 1
+
+
+def test_a_side_that_cannot_be_reached_does_not_save_the_other_from_its_bye(tmp_path: Path) -> None:
+    world = World(tmp_path, credit_micros=3_000)
+    world.ksr.pvs["$dlg(from_contact)"] = b"sip:\xff@1.2.3.4"
+    world.hear(world.call(rid(), granted_s=3), world.answer(rid()))
+    world.run(3.1)
+
+    assert [request[1] for request in world.ksr.requests] == ["sip:to@1.2.3.4"]
+    assert len(world.funds.events) == 1
+
+
+def test_a_full_disk_loses_nothing_while_the_agent_lives(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.hear(world.call(rid()), world.answer(rid()))
+    world.run(1)
+    world.funds.down = True
+
+    def fails(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fails)
+    world.hear(world.end(rid()))
+    world.run(2)
+    monkeypatch.undo()
+    world.funds.down = False
+    world.run(3)
+
+    assert [event.end.outcome for event in world.funds.events] == ["answered"]
+
+
+def test_the_node_says_that_it_lives(world: World) -> None:
+    world.run(11)
+
+    beats = [words for words in world.store.written if words[0] == "HSET"]
+    assert [words[1:3] for words in beats] == [(keys.NODES, "n1")] * 3
+
+
+def test_a_reload_hands_over_calls_and_what_waits(world: World) -> None:
+    world.hear(world.call(rid()), world.answer(rid()))
+    world.run(1)
+    fresh = world.new_agent()
+    fresh.restore(world.agent.export())
+    world.agent = fresh
+    world.hear(world.end(rid()))
+    world.run(2)
+
+    assert [event.end.outcome for event in world.funds.events] == ["answered"]
+
+
+def test_rows_that_are_granted_pay_for_what_is_billed(world: World) -> None:
+    """Whatever second the call ends in, Redis never finds the price above the hold."""
+    for number, lasted_s in enumerate((0.01, 1, 59.9, 60, 61, 75.5, 119.99)):
+        world.hear(world.call(rid(number)), world.answer(rid(number)))
+        began_s = world.now_ns / S
+        world.run(began_s + lasted_s)
+        world.hear(world.end(rid(number)))
+        world.run(world.now_ns / S + 0.1)
+
+    assert world.status()["invalid"] == 0
+    assert [event.kind for event in world.funds.events] == ["settle"] * 7
+    assert HoldRow(1, (1000,)) == schedule([[RATE]], 0, 60)[0]

@@ -1,0 +1,313 @@
+"""The calls of a node under a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from kemi import codec
+from kemi.adapters.ksr_queue import Ended, Failed, HangUp, Held, Refused, Started
+from kemi.adapters.redis_funds import (
+    Answer,
+    Applied,
+    Extend,
+    Invalid,
+    Note,
+    Release,
+    Replayed,
+    Reservation,
+    Result,
+    Settle,
+    Unknown,
+)
+from kemi.agent_calls import Adopt, Bye, Calls, Order, Outgoing
+from kemi.records import Attempt, CallEnd, PinnedCall, Rate
+from kemi.settings import Limits
+from tests.fakes import calls as builders
+
+RID = "ab" * 16
+S = 1_000_000_000
+NOW_MS = 1_770_000_000_000
+RATE = Rate(per_min_micros=60_000, first_s=1, next_s=1)  # 1000 micros a second
+
+
+def pinned(max_s: int = 14_400) -> PinnedCall:
+    legs = (builders.leg(1, 5, 3, RATE), builders.leg(2, 3, 1, RATE))
+    return builders.call(RID, legs)._replace(max_s=max_s)
+
+
+def held(granted_s: int = 60, *, is_held: bool = True, max_s: int = 14_400) -> Held:
+    return Held(RID, codec.pack(pinned(max_s)), ("5:EUR", "3:EUR"), granted_s, 120, is_held)
+
+
+def started(at_ns: int = 0) -> Started:
+    return Started(RID, 7, 8, "to", "sip:shown@c.example", 31, (Attempt(30, 503),), at_ns, NOW_MS)
+
+
+def talking(granted_s: int = 60, *, slice_s: int = 60, is_held: bool = True, max_s: int = 14_400) -> Calls:
+    """Return a node with one call that was answered at 0 s."""
+    known = Calls(Limits(slice_s=slice_s))
+    known.hear(held(granted_s, is_held=is_held, max_s=max_s), 0, NOW_MS)
+    known.hear(started(), 0, NOW_MS)
+    return known
+
+
+def operations(orders: Iterable[Order]) -> list[object]:
+    return [order.operation for order in orders if isinstance(order, Outgoing)]
+
+
+def the_extension(orders: list[Order]) -> Extend:
+    (operation,) = operations(orders)
+    assert isinstance(operation, Extend)
+    return operation
+
+
+def extend(known: Calls, at_s: float, result: Result) -> None:
+    """Let an extension be due at this time and have this result."""
+    sent = Outgoing(the_extension(known.due(int(at_s * S), NOW_MS)))
+    assert known.answered(sent, result, int(at_s * S)) == []
+
+
+def end_of(order: Order) -> CallEnd:
+    assert isinstance(order, Outgoing)
+    assert isinstance(order.operation, Settle | Release | Note)
+    return codec.unpack(CallEnd, order.operation.end)
+
+
+def test_an_answer_is_marked_with_the_time_that_is_left() -> None:
+    known = Calls(Limits())
+    known.hear(held(), 0, NOW_MS)
+
+    (order,) = known.hear(started(at_ns=0), int(1.5 * S), NOW_MS)
+
+    assert isinstance(order, Outgoing)
+    assert order.operation == Answer(f"{RID}:1", RID, 1, 59)
+
+
+def test_an_extension_is_asked_for_before_the_deadline_and_prices_the_whole_call() -> None:
+    known = talking()
+
+    assert known.due(int(49.9 * S), NOW_MS) == []
+    operation = the_extension(known.due(50 * S, NOW_MS))
+
+    assert (operation.op_id, operation.seq, operation.rows[-1]) == (f"{RID}:2", 2, (120, (120_000, 120_000)))
+    assert operation.rows[0].talk_s > 60
+    assert operation.lease_s == 70, "until the end of the last row"
+
+
+def test_a_granted_extension_moves_the_deadline_and_the_next_look() -> None:
+    known = talking()
+    extend(known, 50, Applied(120, 1))
+
+    assert known.due(int(109.9 * S), NOW_MS) == []
+    assert the_extension(known.due(110 * S, NOW_MS)).rows[-1].talk_s == 180
+
+
+@pytest.mark.parametrize("result", [Applied(60, 1), Unknown(1), Invalid("?")])
+def test_without_more_money_the_call_ends_at_its_deadline_on_both_sides(result: Result) -> None:
+    known = talking()
+    for at_s in range(50, 60):
+        extend(known, at_s, result)
+
+    assert operations(known.due(int(59.999 * S), NOW_MS)) == []
+    bye, settlement = known.due(60 * S, NOW_MS)
+
+    call = pinned()
+    assert bye == Bye(RID, call.call_id, call.from_tag, "to", 7, 8, "sip:shown@c.example")
+    end = end_of(settlement)
+    assert (end.ended_by, end.billed_s, end.talk_ms, end.server_id) == ("money", 60, 60_000, 31)
+    assert len(known) == 0
+
+
+def test_money_that_arrives_in_time_saves_the_call() -> None:
+    known = talking()
+    extend(known, 50, Applied(60, 1))
+    extend(known, 51, Applied(120, 2))
+
+    assert known.due(60 * S, NOW_MS) == []
+
+
+def test_the_hard_maximum_ends_a_call_that_nobody_ends() -> None:
+    known = talking(granted_s=60, max_s=90)
+    extension = the_extension(known.due(50 * S, NOW_MS))
+    known.answered(Outgoing(extension), Applied(90, 1), 50 * S)
+
+    assert extension.rows[-1].talk_s == 90
+    assert operations(known.due(int(89.9 * S), NOW_MS)) == []
+    assert end_of(known.due(90 * S, NOW_MS)[1]).ended_by == "maximum"
+
+
+def test_an_extension_that_redis_did_not_take_is_asked_again_with_the_same_id() -> None:
+    known = talking()
+    first = the_extension(known.due(50 * S, NOW_MS))
+    known.not_sent(first, 50 * S)
+
+    again = the_extension(known.due(51 * S, NOW_MS))
+
+    assert again == first
+    known.answered(Outgoing(again), Replayed(120, 1), 51 * S)
+    assert known.due(60 * S, NOW_MS) == []
+
+
+def test_a_short_slice_is_extended_late_and_not_all_the_time() -> None:
+    known = talking(granted_s=4, slice_s=4)
+
+    assert known.due(int(2.9 * S), NOW_MS) == []
+    assert the_extension(known.due(3 * S, NOW_MS)).rows[-1].talk_s == 8
+
+
+@pytest.mark.parametrize(
+    ("ended_ns", "billed_s", "talk_ms"),
+    [(0, 0, 0), (1, 1, 0), (S, 1, 1000), (S + 1, 2, 1000), (int(7.3 * S), 8, 7300)],
+)
+def test_the_end_bills_begun_seconds(ended_ns: int, billed_s: int, talk_ms: int) -> None:
+    (order,) = talking().hear(Ended(RID, "callee", ended_ns, NOW_MS), ended_ns, NOW_MS)
+
+    assert isinstance(order, Outgoing)
+    assert isinstance(order.operation, Settle)
+    end = end_of(order)
+    assert (order.operation.billed_s, end.talk_ms, end.ended_by) == (billed_s, talk_ms, "callee")
+    assert order.operation.price_micros == (billed_s * 1000, billed_s * 1000)
+    assert end.attempts == (Attempt(30, 503),)
+
+
+def test_a_late_bye_is_our_loss_and_counted() -> None:
+    known = talking(granted_s=60)
+
+    (order,) = known.hear(Ended(RID, "caller", int(61.5 * S), NOW_MS), int(61.5 * S), NOW_MS)
+
+    assert isinstance(order, Outgoing)
+    assert isinstance(order.operation, Settle)
+    assert (order.operation.billed_s, known.overtalk_ms) == (60, 1500)
+
+
+def test_a_call_ends_once() -> None:
+    known = talking()
+    known.hear(Ended(RID, "caller", S, NOW_MS), S, NOW_MS)
+
+    assert known.hear(Ended(RID, "callee", 2 * S, NOW_MS), 2 * S, NOW_MS) == []
+    assert known.hear(Failed(RID, 500, is_cancelled=False, attempts=(), ended_ms=NOW_MS), 2 * S, NOW_MS) == []
+    assert known.due(200 * S, NOW_MS) == []
+
+
+def test_sequences_of_a_call_rise_without_gaps() -> None:
+    known = talking()
+    extend(known, 50, Applied(120, 1))
+
+    (order,) = known.hear(Ended(RID, "caller", 55 * S, NOW_MS), 55 * S, NOW_MS)
+
+    assert isinstance(order, Outgoing)
+    assert isinstance(order.operation, Settle)
+    assert (order.operation.op_id, order.operation.seq) == (f"{RID}:3", 3)
+
+
+def test_a_cancelled_call_is_released() -> None:
+    known = Calls(Limits())
+    known.hear(held(), 0, NOW_MS)
+
+    orders = known.hear(Failed(RID, 487, is_cancelled=True, attempts=(Attempt(31, 0),), ended_ms=NOW_MS), S, NOW_MS)
+
+    (order,) = orders
+    end = end_of(order)
+    assert (end.outcome, end.status, end.reason, end.ended_by) == ("cancelled", 487, "cancelled", "caller")
+    assert end.attempts == (Attempt(31, 0),)
+
+
+def test_a_release_that_redis_knows_nothing_of_becomes_a_note() -> None:
+    known = Calls(Limits())
+    known.hear(held(), 0, NOW_MS)
+    (order,) = known.hear(Failed(RID, 503, is_cancelled=False, attempts=(), ended_ms=NOW_MS), S, NOW_MS)
+    assert isinstance(order, Outgoing)
+
+    (note,) = operations(known.answered(order, Unknown(1), S))
+
+    assert isinstance(note, Note)
+    assert (note.call, codec.unpack(CallEnd, note.end).outcome) == (order.pinned, "failed")
+    assert known.answered(Outgoing(note), Invalid("the call was released"), S) == []
+
+
+def test_an_emergency_call_without_a_hold_has_no_extension_and_no_charge() -> None:
+    known = Calls(Limits())
+    known.hear(held(14_400, is_held=False), 0, NOW_MS)
+
+    assert known.hear(started(), 0, NOW_MS) == []
+    assert known.due(10_000 * S, NOW_MS) == []
+    (order,) = known.hear(Ended(RID, "caller", 90 * S, NOW_MS), 90 * S, NOW_MS)
+
+    assert isinstance(order, Outgoing)
+    assert isinstance(order.operation, Release), "a tombstone first: the hold may have been made after all"
+    end = end_of(order)
+    assert (end.outcome, end.billed_s) == ("answered", 90)
+
+
+def test_a_refused_call_is_noted_and_released_first_when_redis_may_hold_it() -> None:
+    known = Calls(Limits())
+    end = codec.pack(builders.unanswered("refused", 503, "store_down"))
+    sure = Refused(RID, b"pinned", end)
+
+    assert operations(known.hear(sure, 0, NOW_MS)) == [Note(f"{RID}:note", RID, b"pinned", end)]
+    assert operations(known.hear(sure._replace(maybe_held=True), 0, NOW_MS)) == [Release(f"{RID}:1", RID, 1, end)]
+
+
+def test_the_noc_ends_an_answered_call() -> None:
+    known = talking()
+
+    bye, settlement = known.hear(HangUp(RID), int(2.5 * S), NOW_MS)
+
+    assert isinstance(bye, Bye)
+    assert (end_of(settlement).ended_by, end_of(settlement).billed_s) == ("noc", 3)
+    assert known.hear(HangUp("no such call"), S, NOW_MS) == []
+
+
+def test_an_unknown_end_is_looked_up_and_an_old_one_is_not() -> None:
+    known = Calls(Limits())
+    ended = Ended(RID, "caller", 5 * S, NOW_MS)
+
+    assert known.hear(ended, 5 * S, NOW_MS) == [Adopt(ended)]
+    answered_ms = NOW_MS - 4_200
+    row = Reservation(
+        codec.pack(pinned()), ("5:EUR", "3:EUR"), 60, (60_000, 60_000), answered_ms, 4, "answered", "n2", 0
+    )
+    (order,) = known.adopt(ended, row, NOW_MS)
+    assert isinstance(order, Outgoing)
+    assert isinstance(order.operation, Settle)
+    assert (order.operation.seq, order.operation.billed_s, order.operation.price_micros) == (5, 5, (5000, 5000))
+    assert known.hear(ended, 5 * S, NOW_MS) == []
+
+
+def test_an_adopted_call_pays_no_more_than_was_granted_and_nothing_unproven() -> None:
+    known, ended = Calls(Limits()), Ended(RID, "caller", 0, NOW_MS)
+    row = Reservation(
+        codec.pack(pinned()), ("5:EUR", "3:EUR"), 60, (60_000, 60_000), NOW_MS - 90_000, 4, "answered", "n2", 0
+    )
+
+    (long,) = known.adopt(ended, row, NOW_MS)
+    (unproven,) = known.adopt(ended, row._replace(answered_ms=0, state="held"), NOW_MS)
+
+    assert end_of(long).billed_s == 60
+    assert (end_of(unproven).outcome, end_of(unproven).billed_s) == ("unknown_end", 0)
+    assert known.adopt(ended, row._replace(state="settled", pinned=b""), NOW_MS) == []
+    assert known.adopt(ended, None, NOW_MS) == []
+
+
+def test_an_unanswered_call_is_forgotten_after_its_lease() -> None:
+    known = Calls(Limits())
+    known.hear(held(), 0, NOW_MS)
+
+    assert known.due(179 * S, NOW_MS) == []
+    assert len(known) == 1
+    assert known.due(180 * S, NOW_MS) == []
+    assert len(known) == 0
+
+
+def test_a_reload_changes_nothing_for_the_calls() -> None:
+    known = talking()
+    first = the_extension(known.due(50 * S, NOW_MS))
+    fresh = Calls(Limits())
+
+    fresh.restore(known.export())
+
+    fresh.answered(Outgoing(first), Applied(120, 1), 51 * S)
+    assert fresh.due(60 * S, NOW_MS) == []
+    assert the_extension(fresh.due(110 * S, NOW_MS)).seq == 3

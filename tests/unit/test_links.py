@@ -1,0 +1,60 @@
+"""What leads to what, and what one Need asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from kemi import keys
+from kemi.core.links import links, missing
+from kemi.core.outcome import Need
+from kemi.records import Masks, Number, RateSet
+from tests.fakes.world import ABROAD, ALICE, World
+
+WORLD = World()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sub:alice@a.example", {"acct:5", "dom:a.example"}),
+        ("acct:5", {"acct:3", "tar:50"}),
+        ("acct:1", set()),
+        ("dom:a.example", {"rws:1"}),
+        ("num:442070000001", {"sub:alice@a.example"}),
+        ("src:198.51.100.0/24", {"sub:trunk@a.example"}),
+        ("src:203.0.113.7/32", {"pg:3"}),
+        ("rules:33", {"pg:3", "pg:4", "pg:6"}),
+        ("pg:3", {"tar:303", "rws:2"}),
+        ("pg:4", {"tar:304"}),
+        ("tar:50", {"rset:1050"}),
+    ],
+)
+def test_a_record_leads_to_what_it_names(name: str, expected: set[str]) -> None:
+    """Links are names of other records; 0 and "" lead nowhere."""
+    assert set(links(WORLD.records[name])) == expected
+
+
+@pytest.mark.parametrize("record", [None, RateSet(1, ()), Masks((), ()), Number("1", 5, 0, ""), ("acct", 5), 5])
+def test_what_names_nothing_leads_nowhere(record: object) -> None:
+    """Ends of chains, absent records and foreign values have no links."""
+    assert links(record) == ()
+
+
+def test_a_need_names_every_gap_at_once() -> None:
+    """Whatever a cache has lost below known records is found by walking them."""
+    known = {name: record for name, record in WORLD.records.items() if name not in ("acct:2", "rws:1", "rset:1030")}
+    need = missing((keys.subscriber(ALICE), "num:1"), known, {}, "")
+    assert set(need.keys) == {"num:1", "acct:2", "rws:1", "tar:30"} | {"rset:1030"}
+
+
+def test_a_tariff_is_named_again_for_its_rates() -> None:
+    """Rates come with their tariff, so a tariff without a bucket of the digits is asked for though it is known."""
+    rates = {(1050, field): b"" for field in ("3", "33", "331", "3314")}
+    need = missing(("acct:5",), WORLD.records, rates, ABROAD)
+    assert set(need.keys) == {"tar:30", "tar:20"}
+    assert need.digits == ABROAD
+
+
+def test_nothing_missing_is_an_empty_need() -> None:
+    """All of a closed set of records is known."""
+    assert missing(("sub:alice@a.example",), WORLD.records, {}, "") == Need(())

@@ -1,0 +1,126 @@
+"""The routing profile and the weighted draw."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+
+from kemi.core.draft import Draft
+from kemi.core.order import LEAST_COST, draw
+from kemi.records import PeeringRule, PeerServer, Rate
+from tests.fakes.world import ACME, ACME_1, ACME_2, BELL, BELL_1, OWN_1, World, invite, request
+
+C5 = ("prefix", "priority", "weight")
+
+
+def world_with(**profile: tuple[str, ...]) -> World:
+    """Acme is the cheapest, bell has the longest prefix, own the best priority."""
+    world = World()
+    world.rule(PeeringRule(99, BELL, "3314"))
+    world.change("pg:6", priority=0)
+    for name, routing in profile.items():
+        world.change(name.replace("_", ":"), routing=routing)
+    return world
+
+
+def groups(world: World) -> list[int]:
+    """Return the groups of the plan in order, once each."""
+    return list(dict.fromkeys(target.pinned.group_id for target in world.route(invite()).targets))
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ((), [3, 4, 6]),
+        (LEAST_COST, [3, 4, 6]),
+        (("prefix", "cost"), [4, 3, 6]),
+        (("priority", "cost"), [6, 3, 4]),
+        (("priority", "prefix"), [6, 4, 3]),
+        (("quality", "cost"), [3, 4, 6]),
+        (("prefix",), [4, 3, 6]),
+    ],
+)
+def test_each_word_decides_in_its_turn(profile: tuple[str, ...], expected: list[int]) -> None:
+    """The first word that tells two candidates apart decides; the last tie goes to the lower server id."""
+    assert groups(world_with(acct_5=profile)) == expected
+
+
+def test_the_nearest_profile_counts() -> None:
+    """A customer inherits its reseller's profile, that one the root's, and any of them may have its own."""
+    assert groups(world_with(acct_1=("prefix",))) == [4, 3, 6]
+    assert groups(world_with(acct_1=("prefix",), acct_2=("priority", "cost"))) == [6, 3, 4]
+    assert groups(world_with(acct_1=("prefix",), acct_2=("priority", "cost"), acct_5=("cost",))) == [3, 4, 6]
+
+
+def test_a_word_that_nobody_knows_is_passed_over() -> None:
+    """The trace says so, and the rest of the profile still counts."""
+    world = world_with(acct_5=("colour", "priority", "cost"))
+    assert groups(world) == [6, 3, 4]
+    assert "routing profile: colour is unknown" in world.route(invite()).trace
+
+
+def test_cost_is_that_of_a_minute() -> None:
+    """Connect fee and increments count: a low rate per minute may be the dearer call."""
+    world = World()
+    world.tariff(300 + ACME, {"33": Rate(1_000, 1, 1, connect_micros=9_000)})
+    assert groups(world) == [4, 6, 3]
+
+
+def test_another_currency_comes_last() -> None:
+    """Its numbers cannot be compared, so a carrier that looks cheap in another currency does not win."""
+    world = World()
+    world.tariff(300 + ACME, {"33": Rate(1)}, currency="JPY")
+    assert groups(world) == [4, 6, 3]
+
+
+def test_the_draw_follows_the_weights() -> None:
+    """Weights 1, 2 and 5 of 8: first places fall as 1/8, 2/8 and 5/8, and so does the order of the rest."""
+    world = World()
+    world.change(f"pg:{ACME}", servers=tuple(PeerServer(n, "s", "", 0, "", n, enabled=True) for n in (1, 2, 5)))
+    facts, calls = world.facts(), 4000
+    firsts: Counter[int] = Counter()
+    seconds_after_five: Counter[int] = Counter()
+    for number in range(calls):
+        draft = Draft(request(call_id=f"call {number}"), facts)
+        ranked = sorted((1, 2, 5), key=lambda n: draw(draft, PeerServer(n, "s", "", 0, "", n, enabled=True)))
+        firsts[ranked[0]] += 1
+        seconds_after_five[ranked[1]] += ranked[0] == 5
+    for weight in (1, 2, 5):
+        assert firsts[weight] / calls == pytest.approx(weight / 8, abs=0.025)  # 3 standard deviations
+    assert seconds_after_five[2] / firsts[5] == pytest.approx(2 / 3, abs=0.03)
+
+
+def test_the_draw_is_repeatable_and_cannot_be_steered() -> None:
+    """The same Call-ID gives the same ticket on every node of a cell; without the secret nobody can compute it."""
+    server = PeerServer(1, "s", "", 0, "", 10, enabled=True)
+    facts = World().facts()
+    assert draw(Draft(invite(), facts), server) == draw(Draft(request(), facts), server)
+    assert draw(Draft(invite(), facts), server) != draw(Draft(invite(), facts._replace(secret=b"other")), server)
+    assert draw(Draft(invite(), facts), server) != draw(Draft(invite(), facts), server._replace(id=2))
+    assert draw(Draft(request(call_id="\udcff"), facts), server) > 0
+
+
+@pytest.mark.parametrize("weight", [0, -1])
+def test_no_weight_comes_last(weight: int) -> None:
+    """A weight of 0 is a spare: drawn when nobody else is left."""
+    world = World()
+    world.change("acct:5", routing=C5)
+    world.change_server(BELL_1, weight=weight)
+    for number in range(20):
+        call = invite(call_id=f"call {number}")
+        assert [target.pinned.server_id for target in world.route(call).targets][-1] == BELL_1
+    spare = PeerServer(1, "s", "", 0, "", weight, enabled=True)
+    assert draw(Draft(invite(), world.facts()), spare) == math.inf
+
+
+def test_the_draw_decides_among_servers_of_one_group() -> None:
+    """With equal weights each server of a carrier leads about every second call."""
+    world = World()
+    world.change("acct:5", routing=C5)
+    firsts = Counter(
+        next(target.pinned.server_id for target in world.route(invite(call_id=f"call {n}")).targets) for n in range(200)
+    )
+    assert set(firsts) == {ACME_1, ACME_2, BELL_1, OWN_1}
+    assert all(25 < count < 75 for count in firsts.values())

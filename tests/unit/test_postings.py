@@ -1,0 +1,141 @@
+"""One event becomes exactly the rows that the books need, or is set aside with a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from kemi.records import Attempt, CallEvent, FundPosting, PinnedCall, Rate
+from tests.fakes import calls
+from tools.settle.postings import Plan, Poison, entry_id, plan
+
+
+def planned(event: CallEvent) -> Plan:
+    result = plan(event)
+    assert isinstance(result, Plan), result
+    return result
+
+
+def two_levels() -> PinnedCall:
+    return calls.call(
+        "r1",
+        [calls.leg(1, 5, 2, calls.RETAIL), calls.leg(2, 2, 1, calls.WHOLESALE)],
+        [calls.carrier(7), calls.carrier(8, rate=Rate(per_min_micros=6_000))],
+    )
+
+
+def books(made: Plan) -> set[tuple[int, str, str, int, int | None]]:
+    return {(row.account_id, row.book, row.origin, row.amount_micros, row.fund_n) for row in made.entries}
+
+
+def test_every_fund_pays_its_payee_and_the_owner_pays_the_carrier_that_answered() -> None:
+    """60 s: level 1 60,000 to account 2, level 2 30,000 to the root, whose carrier 7 costs 12,000."""
+    made = planned(calls.settled(two_levels(), calls.answered(60, server_id=7), numbers={"5:EUR": 4, "2:EUR": 9}))
+    assert books(made) == {
+        (5, "fund", "redis", -60_000, 4),
+        (2, "income", "redis", 60_000, None),
+        (2, "fund", "redis", -30_000, 9),
+        (1, "income", "redis", 30_000, None),
+        (1, "cost", "pg", -12_000, None),
+        (1, "cash", "pg", 12_000, None),
+    }
+    assert sum(row.amount_micros for row in made.entries) == 0
+    assert len({row.txn_id for row in made.entries}) == 1
+
+
+def test_each_leg_stands_in_the_books_of_one_payer_and_one_payee() -> None:
+    made = planned(calls.settled(two_levels(), calls.answered(60, server_id=8)))
+    assert [(row.level, row.payer_id, row.payee_id, row.price_micros, row.book) for row in made.legs] == [
+        (1, 5, 2, 60_000, "fund"),
+        (2, 2, 1, 30_000, "fund"),
+        (0, 1, 1, 6_000, "cost"),
+    ]
+
+
+def test_ids_depend_on_reservation_level_sequence_and_book_only() -> None:
+    """Another epoch or event number is the same entry: the ids are what makes posting twice harmless."""
+    pinned, end = two_levels(), calls.answered(60, 7)
+    first = planned(calls.settled(pinned, end, epoch=1))
+    again = planned(calls.settled(pinned, end, epoch=2, numbers={"5:EUR": 77}))
+    assert [row.id for row in first.entries] == [row.id for row in again.entries]
+    assert len({row.id for row in first.entries}) == len(first.entries)
+    assert first.entries[0].id == entry_id("r1", 1, 1, "fund")
+    assert {row.id for row in planned(calls.settled(pinned, end, seq=2)).entries}.isdisjoint(
+        row.id for row in first.entries
+    )
+
+
+def test_a_fund_that_pays_two_legs_is_posted_once_with_their_sum() -> None:
+    """Redis merges the legs of a fund; so does the ledger, while each leg keeps its price."""
+    pinned = calls.call("r2", [calls.leg(1, 5, 2, calls.RETAIL), calls.leg(2, 5, 2, calls.WHOLESALE)])
+    made = planned(calls.settled(pinned, calls.answered(60)))
+    assert books(made) == {(5, "fund", "redis", -90_000, 1), (2, "income", "redis", 90_000, None)}
+    assert [row.price_micros for row in made.legs] == [60_000, 30_000]
+
+
+def test_a_call_at_price_zero_keeps_its_record_and_legs() -> None:
+    """Internal and inbound calls move no money, but they are calls."""
+    made = planned(calls.settled(calls.call("r3", [calls.leg(1, 5, 2, Rate(0))]), calls.answered(33)))
+    assert made.cdr.billed_s == 33
+    assert [row.price_micros for row in made.legs] == [0]
+    assert made.entries == ()
+
+
+def test_a_refused_call_leaves_a_record_with_reason_and_trace_and_no_money() -> None:
+    made = planned(calls.refused(two_levels(), 402, "credit"))
+    assert (made.cdr.outcome, made.cdr.sip_status, made.cdr.reason) == ("refused", 402, "credit")
+    assert made.cdr.trace == ("rule 12: 00 → +", "refused: credit")
+    assert made.entries == ()
+    assert all(row.price_micros == 0 for row in made.legs)
+
+
+def test_the_carrier_is_owed_the_real_talk_even_where_less_could_be_billed() -> None:
+    """A late BYE is our loss: 10 s billed, 11.5 s talked, the carrier bills 12 s."""
+    end = calls.answered(10, server_id=7)._replace(talk_ms=11_500)
+    made = planned(calls.settled(two_levels(), end))
+    assert [row.amount_micros for row in made.entries if row.book == "cost"] == [-2_400]
+
+
+def test_no_carrier_is_owed_for_a_call_that_was_never_answered() -> None:
+    end = calls.unanswered("failed", 503, "")._replace(server_id=7, attempts=(Attempt(7, 503),))
+    made = planned(CallEvent("release", 1, "r1", 1, (), two_levels(), end))
+    assert made.entries == ()
+    assert made.cdr.attempts == ((7, 503),)
+    assert made.cdr.group_id == 70
+
+
+def test_text_that_postgres_cannot_store_is_made_storable() -> None:
+    pinned = two_levels()._replace(call_id="a\0b")
+    assert planned(calls.settled(pinned, calls.answered(1))).cdr.call_id == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def bad_events() -> dict[str, CallEvent]:
+    good = calls.settled(two_levels(), calls.answered(60, 7))
+    dear = good.postings[0]._replace(amount_micros=60_001)
+    return {
+        "none of": good._replace(kind="gift"),
+        "carries the call of": good._replace(rid="other"),
+        "charged 60001 micros, but its legs cost 60000": good._replace(postings=(dear, *good.postings[1:])),
+        "charged 0 micros": good._replace(postings=good.postings[1:]),
+        "pays no leg": good._replace(postings=(*good.postings, FundPosting("9:EUR", 0, 1, 0))),
+        "posted twice": good._replace(postings=(*good.postings, good.postings[0])),
+        "two legs of one level": good._replace(call=good.call._replace(legs=good.call.legs + good.call.legs)),
+        "not whole and positive": good._replace(seq=-1),
+        "legs, at most": good._replace(call=good.call._replace(legs=good.call.legs * 13)),
+        "do not fit their fields": good._replace(call=good.call._replace(node=5)),  # type: ignore[arg-type]
+    }
+
+
+@pytest.mark.parametrize("sentence", bad_events())
+def test_an_event_that_cannot_be_right_is_poison_and_says_why(sentence: str) -> None:
+    result = plan(bad_events()[sentence])
+    assert isinstance(result, Poison)
+    assert sentence in result.reason
+
+
+def test_amounts_are_what_the_pinned_rate_says_not_todays() -> None:
+    """The event carries its prices; 61 s at 30/6 of 60,000 a minute are 66 s charged."""
+    rate = Rate(per_min_micros=60_000, first_s=30, next_s=6, connect_micros=1_000)
+    made = planned(calls.settled(calls.call("r4", [calls.leg(1, 5, 2, rate)]), calls.answered(61)))
+    assert Counter(row.amount_micros for row in made.entries) == {-67_000: 1, 67_000: 1}

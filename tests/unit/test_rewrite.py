@@ -1,0 +1,99 @@
+r"""Rewrite rules and the canonical number: first match only, \1 groups, nothing raises."""
+
+from __future__ import annotations
+
+import pytest
+
+from kemi.core.rewrite import DIGITS_MAX, rewrite, to_e164
+from kemi.records import RewriteRule
+
+
+def _rules(*pairs: tuple[str, str]) -> tuple[RewriteRule, ...]:
+    """Return rules with the ids 11, 12, …."""
+    return tuple(RewriteRule(11 + at, at, *pair) for at, pair in enumerate(pairs))
+
+
+@pytest.mark.parametrize(
+    ("rules", "digits", "expected"),
+    [
+        ((("^00", "+"),), "004420", "+4420"),
+        ((("^00", "+"), ("^0", "+49")), "0301234", "+49301234"),
+        ((("^0", "+49"), ("^00", "+")), "004420", "+4904420"),
+        (((r"^(00|\+)([1-9][0-9]+)$", r"\2"),), "+4420", "4420"),
+        (((r"^(9)?([0-9]+)$", r"\2#\1"),), "4420", "4420#"),
+        ((("44", ""),), "00444420", "004420"),
+        ((("", "9"),), "4420", "94420"),
+        ((("$", "9"),), "4420", "44209"),
+        (((r"^(\d)(\d)(\d)(\d)(\d)(\d)(\d)(\d)(\d)$", r"\9\8\1"),), "123456789", "981"),
+        ((("^(4)", r"\1&$1"),), "4420", "4&$1420"),
+        ((("^5", "x"),), "4420", "4420"),
+        ((), "4420", "4420"),
+    ],
+)
+def test_the_first_matching_rule_is_applied(rules: tuple[tuple[str, str], ...], digits: str, expected: str) -> None:
+    """What the pattern matched gives way to the replacement, the rest stays, later rules are not tried."""
+    assert rewrite(_rules(*rules), digits)[0] == expected
+
+
+def test_the_trace_names_the_rule() -> None:
+    """An operator sees which rule made what of which number, and nothing when no rule had a say."""
+    assert rewrite(_rules(("^5", ""), ("^00", "+")), "0044")[1] == "rule 12: 0044 → +44"
+    assert rewrite(_rules(("^5", "")), "0044") == ("0044", "")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "why"),
+    [
+        ("(", "+", "pattern refused (missing )"),
+        ("(0+)+", "+", "pattern refused (nested"),
+        ("^0", r"\1", "names a group that the pattern lacks"),
+        ("^(0)", r"\2", "names a group that the pattern lacks"),
+        ("^(0)", r"\g<1>", "names a group that the pattern lacks"),
+        ("^0", "\\", "names a group that the pattern lacks"),
+        ("^0", "1" * (DIGITS_MAX + 1), "the result has 68 characters"),
+    ],
+)
+def test_a_rule_that_cannot_be_used_is_passed_over_aloud(pattern: str, replacement: str, why: str) -> None:
+    """The next rule has its turn, and the trace says what is wrong with the first."""
+    broken = (pattern, replacement)
+    result, trace = rewrite(_rules(broken, ("^00", "+")), "0044")
+    assert result == "+44"
+    assert trace.startswith("rule 11 passed over: ")
+    assert why in trace
+    assert trace.endswith("; rule 12: 0044 → +44")
+    assert rewrite(_rules(broken), "0044")[0] == "0044"
+
+
+@pytest.mark.parametrize("digits", ["1" * (DIGITS_MAX + 1), "44\r\nVia: x", "٤٤", "44\x00"])
+def test_what_is_no_number_is_not_rewritten(digits: str) -> None:
+    """A long or unprintable text stays as it is, and does not reach the trace."""
+    result, trace = rewrite(_rules(("^", "+")), digits)
+    assert result == digits
+    assert trace.startswith("not rewritten: ")
+    assert digits not in trace
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("+442079460000", "442079460000"),
+        ("442079460000", "442079460000"),
+        ("+44(20)7946-00.00", "442079460000"),
+        ("112", "112"),
+        ("123456789012345", "123456789012345"),
+        ("1234567890123456", None),
+        ("12", None),
+        ("0049", None),
+        ("++49", None),
+        ("49+", None),
+        ("", None),
+        ("alice", None),
+        ("49 30", None),
+        ("4930\n", None),
+        ("٤٤٤٤", None),
+        ("-" * 70 + "4930", None),
+    ],
+)
+def test_to_e164(text: str, number: str | None) -> None:
+    """3 … 15 digits, the first 1-9, after one plus sign and the visual separators are gone."""
+    assert to_e164(text) == number
