@@ -1,0 +1,319 @@
+#!lua name=tandem_config_1
+-- Configuration in Redis: written pass by pass by one fenced syncer, read by workers in one round trip.
+--
+-- A value is msgpack [schema, version, row]; a deleted one keeps its version: [schema, version, nil].
+-- version = (fence << 32) | pass. Numbers are doubles here: a version stays exact below 2^53, so fences below 2^21.
+--
+-- A pass is applied in steps of at most 100 keys (500 block Redis for 1.3 ms), each with a pass number of its own.
+--
+-- WHY A READER NEVER KEEPS AN OLD VALUE. PASS = version of the last step; CHANGED = name -> version of its last change.
+--   1. Functions run alone. A step with version V is refused unless V > PASS; in one moment it writes its values, gives
+--      their names the score V and sets PASS = V. So a score is greater than every PASS returned before that write.
+--   2. A reader's `seen` is the PASS of its last answer, at moment s; each value it holds was read at or before s and
+--      was, by 3, still the stored one at s. A write after s carries V > PASS(s) = seen.
+--   3. An answer at moment u lists each name with a score > seen: by 2 all that was written in (s, u]. The reader drops
+--      these, stores the values of the same answer (read at u), and sets seen = PASS(u). All it holds is true at u.
+--   4. Names are forgotten only up to CHANGED_LOW, and a reader with seen < CHANGED_LOW is told to drop ALL. So is one
+--      with seen > PASS: this Redis has lost steps that the reader knows of. A full load ends with CHANGED_LOW = PASS =
+--      a version greater than any before, so also a reader that slept through loss and repair drops ALL.
+-- Hence `seen` is never ahead of a value that the reader has not dropped. Were PASS written only after the last step of
+-- a pass, the proof would hold too, but whoever fetched a name between two steps would be told "stale" until the end.
+
+local KEY = {
+  pass = "@PASS@",
+  changed = "@CHANGED@",
+  changed_low = "@CHANGED_LOW@",
+  fence = "@FENCE@",
+  fund_versions = "@FUND_VERSIONS@",
+  marker = "@MARKER@",
+  heartbeat = "@HEARTBEAT@",
+}
+local RECORD_PREFIX = "@CONFIG_PREFIX@"
+local FUND_PREFIX = "@FUND_TERMS_PREFIX@"
+local RATE_PREFIX = "@RATE_PREFIX@"
+
+local CHANGED_KEEP = 100000 -- members of CHANGED kept for readers that lag
+local CHANGED_REPLY_MAX = 1000 -- above this a reader drops everything: cheaper than the list
+local TRIM_MAX = 500 -- members removed by one call; 5000 would block Redis for milliseconds
+local RECORDS_MAX = 256
+local DEPTH_MAX = 12 -- subscriber -> account -> 8 parents -> tariff -> rate set
+local RATE_FIELD_DIGITS = 4 -- kemi/core/prefix.py BUCKET_DIGITS
+
+-- Where rows name other records. `at`: positions from 1, one per level of nesting; `field`: the same path in the words
+-- of kemi/records.py (tests/contract/test_tables.py compares them); 0 and "" name nothing.
+local LINKS = {
+  { kind = "sub", at = { 4 }, field = "account_id", to = "acct:" },
+  { kind = "sub", at = { 3 }, field = "domain", to = "dom:" },
+  { kind = "sub", at = { 11 }, field = "rewrite_set_id", to = "rws:" },
+  { kind = "acct", at = { 2 }, field = "parent_id", to = "acct:" },
+  { kind = "acct", at = { 7 }, field = "tariff_id", to = "tar:" },
+  { kind = "dom", at = { 5 }, field = "rewrite_set_id", to = "rws:" },
+  { kind = "num", at = { 2 }, field = "account_id", to = "acct:" },
+  { kind = "num", at = { 4 }, field = "subscriber", to = "sub:" },
+  { kind = "src", at = { 1, 8 }, field = "entries.subscriber", to = "sub:" },
+  { kind = "src", at = { 1, 6 }, field = "entries.group_id", to = "pg:" },
+  { kind = "rules", at = { 1, 2 }, field = "entries.group_id", to = "pg:" },
+  { kind = "pg", at = { 3 }, field = "account_id", to = "acct:" },
+  { kind = "pg", at = { 6 }, field = "tariff_id", to = "tar:" },
+  { kind = "pg", at = { 8 }, field = "rewrite_set_id", to = "rws:" },
+  { kind = "pg", at = { 9, 8 }, field = "servers.rewrite_set_id", to = "rws:" },
+  { kind = "tar", at = { 5 }, field = "rate_set_id", to = "rset:" },
+  { kind = "emergency", at = { 1, 3 }, field = "routes.group_ids", to = "pg:" },
+}
+
+-- "%.14g", Lua's own way to write a number, loses digits of a version.
+local function digits_of(number)
+  return string.format("%.0f", number)
+end
+
+local function number_at(key)
+  return tonumber(redis.call("GET", key) or "0")
+end
+
+-- Returns an error reply when this syncer may not write, else nil; a higher fence than the stored one takes over.
+--   FENCED: another syncer has taken over. LOST: PASS is not what this syncer left: Redis was rolled back, emptied or
+--   replaced.
+local function refusal(fence, expected_pass)
+  local highest = number_at(KEY.fence)
+  if fence < highest then
+    return redis.error_reply("FENCED by " .. digits_of(highest))
+  end
+  local pass = number_at(KEY.pass)
+  if expected_pass and pass ~= expected_pass then
+    return redis.error_reply("LOST pass is " .. digits_of(pass))
+  end
+  if fence > highest then
+    redis.call("SET", KEY.fence, digits_of(fence))
+  end
+  return nil
+end
+
+-- Version of a stored value, 0 when there is none. Only the head is decoded: byte 1 is the array of three.
+local function version_of(value)
+  if not value then
+    return 0
+  end
+  local readable, _, _, version = pcall(cmsgpack.unpack_limit, value, 2, 1)
+  return readable and tonumber(version) or 0
+end
+
+-- Forgets the oldest names beyond CHANGED_KEEP.
+local function trim()
+  local surplus = redis.call("ZCARD", KEY.changed) - CHANGED_KEEP
+  if surplus <= 0 then
+    return
+  end
+  local gone = redis.call("ZPOPMIN", KEY.changed, math.min(surplus, TRIM_MAX))
+  redis.call("SET", KEY.changed_low, digits_of(math.max(number_at(KEY.changed_low), tonumber(gone[#gone]))))
+end
+
+local function write_record(key, version, value)
+  if version <= version_of(redis.call("GET", key)) then
+    return 0
+  end
+  redis.call("SET", key, value)
+  redis.call("ZADD", KEY.changed, "GT", digits_of(version), string.sub(key, #RECORD_PREFIX + 1))
+  return 1
+end
+
+-- Money functions read the terms of a fund live and nobody caches them: no entry in CHANGED.
+local function write_fund(key, version, value)
+  local fund = string.sub(key, #FUND_PREFIX + 1)
+  if version <= tonumber(redis.call("HGET", KEY.fund_versions, fund) or "0") then
+    return 0
+  end
+  if value == "" then
+    redis.call("DEL", key)
+  else
+    redis.call("SET", key, value)
+  end
+  redis.call("HSET", KEY.fund_versions, fund, digits_of(version))
+  return 1
+end
+
+-- tandem_apply_1(keys = [value key ...], args = [fence, expected pass, version, value ...])
+-- One step: a value per key, at most 100: the whole of a record, or the terms of a fund ("" = no such fund now).
+-- Returns how many were written; a value whose stored version is not lower is left alone.
+local function apply(keys, args)
+  local version = tonumber(args[3])
+  local refused = refusal(tonumber(args[1]), tonumber(args[2]))
+  if refused then
+    return refused
+  end
+  if version <= number_at(KEY.pass) then
+    return redis.error_reply("OLD version " .. args[3])
+  end
+  local written = 0
+  for i, key in ipairs(keys) do
+    local is_record = string.sub(key, 1, #RECORD_PREFIX) == RECORD_PREFIX
+    written = written + (is_record and write_record or write_fund)(key, version, args[i + 3])
+  end
+  redis.call("SET", KEY.pass, digits_of(version))
+  trim()
+  return written
+end
+
+-- tandem_rates_1(keys = [rate hash], args = [fence, expected pass, field, bucket, ...])
+-- Adds buckets of one immutable rate set, at most 100; the same bytes again do no harm. No field: removes the hash, its
+-- set is gone, and open calls have pinned their prices. Readers reach a hash only through a tariff applied after it.
+local function rates(keys, args)
+  local refused = refusal(tonumber(args[1]), tonumber(args[2]))
+  if refused then
+    return refused
+  end
+  if #args == 2 then
+    return redis.call("UNLINK", keys[1])
+  end
+  return redis.call("HSET", keys[1], unpack(args, 3))
+end
+
+-- tandem_commit_pass_1(args = [fence, expected pass, marker, version or ""])
+-- Ends a pass, or says between passes that the syncer lives. With a version it ends a full load: every reader drops all
+-- that it holds. Without MARKER readers use nothing.
+local function commit_pass(_, args)
+  local refused = refusal(tonumber(args[1]), tonumber(args[2]))
+  if refused then
+    return refused
+  end
+  if args[4] ~= "" then
+    redis.call("SET", KEY.pass, args[4])
+    redis.call("SET", KEY.changed_low, args[4])
+    redis.call("UNLINK", KEY.changed)
+  end
+  redis.call("SET", KEY.marker, args[3])
+  local now = redis.call("TIME")
+  redis.call("SET", KEY.heartbeat, digits_of(now[1] * 1000 + math.floor(now[2] / 1000)))
+  return redis.status_reply("OK")
+end
+
+-- tandem_begin_1(args = [fence, "1" to forget])
+-- Takes over: a syncer with a lower fence is refused from now on. Forget, before the load of ANOTHER database: without
+-- MARKER nobody uses what stands here, which would mix two worlds. Returns [PASS, MARKER or nil].
+local function begin(_, args)
+  local refused = refusal(tonumber(args[1]), nil)
+  if refused then
+    return refused
+  end
+  if args[2] == "1" then
+    redis.call("DEL", KEY.marker)
+  end
+  return { digits_of(number_at(KEY.pass)), redis.call("GET", KEY.marker) }
+end
+
+-- Adds the names that `value` leads to; path: positions still to go down; a list stands for each of its items.
+local function collect(value, path, depth, to, add)
+  local part = value[path[depth]]
+  if type(part) ~= "table" then
+    if depth == #path and part and part ~= 0 and part ~= "" then
+      add(to .. (type(part) == "number" and digits_of(part) or part))
+    end
+    return
+  end
+  for _, item in ipairs(part) do
+    if type(item) == "table" then
+      collect(item, path, depth + 1, to, add)
+    elseif depth == #path and item ~= 0 and item ~= "" then
+      add(to .. (type(item) == "number" and digits_of(item) or item))
+    end
+  end
+end
+
+local function follow(name, value, add)
+  local readable, decoded = pcall(cmsgpack.unpack, value)
+  local row = readable and type(decoded) == "table" and decoded[3]
+  if type(row) ~= "table" then
+    return
+  end
+  local kind = string.match(name, "^[^:]*")
+  for _, link in ipairs(LINKS) do
+    if link.kind == kind then
+      collect(row, link.at, 1, link.to, add)
+    end
+  end
+end
+
+-- Returns {name, value or false, ...} of the names and all that they lead to, nearest first.
+local function closure(names)
+  local known, count, records = {}, 0, {}
+  local level = {}
+  local function add(name)
+    if not known[name] and count < RECORDS_MAX then
+      known[name] = true
+      count = count + 1
+      level[#level + 1] = name
+    end
+  end
+  for _, name in ipairs(names) do
+    add(name)
+  end
+  for _ = 1, DEPTH_MAX do
+    if #level == 0 then
+      break
+    end
+    local asked, keys = level, {}
+    level = {}
+    for i, name in ipairs(asked) do
+      keys[i] = RECORD_PREFIX .. name
+    end
+    local values = redis.call("MGET", unpack(keys))
+    for i, name in ipairs(asked) do
+      records[#records + 1] = name
+      records[#records + 1] = values[i]
+      if values[i] then
+        follow(name, values[i], add)
+      end
+    end
+  end
+  return records
+end
+
+-- Returns {rate set id, field, bucket or false, ...} for the first 1 … 4 digits in every rate set among the records.
+local function buckets(records, digits)
+  local found, fields = {}, {}
+  for length = 1, math.min(RATE_FIELD_DIGITS, #digits) do
+    fields[length] = string.sub(digits, 1, length)
+  end
+  if #fields == 0 then
+    return found
+  end
+  for i = 1, #records, 2 do
+    local id = records[i + 1] and string.match(records[i], "^rset:(%d+)$")
+    if id then
+      local values = redis.call("HMGET", RATE_PREFIX .. id, unpack(fields))
+      for j, field in ipairs(fields) do
+        found[#found + 1] = id
+        found[#found + 1] = field
+        found[#found + 1] = values[j]
+      end
+    end
+  end
+  return found
+end
+
+-- tandem_fetch_1(args = [seen pass, digits, short name, ...])
+-- Returns [pass, 1 when everything must be dropped, changed names, records, buckets]. seen 0: the reader holds nothing.
+-- Pass 0: nothing is loaded completely; the rest is empty.
+local function fetch(_, args)
+  if redis.call("EXISTS", KEY.marker) == 0 then
+    return { "0", 1, {}, {}, {} }
+  end
+  local pass, seen = number_at(KEY.pass), tonumber(args[1])
+  local all, changed = 0, {}
+  if seen > 0 then
+    local above = "(" .. digits_of(seen)
+    if seen > pass or seen < number_at(KEY.changed_low)
+      or redis.call("ZCOUNT", KEY.changed, above, "+inf") > CHANGED_REPLY_MAX then
+      all = 1
+    else
+      changed = redis.call("ZRANGEBYSCORE", KEY.changed, above, "+inf")
+    end
+  end
+  local records = closure({ unpack(args, 3) })
+  return { digits_of(pass), all, changed, records, buckets(records, string.match(args[2], "^%d*")) }
+end
+
+redis.register_function("tandem_begin_1", begin)
+redis.register_function("tandem_apply_1", apply)
+redis.register_function("tandem_rates_1", rates)
+redis.register_function("tandem_commit_pass_1", commit_pass)
+redis.register_function({ function_name = "tandem_fetch_1", callback = fetch, flags = { "no-writes" } })

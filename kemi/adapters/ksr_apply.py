@@ -1,0 +1,66 @@
+"""Decision -> KSR calls. Each decision sends at most one thing."""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from kemi.adapters import ksr_hunt
+from kemi.adapters.ksr_api import Ksr
+from kemi.core.outcome import Challenge, Decision, Register, Reject, Route
+from kemi.core.refusals import reject
+
+ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, PRACK, INFO"
+CHALLENGE_PHRASES: Final = {401: "Unauthorized", 407: "Proxy Authentication Required"}
+
+
+def apply(ksr: Ksr, decision: Decision, signed_rid: str, now_ns: int) -> None:
+    """Carry out a decision on the request under the worker's hands.
+
+    A Route must have its hold. signed_rid: value of our Record-Route parameter, for a Route. now_ns: monotonic.
+    """
+    match decision:
+        case Challenge():
+            _challenge(ksr, decision)
+        case Reject():
+            answer(ksr, decision)
+        case Register():
+            ksr.statistics.update_stat("registered", 1)
+            ksr.registrar.save(ksr_hunt.LOCATION, 0)
+        case Route():
+            ksr.statistics.update_stat("routed", 1)
+            ksr_hunt.start(ksr, decision, signed_rid, now_ns)
+        case _:
+            assert_never(decision)
+
+
+def answer(ksr: Ksr, refusal: Reject) -> None:
+    """Refuse, with the cause for telephone networks (RFC 3326) and when to come again."""
+    ksr.statistics.update_stat("refused", 1)
+    ksr.hdr.append_to_reply(f"Reason: Q.850;cause={refusal.q850}\r\n")
+    if refusal.retry_after_s:
+        ksr.hdr.append_to_reply(f"Retry-After: {refusal.retry_after_s}\r\n")
+    ksr.sl.send_reply(refusal.status, refusal.phrase)
+
+
+def refuse(ksr: Ksr, reason: str) -> None:
+    """Refuse a request that never becomes a call. reason: key of the refusals table."""
+    answer(ksr, reject(reason))
+
+
+def refuse_method(ksr: Ksr) -> None:
+    """Refuse a method that we do not serve outside a call, naming those that we do (RFC 3261 §21.4.6)."""
+    ksr.hdr.append_to_reply(f"Allow: {ALLOW}\r\n")
+    refuse(ksr, "method")
+
+
+def answer_options(ksr: Ksr) -> None:
+    """Answer a keep-alive: we are here."""
+    ksr.hdr.append_to_reply(f"Allow: {ALLOW}\r\n")
+    ksr.sl.send_reply(200, "OK")
+
+
+def _challenge(ksr: Ksr, challenge: Challenge) -> None:
+    ksr.statistics.update_stat("challenged", 1)
+    for value in challenge.values:
+        ksr.hdr.append_to_reply(f"{challenge.header}: {value}\r\n")
+    ksr.sl.send_reply(challenge.status, CHALLENGE_PHRASES[challenge.status])

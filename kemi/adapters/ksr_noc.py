@@ -1,0 +1,117 @@
+"""What the NOC sees and says: `kamcmd evrexec.run noc "s:<command> <ticket>"`, then `htable.get noc reply:<ticket>`.
+
+kamcmd gets no answer from Python: it goes through the table `noc`, under a ticket of the asker's choice, for 30 s.
+Commands: status, counters, calls, drain on|off, end <rid>.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from kemi.adapters import ksr_queue
+from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_shared import CALLS, DRAIN, NOC, is_draining, names
+from kemi.records import PinnedCall
+
+COUNTERS: Final = (
+    "invites",
+    "routed",
+    "refused",
+    "challenged",
+    "malformed",
+    "registered",
+    "attempts",
+    "exceptions",
+    "stale_decisions",
+    "store_unavailable",
+    "emergency",
+    "round_trips",
+    "agent_round_trips",
+    "agent_lost",
+    "ended_by_agent",
+    "overtalk_ms",
+    "spooled",
+)
+_STATISTICS: Final = {name: f"$stat({name})" for name in COUNTERS}
+AGENT: Final = "agent"
+PROCESS: Final = "process:"
+REPLY: Final = "reply:"
+REPLY_S: Final = 30
+CALLS_MAX: Final = 200  # one reply of kamcmd holds 64 kB
+
+
+def publish_process(ksr: Ksr, rank: int, pid: int, load_state: str) -> None:
+    """Say which code a process runs. rank: Kamailio's; timers share −1, so the pid is the name."""
+    ksr.htable.sht_sets(NOC, f"{PROCESS}{pid}", json.dumps({"rank": rank, "pid": pid, "code": load_state}))
+
+
+def publish_agent(ksr: Ksr, status: Mapping[str, object]) -> None:
+    """Say how the node agent is."""
+    ksr.htable.sht_sets(NOC, AGENT, json.dumps(status))
+
+
+def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int) -> None:
+    """Put a call into the table of calls. answered_ms: Unix time, 0 = it rings."""
+    row = {
+        "rid": call.rid,
+        "call_id": call.call_id,
+        "caller": call.caller,
+        "callee": call.callee,
+        "source": call.source,
+        "direction": call.direction,
+        "started_ms": call.started_ms,
+        "answered_ms": answered_ms,
+        "server_id": server_id,
+    }
+    ksr.htable.sht_sets(CALLS, call.rid, json.dumps(row))
+
+
+def hide_call(ksr: Ksr, rid: str) -> None:
+    """Take a call out of the table of calls."""
+    ksr.htable.sht_rm(CALLS, rid)
+
+
+def serve(ksr: Ksr, data: str) -> None:
+    """Do what the NOC asks and leave the answer under its ticket."""
+    *words, ticket = data.split() or [""]
+    match words:
+        case ["status"]:
+            answer = _status(ksr)
+        case ["counters"]:
+            answer = {name: ksr.pv.geti(variable) for name, variable in _STATISTICS.items()}
+        case ["calls"]:
+            answer = _calls(ksr)
+        case ["drain", "on"]:
+            ksr.htable.sht_sets(NOC, DRAIN, "on")
+            answer = {"draining": True}
+        case ["drain", "off"]:
+            ksr.htable.sht_rm(NOC, DRAIN)
+            answer = {"draining": False}
+        case ["end", rid]:
+            ksr_queue.put(ksr, ksr_queue.HangUp(rid))
+            answer = {"ending": rid}
+        case _:
+            answer = {"error": "commands: status, counters, calls, drain on|off, end <rid>; then a ticket"}
+    ksr.htable.sht_setxs(NOC, REPLY + ticket, json.dumps(answer), REPLY_S)
+
+
+def _status(ksr: Ksr) -> dict[str, object]:
+    processes = sorted(name for name in names(ksr, NOC) if name.startswith(PROCESS))
+    return {
+        "agent": _json(ksr, NOC, AGENT),
+        "processes": [_json(ksr, NOC, name) for name in processes],
+        "draining": is_draining(ksr),
+        "down_servers": names(ksr, "health"),
+    }
+
+
+def _calls(ksr: Ksr) -> dict[str, object]:
+    rids = names(ksr, CALLS)
+    return {"count": len(rids), "calls": [_json(ksr, CALLS, rid) for rid in rids[:CALLS_MAX]]}
+
+
+def _json(ksr: Ksr, table: str, key: str) -> object:
+    value = ksr.htable.sht_get(table, key)
+    return json.loads(value) if isinstance(value, str) else None

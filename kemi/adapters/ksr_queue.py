@@ -1,0 +1,130 @@
+"""What workers tell the node agent, through Kamailio's `mqueue`: typed messages as JSON.
+
+Rule 1: a message says what happened and when; it never waits for an answer.
+Rule 2: times are CLOCK_MONOTONIC nanoseconds (the same clock in every process of the machine) and Unix ms.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from typing import Final, NamedTuple, get_type_hints
+
+from kemi import codec
+from kemi.adapters.ksr_api import Ksr
+from kemi.records import Attempt
+
+QUEUE: Final = "agent"
+
+
+class QueueFullError(Exception):
+    """The agent does not keep up; the message was not taken. The reservation's lease is what remains."""
+
+
+class Held(NamedTuple):
+    """A call got its hold and leaves now. pinned: packed PinnedCall. funds: in the order of the hold's rows.
+
+    lease_s: how long Redis keeps the reservation without a sign of life. is_held False: an emergency call that goes
+    without a hold.
+    """
+
+    rid: str
+    pinned: bytes
+    funds: tuple[str, ...]
+    granted_s: int
+    lease_s: int
+    is_held: bool = True
+
+
+class Started(NamedTuple):
+    """The 200 came. h_entry, h_id: the dialog's place. from_uri: the From that the called side sees, "" = the caller's.
+
+    server_id: who answered, 0 = a phone of ours. attempts: the failed ones before.
+    """
+
+    rid: str
+    h_entry: int
+    h_id: int
+    to_tag: str
+    from_uri: str
+    server_id: int
+    attempts: tuple[Attempt, ...]
+    answered_ns: int
+    answered_ms: int
+
+
+class Ended(NamedTuple):
+    """A BYE came, or the dialog's backstop ran out. by: "caller", "callee", or "" when nobody said BYE."""
+
+    rid: str
+    by: str
+    ended_ns: int
+    ended_ms: int
+
+
+class Failed(NamedTuple):
+    """The call ended before an answer. status: what the caller was told."""
+
+    rid: str
+    status: int
+    is_cancelled: bool
+    attempts: tuple[Attempt, ...]
+    ended_ms: int
+
+
+class Refused(NamedTuple):
+    """We refused the call. pinned, end: packed PinnedCall and CallEnd.
+
+    maybe_held: Redis did not say whether it held, so what it may hold must be released.
+    """
+
+    rid: str
+    pinned: bytes
+    end: bytes
+    maybe_held: bool = False
+
+
+class HangUp(NamedTuple):
+    """The NOC ends a call."""
+
+    rid: str
+
+
+Message = Held | Started | Ended | Failed | Refused | HangUp
+KINDS: Final[dict[str, type[Message]]] = {
+    "held": Held,
+    "start": Started,
+    "end": Ended,
+    "failed": Failed,
+    "refused": Refused,
+    "hangup": HangUp,
+}
+_NAMES: Final = {kind: name for name, kind in KINDS.items()}
+_IS_BYTES: Final = {kind: tuple(hint is bytes for hint in get_type_hints(kind).values()) for kind in _NAMES}
+
+
+def put(ksr: Ksr, message: Message) -> None:
+    """Queue a message. Raises QueueFullError."""
+    if ksr.mqueue.mq_add(QUEUE, _NAMES[type(message)], _dump(message)) < 0:
+        raise QueueFullError(f"queue {QUEUE} is full: {type(message).__name__} of {message.rid} is lost")
+
+
+def take(ksr: Ksr) -> Message | None:
+    """Return the first message and remove it, None when there is none. Raises ValueError on one that is no message."""
+    if ksr.mqueue.mq_fetch(QUEUE) < 0:
+        return None
+    return _load(str(ksr.mqueue.mqk_get(QUEUE)), str(ksr.mqueue.mqv_get(QUEUE)))
+
+
+def _dump(message: Message) -> str:
+    """Write bytes as base64 text; `json` writes the tuples inside as arrays."""
+    return json.dumps([b64encode(part).decode() if isinstance(part, bytes) else part for part in message])
+
+
+def _load(name: str, value: str) -> Message:
+    kind = KINDS.get(name)
+    row = json.loads(value)
+    if kind is None or not isinstance(row, list):
+        raise ValueError(f"no message of the agent's: {name!r}")
+    parts = zip(row, _IS_BYTES[kind], strict=False)
+    return codec.build(kind, [b64decode(part) if is_bytes else part for part, is_bytes in parts])

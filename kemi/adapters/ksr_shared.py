@@ -1,0 +1,72 @@
+"""What all processes of a node remember together, in shared-memory tables that forget by themselves."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kemi.adapters.ksr_api import Ksr
+from kemi.core import health
+from kemi.core.digest import nonce_state
+from kemi.core.request import Credentials
+
+LOOPS_MAX: Final = 10  # INVITEs of one Call-ID within 30 s: a challenge, a hunt through us, no more
+NOC: Final = "noc"
+DRAIN: Final = "drain"
+CALLS: Final = "calls"
+_KEYS: Final = {name: f"$shtitkey({name})" for name in ("health", CALLS, NOC)}
+"""Pseudo-variables of the iterators; a fixed set, since each is cached for ever."""
+
+
+def is_loop(ksr: Ksr, call_id: str) -> bool:
+    """Count this INVITE and tell whether its Call-ID came too often."""
+    return ksr.htable.sht_inc("loops", call_id) > LOOPS_MAX
+
+
+def nonce_uses(ksr: Ksr, credentials: Credentials | None, secret: bytes, now_ms: int, expire_s: int) -> int:
+    """Count this use of a nonce and return how often it came; 0 without a nonce of ours that is still good.
+
+    Only our own nonces are counted, so that nobody can fill the table.
+    """
+    if credentials is None or nonce_state(secret, credentials.nonce, now_ms, expire_s) != "ok":
+        return 0
+    key = f"{credentials.nonce}:{credentials.nc}"
+    uses = ksr.htable.sht_inc("nonce", key)
+    ksr.htable.sht_setex("nonce", key, expire_s)
+    return uses
+
+
+def count_failure(ksr: Ksr, server_id: int, status: int) -> None:
+    """Let a server that fails again and again be passed over for a while."""
+    if not health.counts_against(status):
+        return
+    server = str(server_id)
+    if ksr.htable.sht_inc("failing", server) >= health.FAILURES_MAX:
+        ksr.htable.sht_setxs("health", server, "down", health.DOWN_S)
+
+
+def forgive(ksr: Ksr, server_id: int) -> None:
+    """Forget the failures of a server that answered a call."""
+    ksr.htable.sht_rm("failing", str(server_id))
+    ksr.htable.sht_rm("health", str(server_id))
+
+
+def down_servers(ksr: Ksr) -> frozenset[int]:
+    """Return the servers that are passed over now."""
+    return frozenset(int(key) for key in names(ksr, "health"))
+
+
+def is_draining(ksr: Ksr) -> bool:
+    """Tell whether the NOC has asked this node to take no new calls."""
+    return ksr.htable.sht_get(NOC, DRAIN) is not None
+
+
+def names(ksr: Ksr, table: str, maximum: int = 100_000) -> list[str]:
+    """Return the keys of a table, at most `maximum`."""
+    found: list[str] = []
+    ksr.htable.sht_iterator_start(table, table)
+    try:
+        while len(found) < maximum and ksr.htable.sht_iterator_next(table) > 0:
+            found.append(str(ksr.pv.gete(_KEYS[table])))
+    finally:
+        ksr.htable.sht_iterator_end(table)
+    return found

@@ -1,0 +1,89 @@
+"""One example of every record, as it stands in tests/contract/golden/<Record>_<n>.bin.
+
+A file is written once and never again: values like it stand in somebody's Redis. When a record grows a field, add an
+example with that field under the next number; the older file must decode to the older example for ever.
+`python -m tests.contract.golden_records` writes the files that are missing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from kemi import codec, records
+
+FOLDER: Final = Path(__file__).parent / "golden"
+
+_RULE = records.RewriteRule(12, 10, "^00", "")
+_SOURCE = records.Source(4, records.SourceKind.TRUSTED, "203.0.113.0/24", "udp", "^sip:desk@", 0, 0, "desk@a.example")
+_SERVER = records.PeerServer(7, "gw1", "198.51.100.7", 5080, "tcp", 10, True, 3)
+_INBOUND = records.InboundRule(5, 1, "from", "user", r"^\+?[1-9]", 433, "Caller Number Needed")
+_PEERING_RULE = records.PeeringRule(9, 3, "44", "^sip:4420", "^sip:49", True, False)
+_RATE = records.Rate(12_000, 30, 6, 500, True)
+_RATE_OF_LEG = records.Rate(25_000, 60, 60)
+_LEG = records.PinnedLeg(1, 5, 2, "EUR", "5:EUR", 3, 11, "4420", _RATE_OF_LEG)
+_TARGET = records.PinnedTarget(3, 7, "acme/gw1", records.PinnedLeg(0, 1, 1, "EUR", "", 4, 12, "44", _RATE_OF_LEG))
+_CALL = records.PinnedCall(
+    "0123456789abcdef0123456789abcdef", "call-1@ua", "tag-1", "node1", 1_700_000_000_000, "out", "alice@a.example", 5,
+    "442079460001", "442071234567", 14_400, (_LEG,), (_TARGET,), ("rule 12: 00 → +",), (3 << 32) | 17, True,
+)  # fmt: skip
+_ATTEMPT = records.Attempt(7, 503)
+_END = records.CallEnd(
+    "answered", 1_700_000_060_000, 1_700_000_001_000, 58_500, 59, 200, "", 16, "caller", 7, (_ATTEMPT,), ("done",)
+)
+_POSTING = records.FundPosting("5:EUR", -24_583, 42, 1_000_000)
+_EMERGENCY_ROUTE = records.EmergencyRoute("a.example", "112", (3, 4))
+_OVERRIDE = records.ReplyOverride("credit", 402, "Top up please")
+
+EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
+    "Account": (
+        records.Account(
+            5, 2, records.AccountKind.CUSTOMER, records.Status.SUSPENDED, "Älpha", "EUR", 3, "Europe/Berlin",
+            ("prefix", "cost"), ("1900",), (_OVERRIDE,),
+        ),
+    ),
+    "Attempt": (_ATTEMPT,),
+    "CallEnd": (_END,),
+    "CallEvent": (records.CallEvent("settle", 2, _CALL.rid, 3, (_POSTING,), _CALL, _END),),
+    "Emergency": (records.Emergency((_EMERGENCY_ROUTE,)),),
+    "EmergencyRoute": (_EMERGENCY_ROUTE,),
+    "FundPosting": (_POSTING,),
+    "InboundRule": (_INBOUND,),
+    "Masks": (records.Masks((32, 24), (128, 64)),),
+    "Number": (records.Number("442079460001", 5, records.Status.ACTIVE, "alice@a.example"),),
+    "PeerServer": (_SERVER,),
+    "PeeringGroup": (records.PeeringGroup(3, "acme", 1, 10, True, 4, "EUR", 2, (_SERVER,), (_INBOUND,)),),
+    "PeeringRule": (_PEERING_RULE,),
+    "PeeringRules": (records.PeeringRules((_PEERING_RULE,)),),
+    "PinnedCall": (_CALL,),
+    "PinnedLeg": (_LEG,),
+    "PinnedTarget": (_TARGET,),
+    "Rate": (_RATE,),
+    "RateSet": (records.RateSet(11, (_RATE, _RATE_OF_LEG)),),
+    "ReplyOverride": (_OVERRIDE,),
+    "RewriteRule": (_RULE,),
+    "RewriteSet": (records.RewriteSet(2, "as dialled", (_RULE,), (_RULE, _RULE), (), (_RULE,)),),
+    "SipDomain": (records.SipDomain(6, "a.example", 2, True, 2),),
+    "Source": (_SOURCE,),
+    "Sources": (records.Sources((_SOURCE,)),),
+    "Subscriber": (
+        records.Subscriber(
+            8, "alice", "a.example", 5, records.Status.ACTIVE, "0" * 32, "f" * 64, "442079460001",
+            ("44207946*",), records.CliPolicy.REJECT, 2,
+        ),
+    ),
+    "Tariff": (records.Tariff(3, 2, "retail", "EUR", 11),),
+}  # fmt: skip
+"""Record -> its examples, oldest first."""
+
+
+def path(name: str, number: int) -> Path:
+    """Return where the `number`-th example of a record stands, from 1."""
+    return FOLDER / f"{name}_{number}.bin"
+
+
+if __name__ == "__main__":
+    for record_name, examples in EXAMPLES.items():
+        for place, example in enumerate(examples, 1):
+            if not path(record_name, place).exists():
+                path(record_name, place).write_bytes(codec.pack(example))

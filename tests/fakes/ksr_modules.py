@@ -1,0 +1,394 @@
+"""The modules of the fake Kamailio; see tests/fakes/ksr.py."""
+
+# ruff: noqa: D101, D102  what each class and function stands for is said in kemi/adapters/ksr_api.py
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
+
+if TYPE_CHECKING:
+    from tests.fakes.ksr import FakeKsr
+
+Xval = int | str | None
+F = TypeVar("F", bound=Callable[..., Any])
+INT_MAX: Final = 2**31 - 1
+YES, NO = 1, -1
+
+
+def strict(function: F) -> F:
+    """Check arguments as the C code does, and record the call."""
+    hints = [hint for name, hint in get_type_hints(function).items() if name != "return"]
+    names = [p for p in inspect.signature(function).parameters if p != "self"]
+
+    @functools.wraps(function)
+    def checked(self: Any, *arguments: Any) -> Any:
+        name = f"{self.module}{function.__name__}"
+        if len(arguments) != len(names) or not all(map(_fits, arguments, hints)):
+            raise SystemError(f"{name}{arguments}: wrong arguments")
+        self.fake.calls.append((name, *arguments))
+        planned = self.fake.results.get(name)
+        return function(self, *arguments) if planned is None else planned
+
+    return checked  # type: ignore[return-value]
+
+
+def _fits(value: object, kind: object) -> bool:
+    if kind is int:
+        return type(value) is int and -INT_MAX <= value <= INT_MAX
+    return type(value) is str and "\0" not in value
+
+
+class Module:
+    module = ""
+
+    def __init__(self, fake: FakeKsr) -> None:
+        self.fake = fake
+
+
+class Pv(Module):
+    module = "pv."
+
+    @strict
+    def gete(self, name: str, /) -> Xval:
+        value = self.fake.pv_value(name)
+        return "" if value is None else value
+
+    @strict
+    def geti(self, name: str, /) -> int:
+        value = self.fake.pv_value(name)
+        return value if isinstance(value, int) else 0
+
+
+class Pvx(Module):
+    module = "pvx."
+
+    @strict
+    def avp_gete(self, name: str, /) -> Xval:
+        values = self.fake.avps.get(name)
+        return values[-1] if values else ""
+
+    @strict
+    def avp_sets(self, name: str, value: str, /) -> int:
+        self.fake.avps.setdefault(name, []).append(value)
+        return YES
+
+    @strict
+    def avp_rm(self, name: str, /) -> int:
+        values = self.fake.avps.get(name)
+        if not values:
+            return NO
+        values.pop()
+        return YES
+
+
+class Kx(Module):
+    module = "kx."
+
+    @strict
+    def get_method(self) -> Xval:
+        return self.fake.method
+
+    @strict
+    def get_callid(self) -> Xval:
+        return self.fake.pv_value("$ci")
+
+    @strict
+    def get_srcip(self) -> Xval:
+        return self.fake.pv_value("$si")
+
+    @strict
+    def get_msgbuf(self) -> Xval:
+        return self.fake.message.decode()
+
+
+class Hdr(Module):
+    module = "hdr."
+
+    @strict
+    def gete(self, name: str, /) -> Xval:
+        value = self.fake.headers.get(name, "")
+        return value.decode() if isinstance(value, bytes) else value
+
+    @strict
+    def append(self, line: str, /) -> int:
+        return YES if line.endswith("\r\n") else NO
+
+    @strict
+    def remove(self, name: str, /) -> int:
+        return YES if name else NO
+
+    @strict
+    def append_to_reply(self, line: str, /) -> int:
+        self.fake.reply_headers.append(line)
+        return YES
+
+
+class Tm(Module):
+    module = "tm."
+
+    @strict
+    def t_newtran(self) -> int:
+        return YES
+
+    @strict
+    def t_relay(self) -> int:
+        return YES
+
+    @strict
+    def t_check_trans(self) -> int:
+        return NO
+
+    @strict
+    def t_reply(self, code: int, phrase: str, /) -> int:
+        self.fake.sent.append((code, phrase))
+        return YES
+
+    @strict
+    def t_on_branch(self, callback: str, /) -> int:
+        return YES if callback else NO
+
+    @strict
+    def t_on_failure(self, callback: str, /) -> int:
+        return YES if callback else NO
+
+    @strict
+    def t_is_canceled(self) -> int:
+        return NO
+
+    @strict
+    def t_get_status_code(self) -> int:
+        return 0
+
+    @strict
+    def t_set_fr(self, invite_ms: int, ms: int, /) -> int:
+        return YES if invite_ms > 0 and ms > 0 else NO
+
+    @strict
+    def t_uac_send(self, method: str, ruri: str, next_hop: str, socket: str, headers: str, body: str, /) -> int:
+        self.fake.requests.append((method, ruri, next_hop, socket, headers, body))
+        return YES
+
+
+class Tmx(Module):
+    module = "tmx."
+
+    @strict
+    def t_precheck_trans(self) -> int:
+        return NO
+
+
+class Sl(Module):
+    module = "sl."
+
+    @strict
+    def send_reply(self, code: int, phrase: str, /) -> int:
+        self.fake.sent.append((code, phrase))
+        return YES
+
+
+class Dialog(Module):
+    module = "dialog."
+
+    @strict
+    def dlg_manage(self) -> int:
+        return YES
+
+    @strict
+    def is_known_dlg(self) -> int:
+        return YES
+
+    @strict
+    def dlg_get(self, call_id: str, from_tag: str, to_tag: str, /) -> int:
+        return YES if call_id and from_tag and to_tag else NO
+
+    @strict
+    def dlg_set_timeout(self, seconds: int, /) -> int:
+        return YES if seconds > 0 else NO
+
+    @strict
+    def dlg_set_timeout_id(self, seconds: int, entry: int, number: int, /) -> int:
+        return YES if seconds > 0 and (entry, number) != (0, 0) else NO
+
+    @strict
+    def var_sets(self, name: str, value: str, /) -> int:
+        self.fake.dialog_vars[name] = value
+        return YES
+
+    @strict
+    def var_gete(self, name: str, /) -> Xval:
+        return self.fake.dialog_vars.get(name, "")
+
+
+class Rr(Module):
+    module = "rr."
+
+    @strict
+    def record_route(self) -> int:
+        return YES
+
+    @strict
+    def add_rr_param(self, parameter: str, /) -> int:
+        return YES if parameter.startswith(";") else NO
+
+    @strict
+    def is_direction(self, direction: str, /) -> int:
+        return YES if direction == "downstream" else NO
+
+    @strict
+    def loose_route(self) -> int:
+        return YES
+
+
+class Maxfwd(Module):
+    module = "maxfwd."
+
+    @strict
+    def process_maxfwd(self, maximum: int, /) -> int:
+        return YES if maximum > 0 else NO
+
+
+class Sanity(Module):
+    module = "sanity."
+
+    @strict
+    def sanity_check(self, message_checks: int, uri_checks: int, /) -> int:
+        return YES if message_checks and uri_checks else NO
+
+
+class Siputils(Module):
+    module = "siputils."
+
+    @strict
+    def has_totag(self) -> int:
+        return NO
+
+
+class Textops(Module):
+    module = "textops."
+
+    @strict
+    def remove_hf_re(self, pattern: str, /) -> int:
+        return YES if pattern else NO
+
+
+class Uac(Module):
+    module = "uac."
+
+    @strict
+    def uac_replace_from(self, display: str, uri: str, /) -> int:
+        return YES if display or uri else NO
+
+
+class Registrar(Module):
+    module = "registrar."
+
+    @strict
+    def save(self, table: str, flags: int, /) -> int:
+        return YES if table and flags == 0 else NO
+
+    @strict
+    def lookup(self, table: str, /) -> int:
+        return YES if table else NO
+
+
+class Htable(Module):
+    """`failing`, `nonce` and `loops` begin at 0, the others have no initial value: −255 when counted, as in C."""
+
+    module = "htable."
+    COUNTED = ("failing", "nonce", "loops")
+    NOT_A_NUMBER = -255
+
+    @strict
+    def sht_get(self, table: str, key: str, /) -> Xval:
+        return self._table(table).get(key)
+
+    @strict
+    def sht_sets(self, table: str, key: str, value: str, /) -> int:
+        self._table(table)[key] = value
+        return YES
+
+    @strict
+    def sht_setxs(self, table: str, key: str, value: str, seconds: int, /) -> int:
+        self._table(table)[key] = value
+        return 0 if seconds > 0 else NO
+
+    @strict
+    def sht_setex(self, table: str, key: str, seconds: int, /) -> int:
+        return YES if seconds > 0 and key in self._table(table) else NO
+
+    @strict
+    def sht_inc(self, table: str, key: str, /) -> int:
+        before = self._table(table).get(key, 0 if table in self.COUNTED else None)
+        if not isinstance(before, int):
+            return self.NOT_A_NUMBER
+        self._table(table)[key] = before + 1
+        return before + 1
+
+    @strict
+    def sht_rm(self, table: str, key: str, /) -> int:
+        self._table(table).pop(key, None)
+        return YES
+
+    @strict
+    def sht_iterator_start(self, iterator: str, table: str, /) -> int:
+        self.fake.iterators[iterator] = deque(self._table(table))
+        return YES
+
+    @strict
+    def sht_iterator_next(self, iterator: str, /) -> int:
+        left = self.fake.iterators[iterator]
+        if not left:
+            return NO
+        self.fake.pvs[f"$shtitkey({iterator})"] = left.popleft()
+        return YES
+
+    @strict
+    def sht_iterator_end(self, iterator: str, /) -> int:
+        del self.fake.iterators[iterator]
+        return YES
+
+    def _table(self, name: str) -> dict[str, Xval]:
+        return self.fake.tables[name]  # an unknown table is an error of ours
+
+
+class Mqueue(Module):
+    module = "mqueue."
+
+    @strict
+    def mq_add(self, queue: str, key: str, value: str, /) -> int:
+        if queue != "agent" or len(self.fake.queue) >= self.fake.queue_max:
+            return NO
+        self.fake.queue.append((key, value))
+        return YES
+
+    @strict
+    def mq_fetch(self, queue: str, /) -> int:
+        if queue != "agent" or not self.fake.queue:
+            return -2
+        self.fake.taken = self.fake.queue.popleft()
+        return YES
+
+    @strict
+    def mqk_get(self, queue: str, /) -> Xval:
+        return self.fake.taken[0] if queue else None
+
+    @strict
+    def mqv_get(self, queue: str, /) -> Xval:
+        return self.fake.taken[1] if queue else None
+
+    @strict
+    def mq_size(self, queue: str, /) -> int:
+        return len(self.fake.queue) if queue else NO
+
+
+class Statistics(Module):
+    module = "statistics."
+
+    @strict
+    def update_stat(self, name: str, change: int, /) -> int:
+        self.fake.statistics_sum[name] = self.fake.statistics_sum.get(name, 0) + change
+        return YES

@@ -1,0 +1,86 @@
+"""What the money functions leave in real Redis beside their answers: lifetimes, layout, the alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from kemi import codec, keys
+from kemi.adapters.redis_client import RedisClient
+from kemi.adapters.redis_funds import Answer, FundTerms, Note, Operation, Release, Settle
+from tests.funds_bench import EPOCH, RedisBench, ended, hold, pinned
+from tests.redis_server import RedisServer
+
+HOUR_MS = 3_600_000
+FUND = "11:EUR"
+
+
+@pytest.fixture
+def bench(redis_client: RedisClient, redis_worker_url: str) -> Iterator[RedisBench]:
+    """Offer an armed Redis with one unlimited fund and one open call, `a`."""
+    worker = RedisClient(redis_worker_url, 2_000)
+    bench = RedisBench(redis_client, worker)
+    bench.set_terms(FUND, FundTerms(1, 0, -1))
+    reserve(bench, "a")
+    yield bench
+    worker.close()
+
+
+def reserve(bench: RedisBench, rid: str) -> None:
+    """Hold 60 micros for a call."""
+    bench.funds.reserve(f"{rid}:0", rid, hold(FUND, rows=((60, 60),)), 60, 0, codec.pack(pinned(rid)))
+
+
+def test_an_open_reservation_lives_until_its_end(bench: RedisBench, redis_client: RedisClient) -> None:
+    """No lifetime while open, also after an answer."""
+    bench.funds.batch([Answer("a:1", "a", 1, 60)])
+    assert redis_client.execute("PTTL", keys.reservation("a")) == -1
+
+
+def test_an_ended_reservation_and_a_tombstone_stay_for_an_hour(bench: RedisBench, redis_client: RedisClient) -> None:
+    """Settled, released, unknown or refused: long enough for every repetition, then gone."""
+    reserve(bench, "b")
+    note = Note("d:n", "d", codec.pack(pinned("d")), ended("refused"))
+    ends: list[Operation] = [Settle("a:1", "a", 1, 6, (6,), ended()), Release("b:1", "b", 1, ended())]
+    bench.funds.batch([*ends, Release("c:1", "c", 1, ended()), note])
+    for rid in "abcd":
+        assert HOUR_MS - 60_000 < redis_client.execute("PTTL", keys.reservation(rid)) <= HOUR_MS
+    assert redis_client.execute("STRLEN", keys.reservation("a")) < 100
+
+
+def test_a_fund_in_a_newer_layout_keeps_what_follows(bench: RedisBench, redis_client: RedisClient) -> None:
+    """Bytes that a later release appends to a fund's state survive this one."""
+    redis_client.execute("APPEND", keys.fund_state(FUND), b"windows")
+    bench.funds.batch([Settle("a:1", "a", 1, 6, (6,), ended())])
+    assert redis_client.execute("GET", keys.fund_state(FUND)).endswith(b"windows")
+    assert bench.funds.balances([FUND])[0].charged_micros == 6
+
+
+def test_a_sum_that_passes_2_to_the_50_is_reported_once(bench: RedisBench, redis_server: RedisServer) -> None:
+    """Redis' log names the fund, when years are left to act."""
+    bench.disarm()
+    bench.keeper.restore_fund(FUND, 2**50 - 6, 1)
+    bench.keeper.arm(EPOCH)
+    reserve(bench, "b")
+    bench.funds.batch([Settle("a:1", "a", 1, 6, (6,), ended()), Settle("b:1", "b", 1, 6, (6,), ended())])
+    log = (redis_server.folder / "log").read_text()
+    assert log.count(f"charges of fund {FUND} have passed 2^50") == 1
+
+
+def test_a_lost_state_does_not_become_credit(bench: RedisBench, redis_client: RedisClient) -> None:
+    """Where a fund's state was lost, ending its calls never makes its hold negative."""
+    redis_client.execute("DEL", keys.fund_state(FUND))
+    bench.funds.batch([Release("a:1", "a", 1, ended())])
+    found = bench.funds.balances([FUND])[0]
+    assert (found.held_micros, found.channels) == (0, 0)
+
+
+def test_a_past_lease_ends_nothing_by_itself(bench: RedisBench) -> None:
+    """A clock that stepped forward must not end calls: a past lease is a sign for the sweeper, no more."""
+    bench.expire_lease("a")
+    assert bench.funds.expired(10) == [("a", 0)]
+    found = bench.funds.describe("a")
+    assert found is not None
+    assert found.state == "held"
+    assert bench.funds.balances([FUND])[0].channels == 1
