@@ -1,0 +1,229 @@
+"""`tandem explain`: why a call goes, or went, the way it does."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kemi.adapters.redis_client import RedisClient, StoreUnavailable
+from kemi.core.outcome import Challenge, Reject, Route
+from kemi.core.rating import price
+from kemi.records import PinnedLeg
+from tools.errors import OperatorError
+from tools.explain_past import PastCall, PastLeg, past_calls
+from tools.explain_whatif import Answer, Purse, Question, answer, subscriber_of
+
+TIMEOUT_MS: Final = 2_000
+MICROS: Final = 1_000_000
+MINUTE_S: Final = 60
+
+
+def explain(  # noqa: PLR0913  one parameter per option
+    *,
+    caller: Annotated[str, typer.Argument(help="Who calls: user@domain, or a number with one of the options.")] = "",
+    callee: Annotated[str, typer.Argument(help="Number or URI as dialled.")] = "",
+    subscriber: Annotated[str, typer.Option(help="user@domain that sends it, authenticated by digest.")] = "",
+    account: Annotated[int, typer.Option(help="Take this account's first active subscriber.")] = 0,
+    from_ip: Annotated[str, typer.Option(help="Source address: a peer's or a trusted one.")] = "",
+    transport: Annotated[str, typer.Option(help="udp, tcp, tls or ws.")] = "udp",
+    call_id: Annotated[str, typer.Option(help="Explain this past call instead.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what would become of a call, or with --call-id what became of one: trace, carriers, prices, funds."""
+    if call_id:
+        _show_past(past_calls(_address("DATABASE_URL"), call_id), as_json=as_json)
+        return
+    if not caller or not callee:
+        raise OperatorError("name CALLER and CALLEE, or a past call with --call-id")
+    client = RedisClient(_address("REDIS_URL"), TIMEOUT_MS)
+    secret = os.environ.get("TANDEM_SECRET", "").encode() or Question._field_defaults["secret"]
+    try:
+        line = subscriber or (subscriber_of(client, account) if account else "")
+        found = answer(client, Question(caller, callee, line, from_ip, transport, secret))
+    except StoreUnavailable as error:
+        raise OperatorError(f"Redis does not do its part: {error}") from error
+    finally:
+        client.close()
+    if as_json:
+        typer.echo(json.dumps(_as_data(found)))
+    else:
+        _show(found)
+
+
+def _address(name: str) -> str:
+    if not os.environ.get(name):
+        raise OperatorError(f"{name} is not set; `make up` starts a stack and writes it to .run/env")
+    return os.environ[name]
+
+
+def headline(found: Answer) -> str:
+    """Return the decision in one line."""
+    decision = found.decision
+    match decision:
+        case Route():
+            count = len(decision.targets)
+            seconds = min((purse.talk_s for purse in found.purses), default=0)
+            money = "an emergency call, whatever the funds have" if decision.emergency else f"funds pay for {seconds} s"
+            return f"ROUTE {decision.call.direction}: {count} target{'' if count == 1 else 's'}, {money}"
+        case Reject():
+            level = f" at account {decision.account_id}" if decision.account_id else ""
+            return f"REJECT {decision.status} {decision.phrase}: {decision.reason}{level}"
+        case Challenge():
+            return f"CHALLENGE {decision.status}: nobody is identified"
+    return type(decision).__name__.upper()
+
+
+def amount(micros: int, currency: str = "") -> str:
+    """Return an amount of micros for people: "0.012 EUR", at least two decimals, never rounded."""
+    whole, part = divmod(abs(micros), MICROS)
+    decimals = f"{part:06}".rstrip("0").ljust(2, "0")
+    return f"{'-' if micros < 0 else ''}{whole}.{decimals} {currency}".rstrip()
+
+
+def _show(found: Answer) -> None:
+    console = Console(width=max(Console().width, MINUTE_S * 2))
+    console.print(headline(found), style="bold", markup=False, highlight=False)
+    _show_trace(console, found.decision.trace)
+    if isinstance(found.decision, Route):
+        console.print(_targets(found.decision), _levels(found.decision.call.legs), _funds(found.purses))
+    console.print(f"configuration as of pass {found.config_pass}, {found.rounds} fetches", style="dim", highlight=False)
+
+
+def _show_trace(console: Console, trace: Iterable[str]) -> None:
+    for sentence in trace:
+        console.print(f"  {sentence}", markup=False, highlight=False)
+
+
+def _targets(route: Route) -> Table:
+    table = _table("Targets, in order", "to", "next hop", "R-URI", "carrier's prefix", "costs a minute")
+    for target in route.targets:
+        cost = target.pinned.cost
+        minute = amount(price(cost.rate, MINUTE_S), cost.currency) if cost else ""
+        to = target.pinned.name or target.address_of_record
+        table.add_row(to, target.next_hop, target.ruri, cost.prefix if cost else "", minute)
+    return table
+
+
+def _levels(legs: Iterable[PinnedLeg]) -> Table:
+    table = _table(
+        "Prices", "level", "pays", "to", "tariff", "prefix", "a minute", "increments", "connect", "60 s cost"
+    )
+    for leg in legs:
+        rate = leg.rate
+        table.add_row(
+            str(leg.level),
+            str(leg.payer_id),
+            str(leg.payee_id),
+            str(leg.tariff_id or "free"),
+            leg.prefix,
+            amount(rate.per_min_micros),
+            f"{rate.first_s}/{rate.next_s}",
+            amount(rate.connect_micros),
+            amount(price(rate, MINUTE_S), leg.currency),
+        )
+    return table
+
+
+def _funds(purses: Iterable[Purse]) -> Table:
+    table = _table("Funds", "level", "fund", "credit", "charged", "held", "limit", "available", "channels", "pays for")
+    for purse in purses:
+        balance, terms = purse.balance, purse.balance.terms
+        if terms is None:
+            table.add_row(str(purse.level), balance.fund, "no terms", *("",) * 5, "nothing")
+            continue
+        unlimited = purse.available_micros is None
+        table.add_row(
+            str(purse.level),
+            balance.fund,
+            amount(terms.cred_micros),
+            amount(balance.charged_micros),
+            amount(balance.held_micros),
+            "unlimited" if unlimited else amount(terms.credit_limit_micros),
+            "unlimited" if purse.available_micros is None else amount(purse.available_micros),
+            f"{balance.channels} of {terms.channels_max or '∞'}",
+            f"{purse.talk_s} s",
+        )
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", highlight=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _as_data(found: Answer) -> dict[str, Any]:
+    decision = found.decision
+    data: dict[str, Any] = {
+        "decision": type(decision).__name__.lower(),
+        "headline": headline(found),
+        "trace": list(decision.trace),
+        "config_pass": found.config_pass,
+        "fetches": found.rounds,
+        "targets": [],
+        "levels": [],
+        "funds": [],
+    }
+    if isinstance(decision, Reject):
+        data |= {"status": decision.status, "reason": decision.reason, "account_id": decision.account_id}
+    if isinstance(decision, Route):
+        data["targets"] = [_target_data(target) for target in decision.targets]
+        data["levels"] = [_leg_data(leg) for leg in decision.call.legs]
+        data["funds"] = [
+            {"fund": p.balance.fund, "level": p.level, "available_micros": p.available_micros, "talk_s": p.talk_s}
+            for p in found.purses
+        ]
+    return data
+
+
+def _target_data(target: Any) -> dict[str, Any]:
+    cost = target.pinned.cost
+    return {
+        "name": target.pinned.name or target.address_of_record,
+        "server_id": target.pinned.server_id,
+        "ruri": target.ruri,
+        "next_hop": target.next_hop,
+        "cost": _leg_data(cost) if cost else None,
+    }
+
+
+def _leg_data(leg: PinnedLeg) -> dict[str, Any]:
+    return leg._asdict() | {"rate": leg.rate._asdict(), "minute_micros": price(leg.rate, MINUTE_S)}
+
+
+def _show_past(calls: list[tuple[PastCall, list[PastLeg]]], *, as_json: bool) -> None:
+    if as_json:
+        rows = [call._asdict() | {"legs": [leg._asdict() for leg in legs]} for call, legs in calls]
+        typer.echo(json.dumps(rows, default=str))
+        return
+    console = Console(width=max(Console().width, MINUTE_S * 2))
+    for call, legs in calls:
+        _show_past_call(console, call, legs)
+
+
+def _show_past_call(console: Console, call: PastCall, legs: Iterable[PastLeg]) -> None:
+    ended = f" by {call.ended_by}" if call.ended_by else ""
+    reason = f" {call.reason}" if call.reason else ""
+    talked = f"talked {call.talk_ms / 1000:.1f} s"
+    line = f"{call.outcome.upper()}{ended}: {call.sip_status}{reason}, Q.850 {call.q850}, {talked}"
+    console.print(line, style="bold", markup=False, highlight=False)
+    numbers = f"{call.source} {call.caller} → {call.callee} {call.direction}".rstrip()
+    console.print(f"  {call.started_at:%Y-%m-%d %H:%M:%S %Z} on {call.node}: {numbers}", markup=False, highlight=False)
+    _show_trace(console, call.trace)
+    for server_id, status in call.attempts:
+        console.print(f"  tried server {server_id}: {status or 'cancelled'}", highlight=False)
+    table = _table(f"Payments for {call.billed_s} s", "level", "pays", "to", "tariff", "prefix", "price")
+    for leg in legs:
+        payee = "the carrier" if leg.book == "cost" else leg.payee or ""
+        tariff = str(leg.tariff_id or "free")
+        table.add_row(
+            str(leg.level), leg.payer or "", payee, tariff, leg.prefix, amount(leg.price_micros, leg.currency)
+        )
+    console.print(table)

@@ -1,0 +1,1 @@
+"""Keeps Redis equal to Postgres, pass by pass: source (Postgres), store (Redis), the passes between them."""
