@@ -1,0 +1,107 @@
+"""What settlement reads of a cell in Redis besides the stream: funds, reservations, leases, nodes, the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final, NamedTuple
+
+from kemi import keys
+from kemi.adapters import redis_functions
+from kemi.adapters.redis_client import FunctionFailed, RedisClient
+from kemi.adapters.redis_funds import Balance, Funds, MoneyStatus, Reservation
+from tools.settle.sweeper import Signs
+
+AT_ONCE: Final = 500
+ATTEMPTS_MAX: Final = 20
+
+
+class Snapshot(NamedTuple):
+    """Funds and reservations. still: no operation took place while it was read, so it is of one moment.
+
+    reservations: rid -> reservation, all that have a lease and some that have none. leases: rid -> expiry in Redis ms.
+    """
+
+    balances: Mapping[str, Balance]
+    leases: Mapping[str, int]
+    reservations: Mapping[str, Reservation]
+    still: bool
+
+
+class Cell:
+    """A cell's Redis. All methods raise StoreUnavailable."""
+
+    def __init__(self, client: RedisClient, funds: Funds) -> None:
+        self.client = client
+        self.funds = funds
+
+    def status(self) -> MoneyStatus:
+        """Return the state of the money functions, which are loaded where Redis has lost them."""
+        try:
+            return self.funds.status()
+        except FunctionFailed as error:
+            if "Function not found" not in error.text:
+                raise
+        redis_functions.load(self.client)
+        return self.funds.status()
+
+    def disarm(self) -> None:
+        """Make the functions refuse everything until they are armed again."""
+        self.client.execute("DEL", keys.EPOCH)
+
+    def now_ms(self) -> int:
+        """Return Redis' clock."""
+        seconds, micros = self.client.execute("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def signs(self) -> Signs:
+        """Return what shows who is still alive: all leases, and when each node was heard of."""
+        return Signs(self.now_ms(), self._leases(), self.nodes())
+
+    def nodes(self) -> dict[str, int]:
+        """Return node -> when it was last heard of, in Redis ms."""
+        flat = self.client.execute("HGETALL", keys.NODES)
+        return {name.decode(): int(seen_ms) for name, seen_ms in zip(flat[::2], flat[1::2], strict=True)}
+
+    def balances(self, names: Sequence[str]) -> dict[str, Balance]:
+        """Return fund -> balance; those of 500 funds are as of one moment."""
+        parts = (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE))
+        return {balance.fund: balance for part in parts for balance in self.funds.balances(part)}
+
+    def snapshot(self, names: Sequence[str], others_max: int) -> Snapshot:
+        """Return funds and reservations as of one moment if traffic leaves one in 20 attempts.
+
+        others_max: how many reservations without a lease, ended or forgotten ones, to look at.
+        """
+        for _ in range(ATTEMPTS_MAX):
+            before = self.status().opseq
+            found = Snapshot(self.balances(names), self._leases(), self._reservations(others_max), still=True)
+            if self.status().opseq == before:
+                return found
+            time.sleep(0.05)
+        return found._replace(still=False)
+
+    def _leases(self) -> dict[str, int]:
+        """Return rid -> expiry, read in parts so that Redis is not held up; one that moves meanwhile may be missed."""
+        found: dict[str, int] = {}
+        start = 0
+        while True:
+            part = self.client.execute("ZRANGE", keys.LEASES, start, start + AT_ONCE - 1, "WITHSCORES")
+            found |= {rid.decode(): int(score) for rid, score in zip(part[::2], part[1::2], strict=True)}
+            if len(part) < 2 * AT_ONCE:
+                return found
+            start += AT_ONCE
+
+    def _reservations(self, others_max: int) -> dict[str, Reservation]:
+        rids = dict.fromkeys([*self._leases(), *islice(self._scan(), others_max)])
+        found = ((rid, self.funds.describe(rid)) for rid in rids)
+        return {rid: reservation for rid, reservation in found if reservation is not None}
+
+    def _scan(self) -> Iterator[str]:
+        prefix, cursor = keys.reservation(""), b"0"
+        while True:
+            cursor, names = self.client.execute("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", AT_ONCE)
+            yield from (name.decode().removeprefix(prefix) for name in names)
+            if cursor == b"0":
+                return

@@ -1,0 +1,60 @@
+"""Entries of the stream into Postgres, a batch at a time; what cannot be stored is set aside alone, never the batch.
+
+Only data that Postgres refuses makes an event poison. An outage, a missing right or a missing table does not: then
+nothing is committed, nothing acknowledged, and the same entries come again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import psycopg
+
+from tools.settle.books import Books, ClashError, Epoch, Poisoned
+from tools.settle.stream import Entry, planned
+
+log = logging.getLogger("tandem.settle")
+
+WORDS_MAX: Final = 60
+UNSTORABLE: Final = (psycopg.DataError, psycopg.IntegrityError, ClashError)
+
+
+class Outcome(NamedTuple):
+    """What became of entries. added: new ledger entries. poisoned: events set aside."""
+
+    entries: int = 0
+    added: int = 0
+    poisoned: int = 0
+
+    def plus(self, other: Outcome) -> Outcome:
+        """Return the sum of both."""
+        return Outcome(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+def post(books: Books, entries: Sequence[Entry], believed: Epoch) -> Outcome:
+    """Post entries while Postgres says `believed`. Raises EpochMovedError, psycopg errors of outages."""
+    plans, poisoned = planned(entries)
+    try:
+        added = books.post(plans, poisoned, believed)
+    except UNSTORABLE as error:
+        if len(entries) > 1:
+            return _one_by_one(books, entries, believed)
+        poisoned = [Poisoned(entries[0].id, _sentence(error), entries[0].payload)]
+        added = books.post([], poisoned, believed)
+    for event in poisoned:
+        log.error("event %s is set aside in tandem.event_poison: %s", event.id, event.reason)
+    return Outcome(len(entries), added, len(poisoned))
+
+
+def _one_by_one(books: Books, entries: Sequence[Entry], believed: Epoch) -> Outcome:
+    total = Outcome()
+    for entry in entries:
+        total = total.plus(post(books, [entry], believed))
+    return total
+
+
+def _sentence(error: Exception) -> str:
+    """Return what Postgres says is wrong with the row, with its detail, in one line."""
+    return " ".join(str(error).split()[:WORDS_MAX]) or type(error).__name__

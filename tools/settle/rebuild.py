@@ -1,0 +1,141 @@
+"""Opens the money functions again after Redis was started, restarted, reloaded or emptied.
+
+Redis refuses everything until it is armed for the epoch that Postgres knows. One process at a time, by an advisory
+lock of Postgres:
+
+1. the next epoch is `building`: from then on nobody can post but us;
+2. the whole stream is read, groups ignored, and posted by unique id; unarmed, nobody adds to it, so it ends;
+3. FAST, a Redis that has applied operations: no fewer than the highest number known, charges and event numbers of
+   every fund as in Postgres, holds as the open reservations say. Everything is kept;
+   or a Redis that never applied one, so it is new or has lost all: the charges come from Postgres, once the sync
+   has brought the terms of every fund. Nothing is held there: calls in progress are the nodes' to tell;
+4. armed, and the epoch marked, in one transaction of Postgres.
+
+Anything else stays unarmed, with a sentence on what differs: money would be spent twice, so an operator decides.
+A crash inside leaves the epoch `building`; whoever comes next begins again with a new one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from tools.settle.books import Books, Epoch
+from tools.settle.cell import Cell
+from tools.settle.news import News
+from tools.settle.poster import Outcome, post
+from tools.settle.reconcile import charge_differences, charges_of, hold_differences, on_the_way
+from tools.settle.stream import Stream
+
+log = logging.getLogger("tandem.settle")
+
+DIFFERENCES_SHOWN: Final = 5
+ASK_AGAIN_S: Final = 5.0  # whether an operator has acted: comparing costs both stores something
+
+
+class Rebuild:
+    """One process's part in arming a cell. Not armed yet: `news.text` says why."""
+
+    def __init__(self, books: Books, cell: Cell, stream: Stream) -> None:
+        self._books = books
+        self._cell = cell
+        self._stream = stream
+        self._building: Epoch | None = None
+        self._began_s = 0.0
+        self._not_before_s = 0.0
+        self.news = News()
+
+    def armed(self) -> Epoch | None:
+        """Return the epoch for which Redis takes operations and which Postgres calls armed; None: there is none."""
+        status = self._cell.status()
+        believed = Epoch(status.epoch, "armed")
+        return believed if status.armed and self._books.epoch() == believed else None
+
+    def step(self) -> Epoch | None:
+        """Do what can be done now; return the epoch once it is armed, by whomever.
+
+        Raises StoreUnavailable, psycopg errors, EpochMovedError: to be called again.
+        """
+        if not self._books.lead():
+            self.news.trouble("Redis is not armed; another settle process is about it")
+            return None
+        found = self.armed()
+        if found is not None:  # another one was faster
+            self._books.step_down()
+            return found
+        if time.monotonic() < self._not_before_s:
+            return None
+        epoch = self._begun()
+        fault = self._fault()
+        if fault:
+            self.news.trouble(f"Redis is not armed: {fault}")
+            return None
+        self._books.arm(epoch, self._cell.funds.arm)
+        self._books.step_down()
+        log.info("epoch %s is armed, %.2f s after its begin", epoch.number, time.monotonic() - self._began_s)
+        return epoch._replace(state="armed")
+
+    def _begun(self) -> Epoch:
+        """Return the epoch that is being built, begun and with the stream read if it was not."""
+        if self._building is not None and self._books.epoch() == self._building:
+            return self._building
+        self._began_s = time.monotonic()
+        status = self._cell.status()
+        if status.armed:
+            log.error("Redis is armed for epoch %s, which Postgres does not call armed: closing it", status.epoch)
+            self._cell.disarm()
+        epoch = self._books.begin_epoch(status.epoch, f"Redis was at epoch {status.epoch}, {status.opseq} operations")
+        log.info("Redis is not armed (its epoch was %s): building epoch %s", status.epoch, epoch.number)
+        total = Outcome()
+        for entries in self._stream.whole():
+            total = total.plus(post(self._books, entries, epoch))
+        log.info("read the whole stream: %s events, %s new ledger entries, %s set aside", *total)
+        self._building = epoch
+        return epoch
+
+    def _fault(self) -> str:
+        """Return why Redis must not be armed yet, "" when it may."""
+        opseq = self._cell.status().opseq
+        if opseq == 0:
+            return self._restore()
+        known = self._books.known_opseq()
+        fault = ""
+        if opseq < known:
+            fault = (
+                f"Redis has applied {opseq} operations and once answered {known}: {known - opseq} are lost,"
+                " and with them holds of running calls"
+            )
+        elif differences := self._differences():
+            fault = f"it differs from Postgres: {_listed(differences)}"
+        if fault:
+            self._not_before_s = time.monotonic() + ASK_AGAIN_S
+            return f"an operator must act, {fault}"
+        log.info("Redis has kept everything (%s operations, %s were known): holds stay", opseq, known)
+        return ""
+
+    def _restore(self) -> str:
+        """Bring charges and event numbers of every fund from Postgres; return what is missing for that."""
+        names = self._books.funds()
+        bare = [fund for fund, balance in self._cell.balances(names).items() if balance.terms is None]
+        if bare:
+            return f"waiting for tandem sync to bring the terms of {len(bare)} of {len(names)} funds"
+        self._books.forget_opseq()
+        waiting = on_the_way(self._books, self._stream)
+        charged = sorted({*self._books.posted(), *waiting.charges})
+        for fund in charged:
+            events = charges_of(self._books, fund, waiting)
+            self._cell.funds.restore_fund(fund, sum(events.values()), max(events))
+        log.info("Redis was empty: the charges of %s of %s funds came from Postgres", len(charged), len(names))
+        return ""
+
+    def _differences(self) -> list[str]:
+        found = self._cell.snapshot(self._books.funds(), others_max=0)
+        charges = charge_differences(self._books, found.balances, on_the_way(self._books, self._stream))
+        return [*charges, *hold_differences(found)]
+
+
+def _listed(differences: Sequence[str]) -> str:
+    more = len(differences) - DIFFERENCES_SHOWN
+    return "; ".join(differences[:DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")

@@ -1,0 +1,184 @@
+"""Whether Redis and Postgres agree on the money: the invariants of the protocol, as differences and numbers.
+
+I1  a fund's hold and channels are those of the open reservations
+I2  a fund's charges are those posted in Postgres and those on the way, and its event numbers have no gap
+I3  a fund's credit is Postgres' credit of the same version
+I4  every granted reservation is open, with a lease, or ended, with a record
+
+I2 is compared at the event number that Redis had, I3 at the version that it had: balances that move are never
+compared. I1 and I4 need a moment without operations; where traffic leaves none, the report says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from kemi.adapters.redis_funds import Balance
+from kemi.records import CallEvent
+from tools.settle.books import Books, Posted
+from tools.settle.cell import Cell, Snapshot
+from tools.settle.stream import Stream, decoded
+
+SYNC_DEADLINE_S: Final = 3.0
+NUMBERS_SHOWN: Final = 5
+ENDED_MAX: Final = 5_000  # ended reservations looked at; each costs a round trip
+OPEN: Final = frozenset({"held", "answered"})
+ENDED: Final = frozenset({"settled", "released"})
+NOTHING_POSTED: Final = Posted()
+
+
+class Report(NamedTuple):
+    """What agrees and what does not. numbers: a sentence for each invariant."""
+
+    funds: int
+    differences: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+
+class Waiting(NamedTuple):
+    """Events on the way: in the stream, or set aside. charges: fund -> event number -> micros. rids: their calls."""
+
+    charges: Mapping[str, Mapping[int, int]]
+    rids: frozenset[str]
+
+
+def reconcile(books: Books, cell: Cell, stream: Stream) -> Report:
+    """Compare everything. Raises StoreUnavailable and psycopg errors.
+
+    Waits up to 3 s for credits that tandem sync is bringing just now.
+    """
+    names = books.funds()
+    found = cell.snapshot(names, ENDED_MAX)
+    waiting = on_the_way(books, stream)
+    charges = charge_differences(books, found.balances, waiting)
+    credits_ = _settled_credit_differences(books, cell, names)
+    epoch, status = books.epoch(), cell.status()
+    armed = "armed" if status.armed else "not armed: calls are refused"
+    state = f"Redis is at epoch {status.epoch}, {armed}; Postgres says epoch {epoch.number} is {epoch.state}"
+    holds = hold_differences(found) if found.still else []
+    grants = _grant_differences(books, found, waiting) if found.still else []
+    return Report(len(names), (*holds, *charges, *credits_, *grants), (state, *_numbers(books, found)))
+
+
+def on_the_way(books: Books, stream: Stream) -> Waiting:
+    """Return all charges that stand in the stream or among the events set aside, posted or not."""
+    charges: dict[str, dict[int, int]] = {}
+    rids: set[str] = set()
+    payloads = [event.payload for event in books.poisoned()]
+    payloads += [entry.payload for entries in stream.whole() for entry in entries]
+    for event in map(decoded, payloads):
+        if isinstance(event, CallEvent):
+            rids.add(event.rid)
+            for posting in event.postings:
+                charges.setdefault(posting.fund, {})[posting.n] = posting.amount_micros
+    return Waiting(charges, frozenset(rids))
+
+
+def charge_differences(books: Books, balances: Mapping[str, Balance], waiting: Waiting) -> list[str]:
+    """Return where I2 does not hold. waiting: read after `balances`, or an event between them is missed."""
+    posted = books.posted()
+    unclear = [
+        balance
+        for fund, balance in balances.items()
+        if posted.get(fund, NOTHING_POSTED) != Posted(balance.charged_micros, balance.n, balance.n)
+    ]
+    found = (_charge_difference(each, charges_of(books, each.fund, waiting)) for each in unclear)
+    return [difference for difference in found if difference]
+
+
+def charges_of(books: Books, fund: str, waiting: Waiting) -> dict[int, int]:
+    """Return event number -> micros of a fund's charges, posted or on the way."""
+    return {**waiting.charges.get(fund, {}), **books.posted_events(fund)}
+
+
+def _charge_difference(balance: Balance, known: Mapping[int, int]) -> str:
+    """Return how a fund's charges differ at the event number that Redis had, "" when they do not."""
+    counted = {number: micros for number, micros in known.items() if number <= balance.n}
+    total = sum(counted.values())
+    missing = [number for number in range(1, balance.n + 1) if number not in counted]
+    if total == balance.charged_micros and not missing:
+        return ""
+    gap = f"; missing are event {_listed(missing)}" if missing else ""
+    return (
+        f"I2: fund {balance.fund}: Redis has charged {balance.charged_micros} micros in {balance.n} events,"
+        f" Postgres and the events on the way have {total} in {len(counted)}{gap}"
+    )
+
+
+def hold_differences(found: Snapshot) -> list[str]:
+    """Return where I1 does not hold. found: of one moment."""
+    held: dict[str, int] = {}
+    channels: dict[str, int] = {}
+    for reservation in found.reservations.values():
+        if reservation.state in OPEN:
+            for fund, micros in zip(reservation.funds, reservation.held, strict=True):
+                held[fund] = held.get(fund, 0) + micros
+                channels[fund] = channels.get(fund, 0) + 1
+    return [
+        f"I1: fund {fund}: holds {balance.held_micros} micros on {balance.channels} channels,"
+        f" its open reservations {held.get(fund, 0)} on {channels.get(fund, 0)}"
+        for fund, balance in found.balances.items()
+        if (balance.held_micros, balance.channels) != (held.get(fund, 0), channels.get(fund, 0))
+    ]
+
+
+def _settled_credit_differences(books: Books, cell: Cell, names: Sequence[str]) -> list[str]:
+    """Return where I3 does not hold, after giving the sync time to bring what was changed just now."""
+    deadline = time.monotonic() + SYNC_DEADLINE_S
+    while True:
+        found = list(_credit_differences(books.credits(), cell.balances(names)))
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def _credit_differences(credit: Mapping[str, tuple[int, int]], balances: Mapping[str, Balance]) -> Iterator[str]:
+    for fund, balance in balances.items():
+        version, micros = credit.get(fund, (0, 0))
+        if balance.terms is None:
+            yield f"I3: fund {fund}: Redis has no terms of it; is tandem sync running?"
+        elif balance.terms.cver != version:
+            yield f"I3: fund {fund}: Redis knows version {balance.terms.cver} of its credit, Postgres {version}"
+        elif balance.terms.cred_micros != micros:
+            yield f"I3: fund {fund}: credit is {balance.terms.cred_micros} micros in Redis, {micros} in Postgres"
+
+
+def _grant_differences(books: Books, found: Snapshot, waiting: Waiting) -> list[str]:
+    """Return where I4 does not hold, among the reservations looked at."""
+    open_ = {rid for rid, each in found.reservations.items() if each.state in OPEN}
+    ended = {rid for rid, each in found.reservations.items() if each.state in ENDED}
+    lost = ended - waiting.rids - books.has_records(sorted(ended - waiting.rids))
+    return [
+        *(
+            f"I4: reservation {rid} is open and has no lease: nothing would end it"
+            for rid in sorted(open_ - found.leases.keys())
+        ),
+        *(f"I4: lease {rid} stands for no open reservation" for rid in sorted(found.leases.keys() - open_)),
+        *(f"I4: reservation {rid} ended and left neither event nor record" for rid in sorted(lost)),
+    ]
+
+
+def _numbers(books: Books, found: Snapshot) -> Iterator[str]:
+    balances = found.balances.values()
+    states = [reservation.state for reservation in found.reservations.values()]
+    open_count = sum(state in OPEN for state in states)
+    ended_count = sum(state in ENDED for state in states)
+    if found.still:
+        held, channels = sum(each.held_micros for each in balances), sum(each.channels for each in balances)
+        yield f"I1: {held} micros and {channels} channels are held, by {open_count} open reservations"
+    else:
+        yield "I1, I4: not compared, calls leave no moment without an operation; ask again when it is calmer"
+    charged, events = sum(each.charged_micros for each in balances), sum(each.n for each in balances)
+    yield f"I2: {charged} micros are charged, in {events} events"
+    yield f"I3: {sum(each.terms.cred_micros for each in balances if each.terms)} micros are credited"
+    yield f"I4: {open_count + ended_count} grants of the last hour = {open_count} open + {ended_count} ended"
+    poisoned = len(books.poisoned())
+    if poisoned:
+        yield f"{poisoned} events are set aside in tandem.event_poison, their charges count as on the way"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    shown = ", ".join(str(number) for number in numbers[:NUMBERS_SHOWN])
+    return f"{shown} and {len(numbers) - NUMBERS_SHOWN} more" if len(numbers) > NUMBERS_SHOWN else shown

@@ -1,0 +1,211 @@
+"""The life of a settle process: connect, arm if that is due, post, sweep, begin again after any outage.
+
+Any number may run: events are shared out by the group, arming and rebuilding by a lock, sweeping by operation ids.
+While Postgres or Redis is away nothing is acknowledged, so nothing is lost: events wait in the stream.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event
+from typing import Final, NamedTuple
+
+import psycopg
+
+from kemi.adapters.redis_client import RedisClient, StoreUnavailable
+from kemi.adapters.redis_funds import Funds
+from tools.errors import OperatorError
+from tools.settle.books import Books, Epoch, EpochMovedError
+from tools.settle.cell import Cell
+from tools.settle.news import News
+from tools.settle.poster import Outcome, post
+from tools.settle.rebuild import Rebuild
+from tools.settle.stream import Entry, Stream
+from tools.settle.sweeper import LeaseWatch, Sweeper
+
+log = logging.getLogger("tandem.settle")
+
+POLL_S: Final = 0.2
+BLOCK_MS: Final = 200
+REDIS_TIMEOUT_MS: Final = 5_000
+NODE: Final = "settle"  # who works on a reservation, as Redis notes it; our operations end them, so it is never asked
+MINUTE_S: Final = 60.0
+
+
+class Options(NamedTuple):
+    """Where to work. slice_s, grace_s: the nodes' settings; how long a lease at most goes without being moved.
+
+    retention_s: how long posted events stay in the stream: longer than the recovery point of Postgres. idle_s: how long
+    a consumer may sit on events before others take them over; one that is only slow posts them too, which is harmless.
+    """
+
+    database_url: str
+    redis_url: str
+    slice_s: int = 60
+    grace_s: int = 10
+    retention_s: int = 86_400
+    idle_s: int = 5
+
+
+class Parts(NamedTuple):
+    """Both stores over fresh connections."""
+
+    books: Books
+    cell: Cell
+    stream: Stream
+
+
+@contextmanager
+def connections(options: Options) -> Iterator[Parts]:
+    """Connect to both, close both. Raises StoreUnavailable, psycopg.OperationalError."""
+    client = RedisClient(options.redis_url, REDIS_TIMEOUT_MS)
+    books = Books.open(options.database_url)
+    try:
+        funds = Funds(client, NODE, options.grace_s)
+        yield Parts(books, Cell(client, funds), Stream(client, f"{socket.gethostname()}:{os.getpid()}"))
+    finally:
+        books.close()
+        client.close()
+
+
+def serve(options: Options, stop: Event) -> None:
+    """Work until `stop` is set; outages are waited out."""
+    news = News()
+    watch = LeaseWatch(options.slice_s + options.grace_s)
+    log.info("settle begins; retention of events %s s", options.retention_s)
+    while not stop.is_set():
+        try:
+            with connections(options) as parts:
+                _Session(parts, options, watch).work(stop, news)
+        except EpochMovedError as error:
+            log.info("%s: looking again", error)
+        except (StoreUnavailable, psycopg.Error) as error:
+            news.trouble(f"{_where(error)} does not do its part, events wait in the stream: {_sentence(error)}")
+        stop.wait(POLL_S)
+    log.info("settle ends; what is not posted stays in the stream")
+
+
+def run_once(options: Options) -> Outcome:
+    """Arm if that is due, post all that waits, sweep once. Raises OperatorError where that cannot be done."""
+    try:
+        with connections(options) as parts:
+            return _Session(parts, options, LeaseWatch(options.slice_s + options.grace_s)).drain()
+    except (StoreUnavailable, psycopg.Error, EpochMovedError) as error:
+        raise OperatorError(f"{_where(error)} does not do its part: {_sentence(error)}") from error
+
+
+class _Chore:
+    """Something done every so often. every_s: seconds between two times; the first time is at once."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._next_s = 0.0
+
+    def is_due(self) -> bool:
+        """Return whether it is time, and count from now."""
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._every_s
+        return True
+
+
+class _Session:
+    """Work over one pair of connections; ends with the first error."""
+
+    def __init__(self, parts: Parts, options: Options, watch: LeaseWatch) -> None:
+        self._books, self._cell, self._stream = parts
+        self._options = options
+        self._rebuild = Rebuild(*parts)
+        self._sweeper = Sweeper(self._cell.funds, watch, self._cell.signs, time.monotonic)
+        self._total = Outcome()
+        self._swept = 0
+        self._joined = False
+        self._unsure = True  # something may be pending for us: from before, or after a batch that failed
+        self._beat, self._claim, self._tidy, self._report = _Chore(1.0), _Chore(1.0), _Chore(MINUTE_S), _Chore(MINUTE_S)
+
+    def work(self, stop: Event, news: News) -> None:
+        """Go on until `stop` is set. Raises StoreUnavailable, psycopg errors, EpochMovedError."""
+        while not stop.is_set():
+            epoch = self._armed()
+            news.good("Postgres and Redis answer again")
+            if epoch is None:
+                stop.wait(POLL_S)
+                continue
+            self._consume(epoch, BLOCK_MS)
+            self._chores(epoch)
+        self._say()
+
+    def drain(self) -> Outcome:
+        """Post all that waits, sweep once, and return what was done. Raises OperatorError when it cannot be armed."""
+        epoch = self._armed()
+        if epoch is None:
+            raise OperatorError(self._rebuild.news.text)
+        self._post(epoch, self._stream.take_over(self._options.idle_s * 1000))
+        self._sweeper.sweep()
+        while self._unsure or self._stream.backlog():
+            if not self._consume(epoch, block_ms=1):
+                break  # what is left waits for a consumer that lives
+        return self._total
+
+    def _armed(self) -> Epoch | None:
+        """Return the epoch that Redis and Postgres agree on, after arming if that is due; None while it cannot be."""
+        epoch = self._rebuild.armed()
+        if epoch is None:
+            self._joined = False  # the group may have gone with everything else
+            epoch = self._rebuild.step()
+        if epoch is not None and not self._joined:
+            self._rebuild.news.good("Redis is armed, calls are taken again")
+            self._stream.join()
+            self._joined = True
+        return epoch
+
+    def _consume(self, epoch: Epoch, block_ms: int) -> int:
+        """Post the next batch; return how many events it had."""
+        entries = self._stream.pending() if self._unsure else []
+        self._unsure = bool(entries)
+        if not entries:
+            entries = self._stream.fresh(block_ms)
+        self._post(epoch, entries)
+        return len(entries)
+
+    def _post(self, epoch: Epoch, entries: Sequence[Entry]) -> None:
+        if entries:
+            self._total = self._total.plus(post(self._books, entries, epoch))
+            self._stream.acknowledge(entries)
+
+    def _chores(self, epoch: Epoch) -> None:
+        if self._beat.is_due():
+            self._swept += self._sweeper.sweep()
+            self._books.note_nodes(self._cell.nodes(), self._cell.status().opseq, epoch)
+        if self._claim.is_due():
+            self._post(epoch, self._stream.take_over(self._options.idle_s * 1000))
+        if self._tidy.is_due():
+            self._stream.trim(self._cell.now_ms() - self._options.retention_s * 1000)
+            self._stream.forget_the_dead()
+        if self._report.is_due():
+            self._say()
+
+    def _say(self) -> None:
+        """Log what was done since the last time, if anything was."""
+        if any(self._total) or self._swept:
+            log.info(
+                "%s events posted, %s new ledger entries, %s events set aside, %s dead leases ended; %s events wait",
+                *self._total,
+                self._swept,
+                self._stream.backlog(),
+            )
+        self._total, self._swept = Outcome(), 0
+
+
+def _where(error: Exception) -> str:
+    return "Redis" if isinstance(error, StoreUnavailable) else "Postgres"
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,139 @@
+"""The stream of call events in Redis: reading as one of a group, taking over from the dead, setting free.
+
+An entry's id orders it and says roughly when it was written, nothing else: ids repeat after a failover.
+Every method raises StoreUnavailable; an entry is delivered again until it is acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from kemi import codec, keys
+from kemi.adapters.redis_client import RedisClient
+from kemi.records import CallEvent
+from tools.settle.books import Poisoned
+from tools.settle.postings import Plan, Poison, plan
+
+GROUP: Final = "settle"
+COUNT: Final = 500
+FIELD: Final = b"e"
+FORGOTTEN_MS: Final = 3_600_000  # a consumer that has nothing pending and was not seen for so long is removed
+
+
+class Entry(NamedTuple):
+    """One entry of the stream. payload: msgpack of a CallEvent, or whatever stands there."""
+
+    id: str
+    payload: bytes
+
+
+class Stream:
+    """The event stream as one consumer of the group sees it. consumer: unique among living processes."""
+
+    def __init__(self, client: RedisClient, consumer: str) -> None:
+        self._client = client
+        self._consumer = consumer
+
+    def join(self) -> None:
+        """Make the group, from the first entry on, where it does not exist."""
+        if not self._group():
+            self._client.execute("XGROUP", "CREATE", keys.EVENTS, GROUP, "0", "MKSTREAM")
+
+    def fresh(self, block_ms: int) -> list[Entry]:
+        """Return at most 500 entries that nobody got yet; waits up to `block_ms` for the first."""
+        return self._read(">", "BLOCK", block_ms)
+
+    def pending(self) -> list[Entry]:
+        """Return at most 500 of the oldest entries that this consumer got and did not acknowledge."""
+        return self._read("0")
+
+    def take_over(self, idle_ms: int) -> list[Entry]:
+        """Return at most 500 entries that another consumer got and left alone for `idle_ms`; they are ours now."""
+        reply = self._client.execute("XAUTOCLAIM", keys.EVENTS, GROUP, self._consumer, idle_ms, "0", "COUNT", COUNT)
+        return _entries(reply[1])
+
+    def acknowledge(self, entries: Sequence[Entry]) -> None:
+        """Mark entries as done for the group."""
+        if entries:
+            self._client.execute("XACK", keys.EVENTS, GROUP, *(entry.id for entry in entries))
+
+    def whole(self) -> Iterator[list[Entry]]:
+        """Yield all entries there are, oldest first, 500 at a time, whatever the group has done with them."""
+        start = "-"
+        while True:
+            entries = _entries(self._client.execute("XRANGE", keys.EVENTS, start, "+", "COUNT", COUNT))
+            if entries:
+                yield entries
+            if len(entries) < COUNT:
+                return
+            start = f"({entries[-1].id}"
+
+    def backlog(self) -> int:
+        """Return how many entries wait for delivery or acknowledgement; 0 where the group does not exist."""
+        group = self._group()
+        return int(group.get(b"lag") or 0) + int(group.get(b"pending") or 0)
+
+    def trim(self, older_than_ms: int) -> int:
+        """Remove entries that are acknowledged by the group and older than that Redis time; return how many."""
+        group = self._group()
+        if not group:
+            return 0
+        waiting = self._client.execute("XPENDING", keys.EVENTS, GROUP)
+        done_before = (waiting[1] if waiting[0] else group[b"last-delivered-id"]).decode()
+        limit = min(_order(done_before), (older_than_ms, 0))
+        return int(self._client.execute("XTRIM", keys.EVENTS, "MINID", f"{limit[0]}-{limit[1]}"))
+
+    def forget_the_dead(self) -> None:
+        """Remove consumers that have nothing pending and were not seen for an hour: names hold process ids."""
+        for row in self._client.execute("XINFO", "CONSUMERS", keys.EVENTS, GROUP):
+            fields = _fields(row)
+            if not fields[b"pending"] and fields[b"idle"] > FORGOTTEN_MS:
+                self._client.execute("XGROUP", "DELCONSUMER", keys.EVENTS, GROUP, fields[b"name"])
+
+    def _read(self, after: str, *options: str | int) -> list[Entry]:
+        words = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", COUNT, *options, "STREAMS", keys.EVENTS, after)
+        reply = self._client.execute(*words)
+        return _entries(reply[0][1]) if reply else []
+
+    def _group(self) -> dict[bytes, Any]:
+        if not self._client.execute("EXISTS", keys.EVENTS):
+            return {}
+        groups = (_fields(row) for row in self._client.execute("XINFO", "GROUPS", keys.EVENTS))
+        return next((group for group in groups if group[b"name"] == GROUP.encode()), {})
+
+
+def planned(entries: Sequence[Entry]) -> tuple[list[Plan], list[Poisoned]]:
+    """Return what the entries leave in Postgres, and those that cannot be posted with their reasons."""
+    plans: list[Plan] = []
+    poisoned: list[Poisoned] = []
+    for entry in entries:
+        event = decoded(entry.payload)
+        made = plan(event) if isinstance(event, CallEvent) else event
+        if isinstance(made, Plan):
+            plans.append(made)
+        else:
+            poisoned.append(Poisoned(entry.id, made.reason, entry.payload))
+    return plans, poisoned
+
+
+def decoded(payload: bytes) -> CallEvent | Poison:
+    """Return the event of an entry, or what is wrong with its bytes. Never raises."""
+    try:
+        return codec.unpack(CallEvent, payload)
+    except (ValueError, TypeError, RecursionError) as error:
+        return Poison(f"the bytes are not a call event: {str(error) or type(error).__name__}")
+
+
+def _entries(rows: list[Any]) -> list[Entry]:
+    """Return entries; one that was trimmed away while pending has no fields and comes as empty bytes."""
+    return [Entry(entry_id.decode(), _fields(fields or []).get(FIELD, b"")) for entry_id, fields in rows]
+
+
+def _fields(flat: list[Any]) -> dict[bytes, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)

@@ -1,0 +1,171 @@
+"""Ends the reservations that nobody speaks for any more: their node died, or forgot them.
+
+Rule 1: a lease is due when Redis' clock has passed it AND our own monotonic clock has, counted from when we first saw
+that very lease. A clock that steps forward therefore kills no live call: its node moves the lease in time.
+Rule 2: operation ids `<rid>:sweep:<sequence>` belong to sweepers alone; several of them apply each once. The sequence
+is the next after the one seen: where the node moved meanwhile, the operation is refused.
+
+Answered: the granted talk is charged and the record says `estimated`. Not answered as far as Redis knows: nothing is
+charged. The record says `failed` when the node lives and would have told of an answer, else `unknown_end`, for it may
+have died between the answer and its mark.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from kemi import codec
+from kemi.adapters.redis_funds import Applied, Funds, Operation, Release, Reservation, Settle
+from kemi.core.rating import price
+from kemi.records import CallEnd, PinnedCall
+
+log = logging.getLogger("tandem.settle")
+
+EXPIRED_AT_ONCE: Final = 1000
+NODE_SILENT_MS: Final = 10_000  # agents report every second; one that has not for so long is taken for dead
+OPEN: Final = frozenset({"held", "answered"})
+
+
+class Sight(NamedTuple):
+    """A lease as first seen. due_s: when it is over by our own clock."""
+
+    expiry_ms: int
+    due_s: float
+
+
+class LeaseWatch:
+    """Follows all leases by our own clock. Pure.
+
+    ttl_s: how long a lease is watched that was past already when first seen: nothing tells then how long ago it was
+    moved, so it gets the longest time in which a living node moves it.
+    """
+
+    def __init__(self, ttl_s: float) -> None:
+        self._ttl_s = ttl_s
+        self._seen: dict[str, Sight] = {}
+
+    def see(self, leases: Mapping[str, int], redis_ms: int, now_s: float) -> None:
+        """Take in all leases there are. leases: rid -> expiry in Redis ms. now_s: our own monotonic clock."""
+        before, self._seen = self._seen, {}
+        for rid, expiry_ms in leases.items():
+            known = before.get(rid)
+            if known is None or known.expiry_ms != expiry_ms:
+                left_s = (expiry_ms - redis_ms) / 1000
+                known = Sight(expiry_ms, now_s + (left_s if left_s > 0 else self._ttl_s))
+            self._seen[rid] = known
+
+    def is_due(self, rid: str, now_s: float) -> bool:
+        """Return whether the lease is over by our own clock; False for one never seen."""
+        known = self._seen.get(rid)
+        return known is not None and now_s >= known.due_s
+
+
+class Signs(NamedTuple):
+    """Who may still be alive, as Redis says at one moment. nodes: name -> last seen in Redis ms."""
+
+    redis_ms: int
+    leases: Mapping[str, int]
+    nodes: Mapping[str, int]
+
+
+class Sweeper:
+    """One sweep after another over one signs."""
+
+    def __init__(self, funds: Funds, watch: LeaseWatch, read: Callable[[], Signs], clock: Callable[[], float]) -> None:
+        """Work over `funds`. read: what Redis says now. clock: monotonic seconds."""
+        self._funds = funds
+        self._watch = watch
+        self._read = read
+        self._clock = clock
+
+    def sweep(self) -> int:
+        """End what is due and return how many reservations were ended now. Raises StoreUnavailable."""
+        signs = self._read()
+        self._watch.see(signs.leases, signs.redis_ms, self._clock())
+        due = [
+            (rid, seq) for rid, seq in self._funds.expired(EXPIRED_AT_ONCE) if self._watch.is_due(rid, self._clock())
+        ]
+        operations = [ending(rid, seq, self._funds.describe(rid), signs) for rid, seq in due]
+        results = self._funds.batch(operations) if operations else []
+        for operation, result in zip(operations, results, strict=True):
+            if isinstance(result, Applied):
+                log.warning("lease of %s ended and nobody moved it: %s", operation.rid, _what(operation))
+            else:
+                log.info("lease of %s ended, but %s", operation.rid, result)
+        return sum(isinstance(result, Applied) for result in results)
+
+
+def ending(rid: str, seq: int, found: Reservation | None, signs: Signs) -> Operation:
+    """Return the operation that ends a reservation whose lease is over.
+
+    seq: as seen with the lease; -1 where the lease stands alone, which a release removes.
+    """
+    op_id = f"{rid}:sweep:{seq + 1}"
+    pinned = _pinned(found)
+    if found is None or pinned is None:
+        return Release(op_id, rid, seq + 1, codec.pack(_end(signs, "unknown_end", "lease", "no call stands behind it")))
+    if found.state == "answered":
+        end = _estimated(found, pinned)
+        prices = tuple(
+            sum(price(leg.rate, found.granted_s) for leg in pinned.legs if leg.fund == fund) for fund in found.funds
+        )
+        return Settle(op_id, rid, seq + 1, found.granted_s, prices, codec.pack(end))
+    silent_ms = signs.redis_ms - signs.nodes.get(found.node, 0)
+    if silent_ms > NODE_SILENT_MS:
+        end = _end(signs, "unknown_end", "node_lost", f"node {found.node} fell silent before it told of an answer")
+    else:
+        end = _end(signs, "failed", "lease", f"node {found.node} lives and never told of an answer")
+    return Release(op_id, rid, seq + 1, codec.pack(end))
+
+
+def _pinned(found: Reservation | None) -> PinnedCall | None:
+    """Return the call; None where nothing readable is pinned: then nothing can be priced, so nothing is charged."""
+    if found is None or found.state not in OPEN:
+        return None
+    try:
+        return codec.unpack(PinnedCall, found.pinned)
+    except ValueError:
+        log.exception("the pinned call of a reservation cannot be read; it is released without a charge")
+        return None
+
+
+def _estimated(found: Reservation, pinned: PinnedCall) -> CallEnd:
+    """Return the end of an answered call that nobody ended: it counts as talked to the end of what was granted."""
+    servers = {target.server_id for target in pinned.targets}
+    talk_ms = found.granted_s * 1000
+    return CallEnd(
+        outcome="estimated",
+        ended_ms=found.answered_ms + talk_ms,
+        answered_ms=found.answered_ms,
+        talk_ms=talk_ms,
+        billed_s=found.granted_s,
+        status=200,
+        reason="",
+        q850=0,
+        ended_by="sweeper",
+        server_id=servers.pop() if len(servers) == 1 else 0,  # which one answered is known to the node alone
+        trace=(f"node {found.node} fell silent; charged the {found.granted_s} s that were granted",),
+    )
+
+
+def _end(signs: Signs, outcome: str, reason: str, sentence: str) -> CallEnd:
+    return CallEnd(
+        outcome=outcome,
+        ended_ms=signs.redis_ms,
+        answered_ms=0,
+        talk_ms=0,
+        billed_s=0,
+        status=0,
+        reason=reason,
+        q850=0,
+        ended_by="sweeper",
+        trace=(sentence,),
+    )
+
+
+def _what(operation: Operation) -> str:
+    if isinstance(operation, Settle):
+        return f"charged the {operation.billed_s} s that were granted"
+    return "released, nothing charged"
