@@ -1,0 +1,160 @@
+"""May this call go? Decide, fetch, decide again, hold: the part of a worker that talks to Redis.
+
+Rule 1: a warm call costs one round trip, the hold; a cold one at most three.
+Rule 2: a Route leaves here held, or marked as an emergency that goes without.
+It knows nothing of Kamailio.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Protocol
+
+from kemi import codec
+from kemi.adapters.redis_client import StoreUnavailable
+from kemi.adapters.redis_funds import Held, Refused, Stale, Unarmed, Void
+from kemi.adapters.redis_tables import Tables
+from kemi.core.decide import decide, decide_offline, refused_hold
+from kemi.core.outcome import Decision, Hold, Need, Route
+from kemi.core.request import CallRequest, Facts
+from kemi.settings import Settings
+
+FETCHES_MAX: Final = 3  # who calls; everything about where the call goes; and the masks, after a drop of everything
+HOLDS_MAX: Final = 2  # a hold on a stale decision is asked for once more
+
+
+class Store(Protocol):
+    """What a decision needs of redis_client.RedisClient."""
+
+    round_trips: int
+
+    def available(self) -> bool:
+        """Tell whether a call would be tried now."""
+
+
+class Money(Protocol):
+    """What a decision needs of redis_funds.Funds."""
+
+    def reserve(  # as there
+        self, op_id: str, rid: str, hold: Hold, lease_s: int, seen_pass: int, pinned: bytes, /
+    ) -> Held | Refused | Stale | Unarmed | Void:
+        """Hold at every level, or nothing. Raises StoreUnavailable."""
+
+
+class Seen(NamedTuple):
+    """What the node's shared memory says about a request. Meaning as in Facts."""
+
+    nonce_uses: int = 0
+    down_servers: frozenset[int] = frozenset()
+    draining: bool = False
+
+
+class Verdict(NamedTuple):
+    """What may happen now. A Route without `held` is an emergency call that goes without a hold.
+
+    maybe_held: Redis did not say whether it held. stale: how many decisions had to be made again.
+    """
+
+    decision: Decision
+    held: Held | None = None
+    maybe_held: bool = False
+    stale: int = 0
+
+
+class Admission:
+    """One process's decisions about calls. Not shared between processes or threads."""
+
+    def __init__(self, settings: Settings, client: Store, tables: Tables, funds: Money) -> None:
+        self._settings = settings
+        self._client = client
+        self._tables = tables
+        self._funds = funds
+
+    @property
+    def round_trips(self) -> int:
+        """How often this process has asked Redis."""
+        return self._client.round_trips
+
+    def load(self) -> None:
+        """Fetch what must be known when Redis is dead. Without Redis, what is known already stays."""
+        try:
+            self._tables.load_pinned()
+        except StoreUnavailable:
+            return
+
+    def admit(self, request: CallRequest, seen: Seen) -> Verdict:
+        """Return the decision on an INVITE or REGISTER, and its hold."""
+        for stale in range(HOLDS_MAX):
+            decision = self._decide(request, seen)
+            if not isinstance(decision, Route):
+                return Verdict(decision, stale=stale)
+            verdict = self._hold(request, seen, decision)
+            if verdict is not None:
+                return verdict._replace(stale=stale)
+            last = decision
+        return Verdict(refused_hold(last, 0, "stale"), stale=HOLDS_MAX)
+
+    def lease_s(self, route: Route) -> int:
+        """Return how long a reservation lives that is not answered yet: all attempts ringing, and the grace."""
+        return route.ring_max_s * len(route.targets) + self._settings.grace_s
+
+    def _decide(self, request: CallRequest, seen: Seen) -> Decision:
+        for _ in range(FETCHES_MAX):
+            outcome = decide(request, self._facts(seen))
+            if not isinstance(outcome, Need):
+                return outcome
+            try:
+                self._tables.fetch(outcome)
+            except StoreUnavailable:
+                return decide_offline(request, self._facts(seen))
+        outcome = decide(request, self._facts(seen))
+        return decide_offline(request, self._facts(seen)) if isinstance(outcome, Need) else outcome
+
+    def _facts(self, seen: Seen) -> Facts:
+        return Facts(
+            records=self._tables.records,
+            rates=self._tables.rates,
+            node=self._settings.node,
+            secret=self._settings.secret,
+            limits=self._settings.limits,
+            emergency=self._tables.emergency,
+            nonce_uses=seen.nonce_uses,
+            down_servers=seen.down_servers,
+            store_up=self._client.available(),
+            draining=seen.draining,
+            config_pass=self._tables.seen_pass,
+        )
+
+    def _hold(self, request: CallRequest, seen: Seen, route: Route) -> Verdict | None:
+        """Return the verdict, None when the decision was made on what has changed since."""
+        if not route.hold.funds:
+            return Verdict(route)
+        rid = route.call.rid
+        try:
+            answer = self._funds.reserve(
+                f"{rid}:0", rid, route.hold, self.lease_s(route), self._tables.seen_pass, codec.pack(route.call)
+            )
+        except StoreUnavailable:
+            offline = route if route.emergency else decide_offline(request, self._facts(seen))
+            return Verdict(offline, maybe_held=True)
+        return self._judge(route, answer)
+
+    def _judge(self, route: Route, answer: Held | Refused | Stale | Unarmed | Void) -> Verdict | None:
+        if isinstance(answer, Stale):
+            self._forget(answer)
+            return None
+        if isinstance(answer, Held | Refused):
+            self._tables.invalidate(answer.changed, answer.config_pass)
+        if isinstance(answer, Held):
+            return Verdict(route, answer)
+        if route.emergency:
+            return Verdict(route)
+        if isinstance(answer, Refused):
+            return Verdict(refused_hold(route, answer.account_id, answer.reason))
+        return Verdict(refused_hold(route, 0, "unarmed" if isinstance(answer, Unarmed) else "void"))
+
+    def _forget(self, stale: Stale) -> None:
+        """Drop what has changed; no names at all mean that Redis cannot say, so everything."""
+        if stale.changed:
+            self._tables.invalidate(stale.changed, stale.config_pass)
+        else:
+            self._tables.clear()

@@ -1,0 +1,241 @@
+"""The node agent: one process per node that does what takes time, a turn every 50 ms.
+
+A turn: hear what the workers queued, look at what is due, tell Redis, say how it goes. It owns answer marks, slices,
+our BYEs, settlement, the spool and adoption.
+
+Rule 1: no turn waits longer than the time-out of Redis, a few times; nothing sleeps.
+Rule 2: one bad message, call or reply spoils nothing else: it is logged and counted.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
+
+from kemi import keys
+from kemi.adapters import ksr_bye, ksr_noc, ksr_queue
+from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_queue import Ended, Message
+from kemi.adapters.redis_client import Argument, StoreUnavailable
+from kemi.adapters.redis_funds import Extend, Result
+from kemi.adapters.spool import Spool
+from kemi.agent_calls import Adopt, Bye, Calls, Order, Outgoing
+from kemi.agent_outbox import Entry, Money, Outbox
+from kemi.settings import Settings
+
+MESSAGES_MAX: Final = 1_000  # per turn
+PUBLISH_NS: Final = 500_000_000
+HEARTBEAT_NS: Final = 5_000_000_000
+NS_PER_MS: Final = 1_000_000
+
+
+class Clock(NamedTuple):
+    """What time it is. monotonic_ns: CLOCK_MONOTONIC; unix_ns: the date."""
+
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+    unix_ns: Callable[[], int] = time.time_ns
+
+
+CLOCK: Final = Clock()
+
+
+class Store(Protocol):
+    """What the agent needs of redis_client.RedisClient."""
+
+    round_trips: int
+
+    @property
+    def breaker_is_open(self) -> bool:
+        """Whether Redis counts as down."""
+
+    def available(self) -> bool:
+        """Tell whether a call would be tried now."""
+
+    def execute(self, *words: Argument) -> Any:
+        """Run one command. Raises StoreUnavailable."""
+
+    def close(self) -> None:
+        """Drop the connection."""
+
+
+class AgentState(NamedTuple):
+    """An agent on its way through a reload: plain bytes, since the classes are new afterwards."""
+
+    calls: list[bytes]
+    outbox: list[tuple[str, bytes]]
+
+
+class Agent:
+    """The agent of a node. Lives in the rtimer process; the others never make one."""
+
+    def __init__(self, ksr: Ksr, settings: Settings, client: Store, funds: Money, clock: Clock = CLOCK) -> None:
+        """Read the spool. Raises OSError when its folder cannot be used."""
+        self._ksr = ksr
+        self._settings = settings
+        self._client = client
+        self._funds = funds
+        self._clock = clock
+        self._spool = Spool(settings.spool_dir)
+        self._calls = Calls(settings.limits)
+        self._outbox = Outbox(funds, self._spool, self)
+        self._publish_at_ns = 0
+        self._heartbeat_at_ns = 0
+        self._told: dict[str, int] = {}
+        self._errors = 0
+
+    def tick(self) -> None:
+        """Do one turn."""
+        self._listen()
+        now_ns, now_ms = self._now()
+        self._obey(self._calls.due(now_ns, now_ms))
+        self._apart("spool", partial(self._outbox.flush, now_ns))
+        if now_ns >= self._heartbeat_at_ns:
+            self._heartbeat_at_ns = now_ns + HEARTBEAT_NS
+            self._apart("heartbeat", self._heartbeat)
+        if now_ns >= self._publish_at_ns:
+            self._publish_at_ns = now_ns + PUBLISH_NS
+            self._apart("status", self._publish)
+
+    def export(self) -> AgentState:
+        """Return all that the code after a reload must know."""
+        return AgentState(self._calls.export(), self._outbox.export())
+
+    def restore(self, state: AgentState) -> None:
+        """Take over from the code before a reload."""
+        self._calls.restore(state.calls)
+        self._outbox.restore(state.outbox)
+
+    def close(self) -> None:
+        """Let the spool and the connection go."""
+        self._spool.close()
+        self._client.close()
+
+    # What the outbox tells --------------------------------------------------------------------------------------------
+
+    def answered(self, sent: Outgoing, result: Result) -> Iterable[Entry]:
+        """Hear a result of Redis."""
+        return _entries(self._calls.answered(sent, result, self._clock.monotonic_ns()))
+
+    def not_sent(self, operation: Extend) -> None:
+        """Hear that Redis took no extension."""
+        self._calls.not_sent(operation, self._clock.monotonic_ns())
+
+    def adopted(self, ended: Ended) -> Iterable[Entry]:
+        """Settle a call that ended here and began elsewhere, or before a restart. Raises StoreUnavailable."""
+        reservation = self._funds.describe(ended.rid)
+        if reservation is None:
+            return ()
+        ago_ms = self._now()[1] - ended.ended_ms
+        return _entries(self._calls.adopt(ended, reservation, self._redis_ms() - ago_ms))
+
+    # One turn ---------------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        for _ in range(MESSAGES_MAX):
+            try:
+                message = ksr_queue.take(self._ksr)
+            except ValueError as error:
+                self._log(f"message: {error}")
+                continue
+            if message is None:
+                return
+            self._apart("message", partial(self._hear, message))
+
+    def _hear(self, message: Message) -> None:
+        now_ns, now_ms = self._now()
+        self._obey(self._calls.hear(message, now_ns, now_ms))
+        self._show(message.rid)
+
+    def _obey(self, orders: list[Order]) -> None:
+        """Carry out what the calls ask for: BYEs now, the rest through the outbox."""
+        self._outbox.add(_entries(orders))
+        for order in orders:
+            if isinstance(order, Bye):
+                self._apart("bye", partial(self._hang_up, order))
+
+    def _hang_up(self, bye: Bye) -> None:
+        self._show(bye.rid)
+        try:
+            if not ksr_bye.hang_up(self._ksr, bye.call_id, bye.from_tag, bye.to_tag, bye.from_uri):
+                self._log(f"{bye.call_id}: the dialog was gone before our BYE")
+        finally:
+            ksr_bye.let_go(self._ksr, bye.h_entry, bye.h_id)
+
+    # How it goes ------------------------------------------------------------------------------------------------------
+
+    def _show(self, rid: str) -> None:
+        """Keep the node's table of calls true of this one."""
+        talk = self._calls.get(rid)
+        if talk is None:
+            ksr_noc.hide_call(self._ksr, rid)
+            return
+        answered_ms = talk.started.answered_ms if talk.started else 0
+        server_id = talk.started.server_id if talk.started else 0
+        ksr_noc.show_call(self._ksr, talk.call, answered_ms, server_id)
+
+    def _heartbeat(self) -> None:
+        """Tell the cell that this node lives."""
+        if self._client.available():
+            self._client.execute("HSET", keys.NODES, self._settings.node, self._redis_ms())
+
+    def _publish(self) -> None:
+        """Tell the NOC how it goes, and add up the counters."""
+        outbox, calls = self._outbox, self._calls
+        ksr_noc.publish_agent(
+            self._ksr,
+            {
+                "node": self._settings.node,
+                "unix_ms": self._now()[1],
+                "queue": self._ksr.mqueue.mq_size(ksr_queue.QUEUE),
+                "calls": len(calls),
+                "talking": calls.talking,
+                "waiting": len(outbox),
+                "spool": outbox.on_disk,
+                "torn": self._spool.torn,
+                "store": "down" if self._client.breaker_is_open else "up",
+                "opseq": outbox.opseq,
+                "opseq_lost": outbox.opseq_lost,
+                "invalid": outbox.invalid,
+                "errors": self._errors,
+                "last_error": outbox.last_error,
+            },
+        )
+        self._count("agent_round_trips", self._client.round_trips)
+        self._count("ended_by_agent", calls.cut)
+        self._count("overtalk_ms", calls.overtalk_ms)
+        self._count("spooled", outbox.spooled)
+
+    def _count(self, name: str, total: int) -> None:
+        """Add to a statistic what came since the last time."""
+        more = total - self._told.get(name, 0)
+        self._told[name] = total
+        if more > 0:
+            self._ksr.statistics.update_stat(name, more)
+
+    def _redis_ms(self) -> int:
+        seconds, micros = self._client.execute("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def _now(self) -> tuple[int, int]:
+        return self._clock.monotonic_ns(), self._clock.unix_ns() // NS_PER_MS
+
+    def _apart(self, what: str, work: Callable[[], None]) -> None:
+        """Do `work`; what it raises is logged and spoils nothing else. Redis being down is no error of ours."""
+        try:
+            work()
+        except StoreUnavailable as error:
+            self._outbox.last_error = str(error)
+        except Exception:  # noqa: BLE001  rule 2
+            told = traceback.format_exc().replace("\n", " | ")
+            self._log(f"{what}: {told}")
+
+    def _log(self, text: str) -> None:
+        self._errors += 1
+        self._ksr.err(f"agent: {text}\n")
+
+
+def _entries(orders: Iterable[Order]) -> list[Entry]:
+    return [order for order in orders if isinstance(order, Outgoing | Adopt)]

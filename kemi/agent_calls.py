@@ -1,0 +1,366 @@
+"""The calls of a node as the agent knows them: what happens in, what to do out. No clock, no I/O, no Kamailio.
+
+Rule 1: a deadline counts from the 200, on CLOCK_MONOTONIC. Nothing but a granted extension moves it.
+Rule 2: one extension of a call is on its way at a time, and it is repeated with its operation id until it is answered.
+Rule 3: billed = min(real, granted), real rounded up to seconds. What was talked beyond is our loss: overtalk.
+Rule 4: a call ends once; what is heard of it afterwards changes nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final, NamedTuple, assert_never
+
+from kemi import codec
+from kemi.adapters.ksr_queue import Ended, Failed, HangUp, Held, Message, Refused, Started
+from kemi.adapters.redis_funds import (
+    Answer,
+    Applied,
+    Extend,
+    Note,
+    Operation,
+    Release,
+    Replayed,
+    Reservation,
+    Result,
+    Settle,
+    Unknown,
+)
+from kemi.core.causes import cause_of
+from kemi.core.rating import prices, schedule
+from kemi.records import CallEnd, PinnedCall, Rate
+from kemi.settings import Limits
+
+LEAD_MAX_S: Final = 10.0  # longer than a promoted Redis is away, so that it costs no call
+LEAD_SHARE: Final = 0.25  # of a slice; a short slice is extended later, or it would be extended all the time
+RETRY_S: Final = 1.0
+FORGET_AFTER_S: Final = 60  # beyond its lease an unanswered call is the sweeper's
+ENDED_KEPT: Final = 20_000  # ends that are remembered, so that a late word of them asks Redis nothing
+NS: Final = 1_000_000_000
+MS: Final = 1_000_000  # nanoseconds
+ANSWERED_OK: Final = 200
+NORMAL_CLEARING: Final = 16
+INTERNAL: Final = 500
+CLOSED: Final = frozenset({"settled", "released", "void", "refused"})
+
+
+class Outgoing(NamedTuple):
+    """An operation for Redis. pinned: packed PinnedCall, for a note should Redis not know the reservation."""
+
+    operation: Operation
+    pinned: bytes = b""
+
+
+class Bye(NamedTuple):
+    """End this call on both sides now. from_uri: the From that the called side knows, "" = the caller's."""
+
+    rid: str
+    call_id: str
+    from_tag: str
+    to_tag: str
+    h_entry: int
+    h_id: int
+    from_uri: str
+
+
+class Adopt(NamedTuple):
+    """A call ended that is not known here: ask Redis what it was."""
+
+    ended: Ended
+
+
+Order = Outgoing | Bye | Adopt
+
+
+@dataclass(slots=True)
+class Talk:
+    """One call that goes on. granted_s: talk time paid for. seq: of the last operation. due_ns: when to look at it."""
+
+    call: PinnedCall
+    pinned: bytes
+    funds: tuple[str, ...]
+    granted_s: int
+    is_held: bool
+    seq: int = 0
+    due_ns: int = 0
+    started: Started | None = None
+    pending: Extend | None = None
+
+    @property
+    def rates(self) -> list[list[Rate]]:
+        """Per fund, in the order of the hold, the rates that it pays."""
+        return [[leg.rate for leg in self.call.legs if leg.fund == fund] for fund in self.funds]
+
+    def next_op(self) -> tuple[str, str, int]:
+        """Return operation id, rid and sequence of the next operation."""
+        self.seq += 1
+        return f"{self.call.rid}:{self.seq}", self.call.rid, self.seq
+
+
+class Kept(NamedTuple):
+    """A Talk on its way through a reload. Fields as there, in the same order, without the unpacked call."""
+
+    pinned: bytes
+    funds: tuple[str, ...]
+    granted_s: int
+    is_held: bool
+    seq: int
+    due_ns: int
+    started: Started | None
+    pending: Extend | None
+
+
+class Calls:
+    """All calls of a node. The agent's one copy; not shared."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._talks: dict[str, Talk] = {}
+        self._due: list[tuple[int, str]] = []
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self.overtalk_ms = 0
+        self.cut = 0
+
+    def __len__(self) -> int:
+        return len(self._talks)
+
+    @property
+    def talking(self) -> int:
+        """How many calls are answered."""
+        return sum(1 for talk in self._talks.values() if talk.started)
+
+    def get(self, rid: str) -> Talk | None:
+        """Return a call that goes on, None when there is none."""
+        return self._talks.get(rid)
+
+    def hear(self, message: Message, now_ns: int, now_ms: int) -> list[Order]:
+        """Return what to do after `message`. now_ns: monotonic, now_ms: Unix time; both here and below."""
+        match message:
+            case Held():
+                self._held(message, now_ns)
+                return []
+            case Started():
+                return self._started(message, now_ns)
+            case Ended():
+                return self._ended_by(message)
+            case Failed():
+                return self._failed(message)
+            case Refused():
+                return [_refusal(message)]
+            case HangUp():
+                talk = self._talks.get(message.rid)
+                return self._cut(talk, "noc", now_ns, now_ms) if talk and talk.started else []
+            case _:
+                assert_never(message)
+
+    def due(self, now_ns: int, now_ms: int) -> list[Order]:
+        """Return what time demands: extensions, and the ends of calls that nobody pays for any more."""
+        orders: list[Order] = []
+        while self._due and self._due[0][0] <= now_ns:
+            due_ns, rid = heapq.heappop(self._due)
+            talk = self._talks.get(rid)
+            if talk is not None and talk.due_ns == due_ns:
+                orders += self._look_at(talk, now_ns, now_ms)
+        return orders
+
+    def answered(self, sent: Outgoing, result: Result, now_ns: int) -> list[Order]:
+        """Return what to do after Redis answered an operation."""
+        if isinstance(result, Unknown) and sent.pinned and isinstance(sent.operation, Settle | Release):
+            return [Outgoing(_note(sent.operation, sent.pinned))]
+        if isinstance(sent.operation, Extend):
+            self._extended(sent.operation, result, now_ns)
+        return []
+
+    def not_sent(self, operation: Extend, now_ns: int) -> None:
+        """Note that Redis took no extension now: it is asked again soon, with the same operation id."""
+        talk = self._talks.get(operation.rid)
+        if talk is not None and talk.started is not None:
+            self._look_again(talk, min(now_ns + int(RETRY_S * NS), _deadline_ns(talk, talk.started)))
+
+    def adopt(self, ended: Ended, reservation: Reservation | None, ended_redis_ms: int) -> list[Order]:
+        """Return the settlement of a call that another process let in. ended_redis_ms: its end by Redis' clock."""
+        if reservation is None or reservation.state in CLOSED:
+            return []
+        call = codec.unpack(PinnedCall, reservation.pinned)
+        talk = Talk(call, reservation.pinned, reservation.funds, reservation.granted_s, is_held=True)
+        talk.seq = reservation.seq
+        self._remember(ended.rid)
+        if not reservation.answered_ms:
+            end = _end("unknown_end", ended.ended_ms, 0, 0, 0, ended.by)
+            return [self._settle(talk, 0, end)]
+        talk_ms = max(0, ended_redis_ms - reservation.answered_ms)
+        billed_s = min(_seconds_up(talk_ms * MS), talk.granted_s)
+        answered_ms = ended.ended_ms - talk_ms
+        return [
+            self._settle(talk, billed_s, _end("answered", ended.ended_ms, answered_ms, talk_ms, billed_s, ended.by))
+        ]
+
+    def export(self) -> list[bytes]:
+        """Return all calls as bytes, for the code that takes over after a reload."""
+        kept = (
+            Kept(
+                talk.pinned, talk.funds, talk.granted_s, talk.is_held, talk.seq, talk.due_ns, talk.started, talk.pending
+            )
+            for talk in self._talks.values()
+        )
+        return [codec.pack(row) for row in kept]
+
+    def restore(self, exported: list[bytes]) -> None:
+        """Take over what `export` of the code before returned."""
+        for packed in exported:
+            row = codec.unpack(Kept, packed)
+            talk = Talk(codec.unpack(PinnedCall, row.pinned), *row)
+            self._talks[talk.call.rid] = talk
+            self._look_again(talk, row.due_ns)
+
+    def _held(self, message: Held, now_ns: int) -> None:
+        if message.rid in self._talks:
+            return
+        call = codec.unpack(PinnedCall, message.pinned)
+        talk = Talk(call, message.pinned, message.funds, message.granted_s, message.is_held)
+        self._talks[message.rid] = talk
+        self._look_again(talk, now_ns + (message.lease_s + FORGET_AFTER_S) * NS)
+
+    def _started(self, message: Started, now_ns: int) -> list[Order]:
+        talk = self._talks.get(message.rid)
+        if talk is None or talk.started is not None:
+            return []
+        talk.started = message
+        self._plan(talk, message)
+        if not talk.is_held:
+            return []
+        left_s = _seconds_up(_deadline_ns(talk, message) - now_ns)
+        return [Outgoing(Answer(*talk.next_op(), lease_s=left_s))]
+
+    def _ended_by(self, message: Ended) -> list[Order]:
+        talk = self._talks.get(message.rid)
+        if talk is not None and talk.started is not None:
+            return [self._finish(talk, talk.started, message.by, message.ended_ns, message.ended_ms)]
+        if talk is not None or message.rid in self._ended:
+            return []
+        return [Adopt(message)]
+
+    def _failed(self, message: Failed) -> list[Order]:
+        talk = self._talks.get(message.rid)
+        if talk is None or talk.started is not None:
+            return []
+        self._drop(talk)
+        status = message.status or INTERNAL
+        cause = cause_of(status)
+        end = CallEnd(
+            outcome="cancelled" if message.is_cancelled else "failed",
+            ended_ms=message.ended_ms,
+            answered_ms=0,
+            talk_ms=0,
+            billed_s=0,
+            status=status,
+            reason=cause.reason,
+            q850=cause.q850,
+            ended_by="caller" if message.is_cancelled else "",
+            attempts=message.attempts,
+        )
+        return [_release(talk, end)]
+
+    def _look_at(self, talk: Talk, now_ns: int, now_ms: int) -> list[Order]:
+        """Extend or end a call whose time has come; forget one that nobody answered, its lease is over."""
+        if talk.started is None:
+            self._drop(talk)
+            return []
+        deadline_ns = _deadline_ns(talk, talk.started)
+        if now_ns >= deadline_ns:
+            return self._cut(talk, "maximum" if talk.granted_s >= talk.call.max_s else "money", now_ns, now_ms)
+        if talk.pending is None:
+            talk.pending = self._extension(talk, deadline_ns, now_ns)
+        self._look_again(talk, deadline_ns)
+        return [Outgoing(talk.pending)]
+
+    def _extension(self, talk: Talk, deadline_ns: int, now_ns: int) -> Extend:
+        to_s = min(talk.granted_s + self._limits.slice_s, talk.call.max_s)
+        rows = schedule(talk.rates, talk.granted_s, to_s)
+        left_s = _seconds_up(deadline_ns - now_ns) + to_s - talk.granted_s
+        return Extend(*talk.next_op(), rows=rows, lease_s=left_s)
+
+    def _extended(self, operation: Extend, result: Result, now_ns: int) -> None:
+        talk = self._talks.get(operation.rid)
+        if talk is None or talk.started is None:
+            return
+        talk.pending = None
+        if isinstance(result, Applied | Replayed) and result.granted_s > talk.granted_s:
+            talk.granted_s = result.granted_s
+            self._plan(talk, talk.started)
+        else:
+            self._look_again(talk, min(now_ns + int(RETRY_S * NS), _deadline_ns(talk, talk.started)))
+
+    def _plan(self, talk: Talk, started: Started) -> None:
+        """Look at the call again shortly before its deadline, or at it when nothing more can be granted."""
+        deadline_ns = _deadline_ns(talk, started)
+        may_extend = talk.is_held and talk.granted_s < talk.call.max_s
+        lead_s = min(LEAD_MAX_S, self._limits.slice_s * LEAD_SHARE) if may_extend else 0.0
+        self._look_again(talk, deadline_ns - int(lead_s * NS))
+
+    def _look_again(self, talk: Talk, due_ns: int) -> None:
+        talk.due_ns = due_ns
+        heapq.heappush(self._due, (due_ns, talk.call.rid))
+
+    def _cut(self, talk: Talk, by: str, now_ns: int, now_ms: int) -> list[Order]:
+        """End a call on both sides."""
+        started = talk.started
+        if started is None:
+            return []
+        self.cut += 1
+        call = talk.call
+        bye = Bye(
+            call.rid, call.call_id, call.from_tag, started.to_tag, started.h_entry, started.h_id, started.from_uri
+        )
+        return [bye, self._finish(talk, started, by, now_ns, now_ms)]
+
+    def _finish(self, talk: Talk, started: Started, by: str, ended_ns: int, ended_ms: int) -> Outgoing:
+        self._drop(talk)
+        talk_ns = max(0, ended_ns - started.answered_ns)
+        talk_ms, billed_s = talk_ns // MS, min(_seconds_up(talk_ns), talk.granted_s)
+        self.overtalk_ms += max(0, talk_ms - talk.granted_s * 1000)
+        end = _end("answered", ended_ms, started.answered_ms, talk_ms, billed_s, by)
+        end = end._replace(server_id=started.server_id, attempts=started.attempts)
+        return self._settle(talk, billed_s, end) if talk.is_held else _release(talk, end)
+
+    def _settle(self, talk: Talk, billed_s: int, end: CallEnd) -> Outgoing:
+        price_micros = prices(talk.rates, billed_s)
+        return Outgoing(Settle(*talk.next_op(), billed_s, price_micros, codec.pack(end)), talk.pinned)
+
+    def _drop(self, talk: Talk) -> None:
+        self._talks.pop(talk.call.rid, None)
+        self._remember(talk.call.rid)
+
+    def _remember(self, rid: str) -> None:
+        self._ended[rid] = None
+        if len(self._ended) > ENDED_KEPT:
+            self._ended.popitem(last=False)
+
+
+def _release(talk: Talk, end: CallEnd) -> Outgoing:
+    return Outgoing(Release(*talk.next_op(), codec.pack(end)), talk.pinned)
+
+
+def _refusal(message: Refused) -> Outgoing:
+    """Note the refused call; where Redis may hold it all the same, release it first, which leads to the note."""
+    if message.maybe_held:
+        return Outgoing(Release(f"{message.rid}:1", message.rid, 1, message.end), message.pinned)
+    return Outgoing(Note(f"{message.rid}:note", message.rid, message.pinned, message.end))
+
+
+def _note(closing: Settle | Release, pinned: bytes) -> Note:
+    return Note(f"{closing.rid}:note", closing.rid, pinned, closing.end)
+
+
+def _end(outcome: str, ended_ms: int, answered_ms: int, talk_ms: int, billed_s: int, by: str) -> CallEnd:
+    return CallEnd(outcome, ended_ms, answered_ms, talk_ms, billed_s, ANSWERED_OK, "", NORMAL_CLEARING, by)
+
+
+def _deadline_ns(talk: Talk, started: Started) -> int:
+    return started.answered_ns + talk.granted_s * NS
+
+
+def _seconds_up(nanoseconds: int) -> int:
+    return max(0, -(-nanoseconds // NS))

@@ -1,0 +1,222 @@
+"""What the agent has to tell Redis, in order: from memory while Redis answers, through the spool while it does not.
+
+Rule 1: nothing that must arrive leaves the memory before Redis has answered or the spool has it on disk.
+Rule 2: while the spool is not empty, what is new waits behind it: operations of a call keep their order.
+Rule 3: an extension is never spooled. Nobody talks on a hold that was not granted, and later it is worth nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final, NamedTuple, Protocol
+
+from kemi import codec
+from kemi.adapters.ksr_queue import Ended
+from kemi.adapters.redis_client import StoreUnavailable
+from kemi.adapters.redis_funds import (
+    Answer,
+    Extend,
+    Invalid,
+    Note,
+    Operation,
+    Release,
+    Reservation,
+    Result,
+    Settle,
+    Unarmed,
+)
+from kemi.adapters.spool import Spool
+from kemi.agent_calls import Adopt, Outgoing
+
+BATCH_MAX: Final = 64  # operations per round trip: about 2 ms of Redis
+ROUNDS_MAX: Final = 16  # round trips per turn, so that a turn stays far below a second
+REST_NS: Final = 200_000_000  # after Redis took nothing; the answer marks have a second
+ADOPT: Final = "adopt"
+KINDS: Final[dict[str, type[Operation]]] = {"answer": Answer, "settle": Settle, "release": Release, "note": Note}
+_NAMES: Final = {kind: name for name, kind in KINDS.items()}
+
+Entry = Outgoing | Adopt
+
+
+class _Packed(NamedTuple):
+    """An Outgoing as spooled."""
+
+    operation: bytes
+    pinned: bytes
+
+
+class Money(Protocol):
+    """What the agent needs of redis_funds.Funds."""
+
+    def batch(self, operations: Sequence[Operation], /) -> list[Result]:
+        """Apply operations in order. Raises StoreUnavailable where any answer is missing."""
+
+    def describe(self, rid: str, /) -> Reservation | None:
+        """Return a reservation. Raises StoreUnavailable."""
+
+
+class Listener(Protocol):
+    """Who learns what Redis said."""
+
+    def answered(self, sent: Outgoing, result: Result) -> Iterable[Entry]:
+        """Hear a result; return what follows from it."""
+
+    def not_sent(self, operation: Extend) -> None:
+        """Hear that an extension was not asked for; it is gone."""
+
+    def adopted(self, ended: Ended) -> Iterable[Entry]:
+        """Return what settles the call of an unknown end. May raise StoreUnavailable."""
+
+
+class Outbox:
+    """The agent's only way to the money functions. funds, spool: this node's."""
+
+    def __init__(self, funds: Money, spool: Spool, listener: Listener) -> None:
+        self._funds = funds
+        self._spool = spool
+        self._listener = listener
+        self._fresh: deque[Entry] = deque()
+        self._rest_until_ns = 0
+        self.opseq = 0
+        self.opseq_lost = 0
+        self.invalid = 0
+        self.spooled = 0
+        self.last_error = ""
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._spool)
+
+    @property
+    def on_disk(self) -> int:
+        """How many entries wait on disk."""
+        return len(self._spool)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Take what has to be told."""
+        self._fresh.extend(entries)
+
+    def flush(self, now_ns: int) -> None:
+        """Tell Redis all that it takes now; put the rest on disk. now_ns: monotonic.
+
+        Raises OSError when the spool cannot be written; nothing is lost then, it is tried again with the next turn.
+        """
+        if now_ns < self._rest_until_ns:
+            self._put_aside()
+            return
+        try:
+            for _ in range(ROUNDS_MAX):
+                if not self._one_round():
+                    return
+        except StoreUnavailable as error:
+            self.last_error = str(error)
+            self._rest_until_ns = now_ns + REST_NS
+            self._put_aside()
+
+    def export(self) -> list[tuple[str, bytes]]:
+        """Return what waits in memory, for the code that takes over after a reload. Extensions ask again anyway."""
+        return [_dump(entry) for entry in self._fresh if _is_kept(entry)]
+
+    def restore(self, exported: list[tuple[str, bytes]]) -> None:
+        """Take over what `export` of the code before returned."""
+        self._fresh.extend(_load(kind, body) for kind, body in exported)
+
+    def _one_round(self) -> bool:
+        """Tell Redis the oldest entries. Return whether there were any."""
+        if len(self._spool):
+            done = self._replay()
+        else:
+            waiting = list(islice(self._fresh, BATCH_MAX))
+            done = self._tell(waiting) if waiting else 0
+            for _ in range(done):
+                self._fresh.popleft()
+        return done > 0
+
+    def _replay(self) -> int:
+        """Tell Redis the oldest entries on disk; one that nobody can read is counted and left out."""
+        readable: list[Entry] = []
+        for kind, body in self._spool.head(BATCH_MAX):
+            try:
+                readable.append(_load(kind, body))
+            except ValueError as error:
+                if readable:
+                    break
+                self.invalid += 1
+                self.last_error = str(error)
+                self._spool.drop(1)
+                return 1
+        done = self._tell(readable)
+        self._spool.drop(done)
+        return done
+
+    def _tell(self, waiting: list[Entry]) -> int:
+        """Tell Redis the first of `waiting`; return how many are done. Raises StoreUnavailable when none is."""
+        first = waiting[0]
+        if isinstance(first, Adopt):
+            self._fresh.extend(self._listener.adopted(first.ended))
+            return 1
+        batch = _leading(waiting)
+        results = self._funds.batch([entry.operation for entry in batch])
+        for done, (sent, result) in enumerate(zip(batch, results, strict=True)):
+            if isinstance(result, Unarmed):
+                if done:
+                    return done
+                raise StoreUnavailable("unarmed", maybe_applied=False)
+            self._hear(sent, result)
+        return len(batch)
+
+    def _hear(self, sent: Outgoing, result: Result) -> None:
+        if isinstance(result, Invalid):
+            self.invalid += 1
+            self.last_error = f"{type(sent.operation).__name__} {sent.operation.op_id}: {result.text}"
+        else:
+            self._watch(result.opseq)
+        self._fresh.extend(self._listener.answered(sent, result))
+
+    def _watch(self, opseq: int) -> None:
+        """Keep the highest operation number seen: a lower one means that Redis has lost acknowledged operations."""
+        if opseq < self.opseq:
+            self.opseq_lost = max(self.opseq_lost, self.opseq - opseq)
+        self.opseq = max(self.opseq, opseq)
+
+    def _put_aside(self) -> None:
+        kept = [_dump(entry) for entry in self._fresh if _is_kept(entry)]
+        if kept:
+            self._spool.append(kept)
+            self.spooled += len(kept)
+        gone = [entry for entry in self._fresh if not _is_kept(entry)]
+        self._fresh.clear()
+        for entry in gone:
+            if isinstance(entry, Outgoing) and isinstance(entry.operation, Extend):
+                self._listener.not_sent(entry.operation)
+
+
+def _leading(waiting: list[Entry]) -> list[Outgoing]:
+    """Return the operations before the first adoption."""
+    batch: list[Outgoing] = []
+    for entry in waiting:
+        if not isinstance(entry, Outgoing):
+            break
+        batch.append(entry)
+    return batch
+
+
+def _is_kept(entry: Entry) -> bool:
+    return not (isinstance(entry, Outgoing) and isinstance(entry.operation, Extend))
+
+
+def _dump(entry: Entry) -> tuple[str, bytes]:
+    if isinstance(entry, Adopt):
+        return ADOPT, codec.pack(entry)
+    return _NAMES[type(entry.operation)], codec.pack(_Packed(codec.pack(entry.operation), entry.pinned))
+
+
+def _load(kind: str, body: bytes) -> Entry:
+    """Return the entry that `_dump` wrote. Raises ValueError for anything else."""
+    if kind == ADOPT:
+        return codec.unpack(Adopt, body)
+    if kind not in KINDS:
+        raise ValueError(f"no entry of a spool: {kind!r}")
+    packed = codec.unpack(_Packed, body)
+    return Outgoing(codec.unpack(KINDS[kind], packed.operation), packed.pinned)

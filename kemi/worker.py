@@ -1,0 +1,295 @@
+"""The shell of a SIP worker: callbacks, clock, log, last-resort catch.
+
+Rule 1: every callback returns an int and raises nothing: on 5.6.3 anything else loses the next request.
+Rule 2: a request is read once, decided by the core, held once, and applied; the rules of telephony are in kemi/core.
+Rule 3: nothing waits for Redis at BYE, CANCEL, ACK, in a failure route or a dialog event: those queue for the agent.
+
+Callbacks run in many kinds of processes (workers, timers, the control socket's); each has its own Worker.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from kemi import codec
+from kemi.adapters import ksr_apply, ksr_hunt, ksr_noc, ksr_queue, ksr_read, ksr_shared
+from kemi.adapters.ksr_api import Ksr
+from kemi.admission import Admission, Seen, Verdict
+from kemi.core.outcome import Reject, Route
+from kemi.core.request import CallRequest
+from kemi.core.token import rid_of, sign
+from kemi.records import CallEnd
+from kemi.settings import Settings
+
+MAX_FORWARDS: Final = 70  # RFC 3261 §8.1.1.6
+SANITY_CHECKS: Final = 17_767  # Kamailio's default without 128: a datagram longer than its Content-Length is legal
+URI_CHECKS: Final = 7  # R-URI, From and To can be parsed
+DONE: Final = 1  # what every callback returns
+
+
+class Worker:
+    """What Kamailio calls for SIP. One per process; Kamailio finds the methods by their names."""
+
+    def __init__(self, ksr: Ksr, settings: Settings, new_admission: Callable[[], Admission]) -> None:
+        """Touch nothing outside: the main process makes this before it forks. new_admission: called in each process."""
+        self._ksr = ksr
+        self._settings = settings
+        self._new_admission = new_admission
+        self._admission = new_admission()
+        self.load_state = ""
+
+    # Callbacks -------------------------------------------------------------------------------------------------------
+
+    def child_init(self, rank: int) -> int:
+        """Begin in a forked process, and again after a reload. rank > 0: a process that takes SIP requests."""
+        self._admission = self._new_admission()
+        if rank > 0:
+            self._guarded("child_init", self._admission.load)
+        self._guarded("child_init", lambda: ksr_noc.publish_process(self._ksr, rank, os.getpid(), self.load_state))
+        return 0
+
+    def ksr_request_route(self, _msg: object) -> int:
+        """Route a SIP request."""
+        if not self._guarded("request", self._request):
+            self._guarded("last resort", self._last_resort)
+        return DONE
+
+    def ksr_branch(self, _msg: object) -> int:
+        """Edit a branch that is about to leave."""
+        self._guarded("branch", lambda: ksr_hunt.edit_branch(self._ksr))
+        return DONE
+
+    def ksr_failure(self, _msg: object) -> int:
+        """Go on after all branches of an attempt failed. May run in a timer process."""
+        self._guarded("failure", lambda: ksr_hunt.failed(self._ksr, time.monotonic_ns()))
+        return DONE
+
+    def ksr_dialog_event(self, _msg: object, event: str) -> int:
+        """Note that a call was answered, ended, or failed. May run in a timer process, on a message not the call's."""
+        self._guarded("dialog", lambda: self._dialog_event(event))
+        return DONE
+
+    def noc(self, _msg: object, data: str) -> int:
+        """`kamcmd evrexec.run noc "<command>"`; the answer is put into the table `noc`."""
+        self._guarded("noc", lambda: ksr_noc.serve(self._ksr, data))
+        return DONE
+
+    # Requests --------------------------------------------------------------------------------------------------------
+
+    def _request(self) -> None:
+        """Follow the standard order: form, CANCEL, in-dialog, retransmission, then by method."""
+        ksr = self._ksr
+        ksr.force_rport()
+        if ksr.maxfwd.process_maxfwd(MAX_FORWARDS) < 0:
+            ksr_apply.refuse(ksr, "too_many_hops")
+            return
+        if ksr.sanity.sanity_check(SANITY_CHECKS, URI_CHECKS) < 0:
+            return
+        if ksr.is_CANCEL():
+            if ksr.tm.t_check_trans() > 0:
+                ksr.tm.t_relay()
+            return
+        if ksr.siputils.has_totag() > 0:
+            self._within_dialog()
+            return
+        if ksr.tmx.t_precheck_trans() > 0:
+            ksr.tm.t_check_trans()
+            return
+        if ksr.tm.t_check_trans() == 0:
+            return
+        self._by_method(ksr_read.text(ksr.kx.get_method))
+
+    def _by_method(self, method: str) -> None:
+        match method:
+            case "INVITE" | "REGISTER":
+                self._initial()
+            case "OPTIONS":
+                ksr_apply.answer_options(self._ksr)
+            case "ACK":
+                return
+            case _:
+                ksr_apply.refuse_method(self._ksr)
+
+    def _initial(self) -> None:
+        """Serve a call or a registration: read, decide and hold, apply."""
+        ksr = self._ksr
+        request = ksr_read.read(ksr, _unix_ms())
+        if isinstance(request, ksr_read.Malformed):
+            ksr.statistics.update_stat("malformed", 1)
+            ksr_apply.refuse(ksr, request.reason)
+            return
+        if ksr.tm.t_newtran() <= 0:
+            return
+        if request.method == "INVITE":
+            ksr.statistics.update_stat("invites", 1)
+            if ksr_shared.is_loop(ksr, request.call_id):
+                ksr_apply.refuse(ksr, "loop")
+                return
+            ksr.tm.t_reply(100, "Trying")
+        asked_before = self._admission.round_trips
+        verdict = self._admission.admit(request, self._seen(request))
+        ksr.statistics.update_stat("round_trips", self._admission.round_trips - asked_before)
+        self._carry_out(request, verdict)
+
+    def _carry_out(self, request: CallRequest, verdict: Verdict) -> None:
+        """Tell the agent first, so that no call goes that nobody would end; then Kamailio."""
+        decision = verdict.decision
+        self._count(verdict)
+        signed = ""
+        if isinstance(decision, Route):
+            signed = sign(self._settings.secret, decision.call.rid)
+            ksr_queue.put(self._ksr, self._held(decision, verdict))
+        elif isinstance(decision, Reject):
+            self._log_refusal(request, decision)
+            self._queue_refusal(decision, verdict)
+        try:
+            ksr_apply.apply(self._ksr, decision, signed, time.monotonic_ns())
+        except Exception:
+            if isinstance(decision, Route):  # no dialog will tell the agent that this call never went
+                self._queue(
+                    ksr_queue.Failed(decision.call.rid, 500, is_cancelled=False, attempts=(), ended_ms=_unix_ms())
+                )
+            raise
+
+    def _within_dialog(self) -> None:
+        """Pass on what belongs to a call of ours: a known dialog, or one whose route carries our token."""
+        ksr = self._ksr
+        route = ksr_read.text(lambda: ksr.hdr.gete("Route"))
+        if ksr.rr.loose_route() <= 0:
+            if not ksr.is_ACK():
+                ksr.sl.send_reply(481, "Call/Transaction Does Not Exist")
+            elif ksr.tm.t_check_trans() > 0:
+                ksr.tm.t_relay()
+            return
+        if ksr.dialog.is_known_dlg() < 0:
+            rid = rid_of(self._settings.secret, route)
+            if not rid:
+                ksr.sl.send_reply(481, "Call/Transaction Does Not Exist")
+                return
+            if ksr.is_BYE():
+                by = "caller" if ksr.rr.is_direction("downstream") > 0 else "callee"
+                self._queue(ksr_queue.Ended(rid, by, time.monotonic_ns(), _unix_ms()))
+        ksr.tm.t_relay()
+
+    def _last_resort(self) -> None:
+        if not self._ksr.is_ACK():
+            ksr_apply.refuse(self._ksr, "internal")
+
+    # Dialogs ---------------------------------------------------------------------------------------------------------
+
+    def _dialog_event(self, event: str) -> None:
+        ksr = self._ksr
+        rid = str(ksr.dialog.var_gete("rid"))
+        if not rid:
+            return
+        match event:
+            case "dialog:start":
+                self._started(rid)
+            case "dialog:end":
+                self._queue(ksr_queue.Ended(rid, self._said_bye(), time.monotonic_ns(), _unix_ms()))
+            case "dialog:failed":
+                was = ksr_hunt.outcome(ksr)
+                self._queue(ksr_queue.Failed(rid, was.status, was.is_cancelled, was.attempts, _unix_ms()))
+
+    def _started(self, rid: str) -> None:
+        ksr = self._ksr
+        server_id, from_uri = ksr_hunt.answered_by(ksr)
+        self._queue(
+            ksr_queue.Started(
+                rid=rid,
+                h_entry=ksr.pv.geti("$dlg(h_entry)"),
+                h_id=ksr.pv.geti("$dlg(h_id)"),
+                to_tag=str(ksr.pv.gete("$tt")),
+                from_uri=from_uri,
+                server_id=server_id,
+                attempts=ksr_hunt.outcome(ksr).attempts,
+                answered_ns=time.monotonic_ns(),
+                answered_ms=_unix_ms(),
+            )
+        )
+        if server_id:
+            ksr_shared.forgive(ksr, server_id)
+
+    def _said_bye(self) -> str:
+        """Who sent the BYE that ended the dialog; "" when it ended without one."""
+        ksr = self._ksr
+        if not ksr.is_BYE():
+            return ""
+        return "caller" if ksr.pv.gete("$ft") == ksr.pv.gete("$dlg(from_tag)") else "callee"
+
+    # Agent, counters, log --------------------------------------------------------------------------------------------
+
+    def _seen(self, request: CallRequest) -> Seen:
+        limits, secret = self._settings.limits, self._settings.secret
+        uses = ksr_shared.nonce_uses(self._ksr, request.credentials, secret, request.received_ms, limits.nonce_expire_s)
+        return Seen(uses, ksr_shared.down_servers(self._ksr), ksr_shared.is_draining(self._ksr))
+
+    def _held(self, route: Route, verdict: Verdict) -> ksr_queue.Held:
+        return ksr_queue.Held(
+            rid=route.call.rid,
+            pinned=codec.pack(route.call),
+            funds=tuple(fund.fund for fund in route.hold.funds),
+            granted_s=verdict.held.granted_s if verdict.held else route.call.max_s,
+            lease_s=self._admission.lease_s(route),
+            is_held=verdict.held is not None,
+        )
+
+    def _queue_refusal(self, refusal: Reject, verdict: Verdict) -> None:
+        """Give the CDR what can be said; a refusal of somebody unknown leaves none."""
+        call = refusal.call
+        if call is None:
+            return
+        end = CallEnd(
+            outcome="refused",
+            ended_ms=_unix_ms(),
+            answered_ms=0,
+            talk_ms=0,
+            billed_s=0,
+            status=refusal.status,
+            reason=refusal.reason,
+            q850=refusal.q850,
+            ended_by="",
+            trace=refusal.trace,
+        )
+        self._queue(ksr_queue.Refused(call.rid, codec.pack(call), codec.pack(end), verdict.maybe_held))
+
+    def _queue(self, message: ksr_queue.Message) -> None:
+        """Queue what has already happened; when the queue is full, the lease of the reservation is what remains."""
+        try:
+            ksr_queue.put(self._ksr, message)
+        except ksr_queue.QueueFullError as error:
+            self._ksr.statistics.update_stat("agent_lost", 1)
+            self._ksr.err(f"{error}\n")
+
+    def _count(self, verdict: Verdict) -> None:
+        if verdict.stale:
+            self._ksr.statistics.update_stat("stale_decisions", verdict.stale)
+        if isinstance(verdict.decision, Route) and verdict.decision.emergency:
+            self._ksr.statistics.update_stat("emergency", 1)
+        if verdict.maybe_held or (isinstance(verdict.decision, Reject) and verdict.decision.reason == "store_down"):
+            self._ksr.statistics.update_stat("store_unavailable", 1)
+
+    def _log_refusal(self, request: CallRequest, refusal: Reject) -> None:
+        trace = "; ".join(refusal.trace)
+        self._ksr.info(f"{request.call_id}: {refusal.status} {refusal.reason}: {trace}\n")
+
+    def _guarded(self, what: str, work: Callable[[], None]) -> bool:
+        """Do `work`; log and count what it raises. Return whether it went through."""
+        try:
+            work()
+        except Exception:  # noqa: BLE001  the last resort: a callback must not raise
+            told = traceback.format_exc().replace("\n", " | ")
+            with suppress(Exception):  # the log must not raise either
+                self._ksr.statistics.update_stat("exceptions", 1)
+                self._ksr.err(f"{what}: Call-ID {ksr_read.text(self._ksr.kx.get_callid)}: {told}\n")
+            return False
+        return True
+
+
+def _unix_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,133 @@
+"""kill -9 in the middle of traffic: no call event is lost, no hold stays, and the money still adds up.
+
+The victims are those of design and README: sync, settle, Redis, and a whole Kamailio node. Every call that the far end
+answered must leave exactly one record, whatever was killed; what the calls themselves came to is allowed to differ.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+
+from tests.fix_stack import SHORT, free_address, short_directory
+from tools.scenario.observe import Watch
+from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
+from tools.scenario.sipp import COMMON
+from tools.settle.command import options_from, verdict
+from tools.stack import plan, process
+from tools.stack.layout import Layout
+from tools.stack.stack import Stack
+from tools.wait import until
+
+CALLS: Final = 60
+RATE: Final = 10
+TALK_MS: Final = 1_500
+CALLEE, CALLER, NUMBER = "127.1.202.1", "127.1.202.9", "888920000001"
+HOLDS_GONE_S: Final = 40
+"""Lease of a ringing or talking call and grace, at the settings below, and the sweeper's own round."""
+
+WORLD = """
+select world.tariff('Tandem', 'kill', 'EUR', '88892', '0.03');
+select world.reseller('kill-reseller', 'Tandem', 'kill', 500);
+select world.tariff('kill-reseller', 'retail', 'EUR', '88892', '0.06');
+select world.customer('kill-customer', 'kill-reseller', 'retail', 500);
+select world.domain('kill.example', 'kill-customer');
+select world.subscriber('pbx@kill.example', 'kill-customer', null, '888921000001');
+select world.trusted('pbx@kill.example', '127.1.202.9/32', 'udp');
+select world.carrier_of('kill-reseller', 'kill-carrier', '127.1.202.1', 5080, '88892', '0.012');
+"""
+
+RECORDED = "select call_id, outcome from tandem.cdr where starts_with(call_id, %s)"
+PROVEN = ("answered", "estimated")
+
+
+@pytest.fixture(scope="module")
+def doomed() -> Iterator[Stack]:
+    """Run a stack of its own: what is killed here must not be anybody else's."""
+    with short_directory() as folder:
+        stack = Stack(Layout(folder / "run", free_address()), {**SHORT, "TANDEM_RING_MAX_S": "5"})
+        stack.start(tied=True)
+        try:
+            yield stack
+        finally:
+            stack.stop()
+
+
+@pytest.mark.parametrize("victim", ["sync", "settle", "redis", "kamailio"])
+def test_a_kill_in_the_middle_of_traffic_loses_nothing(victim: str, doomed: Stack, tmp_path: Path) -> None:
+    """Every answered call has its record, every hold is gone, and I1 to I4 hold afterwards."""
+    values = plan.environment(doomed.layout)
+    endpoint = Endpoint(values["TANDEM_SIP"], values["DATABASE_URL"], values["REDIS_URL"])
+    watch = Watch(endpoint.database_url, endpoint.redis_url)
+    watch.load_world("kill-", WORLD)
+    until(lambda: watch.unsynced() == 0, SYNC_DEADLINE_S, "sync to carry the world to Redis")
+    label = f"kill-{victim}"
+    callee = _sipp(endpoint, tmp_path, "uas-answer.xml", CALLEE, 5080)
+    caller = _sipp(endpoint, tmp_path, "uac-plain.xml", CALLER, 5081, label)
+    try:
+        until(lambda: len(_answered(tmp_path, label)) >= CALLS // 4, 30, "a quarter of the calls to be answered")
+        _kill(doomed, victim)
+        caller.wait(60)
+    finally:
+        for sipp in (caller, callee):
+            sipp.kill()
+            sipp.wait()
+    doomed.wait_ready()
+
+    until(lambda: watch.leases() == 0, HOLDS_GONE_S, "every hold to be gone")
+    answered = _answered(tmp_path, label)
+    assert len(answered) >= CALLS // 4
+    with psycopg.connect(endpoint.database_url, autocommit=True) as database:
+        until(lambda: answered <= _recorded(database, label).keys(), 20, "a record of every answered call")
+        outcomes = _recorded(database, label)
+    unproven = {call_id for call_id in answered if outcomes[call_id] not in PROVEN}
+    # A node that dies takes with it the answer marks of its last second: those calls end as unproven, charged nothing.
+    assert len(unproven) <= (RATE + 1 if victim == "kamailio" else 0), outcomes
+    watch.close()
+    report = verdict(options_from({**os.environ, **values, **SHORT}))
+    assert report.differences == ()
+
+
+def _recorded(database: psycopg.Connection[tuple[str, str]], label: str) -> dict[str, str]:
+    return dict(database.execute(RECORDED, (label,)).fetchall())
+
+
+def _kill(stack: Stack, victim: str) -> None:
+    """End the victim as an accident would: with SIGKILL, a Kamailio with its whole tree."""
+    tree = [stack.pid(victim)]
+    for pid in tree:
+        tree += process.children(pid)
+    for pid in tree:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _answered(folder: Path, label: str) -> set[str]:
+    """Return the Call-IDs that the callee got an ACK for: calls that people were talking in."""
+    try:
+        text = (folder / "uas-answer.xml.messages").read_text(errors="replace")
+    except FileNotFoundError:
+        return set()
+    parts = text.split("message received [")[1:]
+    acks = (part for part in parts if "\nACK " in part.replace("\r", "")[:200])
+    found = (line for part in acks for line in part.replace("\r", "").split("\n") if line.startswith("Call-ID:"))
+    return {line.removeprefix("Call-ID:").strip() for line in found if label in line}
+
+
+def _sipp(
+    endpoint: Endpoint, folder: Path, file: str, address: str, port: int, label: str = ""
+) -> subprocess.Popen[bytes]:
+    more = ["-s", NUMBER, "-key", "user", "888921000001", "-key", "domain", "kill.example"] if label else []
+    more += ["-r", str(RATE), "-d", str(TALK_MS), "-cid_str", f"{label}-%u@tandem"] if label else []
+    with (folder / f"{file}.log").open("wb") as log:
+        return subprocess.Popen(
+            ["sipp", endpoint.proxy, "-sf", str(COMMON / file), "-i", address, "-p", str(port), "-m", str(CALLS),
+             "-nostdin", "-timeout", "60s", "-trace_msg", "-message_file", str(folder / f"{file}.messages"), *more],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip

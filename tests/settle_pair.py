@@ -1,0 +1,239 @@
+"""A Postgres, a Redis, and calls that move money between a small tree of accounts: what the tests of settle drive."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from threading import Event
+from typing import Any, Final
+
+from kemi import codec, keys
+from kemi.adapters import redis_functions
+from kemi.adapters.redis_client import RedisClient, StoreUnavailable
+from kemi.adapters.redis_funds import Answer, Applied, Balance, Funds, Held, Operation, Settle
+from kemi.core.outcome import Hold, HoldFund
+from kemi.core.rating import price, schedule
+from kemi.records import CallEvent, PinnedCall, PinnedLeg
+from tests.fakes import calls
+from tests.fix_postgres import Database, load_seed
+from tests.redis_server import OPTIONS, TIMEOUT_MS
+from tests.wait import until
+from tools.settle.command import verdict
+from tools.settle.poster import Outcome
+from tools.settle.reconcile import Report
+from tools.settle.service import Options, run_once
+from tools.sync.follow import Options as SyncOptions
+from tools.sync.follow import follow
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+SETTLE: Final = (sys.executable, "-c", "import typer; from tools.settle.command import settle; typer.run(settle)")
+DEADLINE_S: Final = 15.0
+WORLD: Final = """
+select world.root('Tandem');
+select world.tariff('Tandem', 'wholesale', 'EUR', '44', '0.03');
+select world.reseller('North', 'Tandem', 'wholesale', 500);
+select world.tariff('North', 'retail', 'EUR', '44', '0.06');
+select world.customer('Alpha', 'North', 'retail', 20);
+select world.customer('Beta', 'North', 'retail', 30);
+"""
+_rids = count(1)
+
+
+class SettlePair:
+    """`database` is where calls end up, `redis` an administrator's client of where they are held."""
+
+    def __init__(self, database: Database, redis: RedisClient, redis_url: str) -> None:
+        load_seed(database.connection, "world.sql")
+        database.connection.execute(WORLD)
+        self.database = database
+        self.redis = redis
+        self.redis_url = redis_url
+        self.funds = Funds(redis, "n1", grace_s=0)
+        self.ids: dict[str, int] = dict(self.sql("select name, id from tandem.account"))
+        self.sync()
+
+    def sql(self, statement: str, *arguments: object) -> list[Any]:
+        """Run one statement in a transaction of its own; return its rows, if it has any."""
+        cursor = self.database.connection.execute(statement, arguments or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def sync(self) -> None:
+        """Bring configuration and fund terms to Redis."""
+        follow(SyncOptions(self.database.dsn, self.redis_url, once=True), Event())
+
+    def options(self, **changes: int) -> Options:
+        """Return the options of a settle process between the two."""
+        return Options(self.database.dsn, self.redis_url, **changes)
+
+    def once(self, **changes: int) -> Outcome:
+        """Arm if that is due, post what waits, sweep. Raises OperatorError."""
+        return run_once(self.options(**changes))
+
+    def verify(self) -> Report:
+        """Compare Redis and Postgres."""
+        return verdict(self.options())
+
+    def assert_agreed(self) -> None:
+        """Fail with the differences, if there are any."""
+        assert self.verify().differences == ()
+
+    @contextmanager
+    def process(self, **env: str) -> Iterator[subprocess.Popen[str]]:
+        """Run `tandem settle` as a process of its own; it is killed at the end."""
+        own = {**os.environ, "DATABASE_URL": self.database.dsn, "REDIS_URL": self.redis_url, **env}
+        with subprocess.Popen(SETTLE, env=own, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def pinned(self, customer: str = "Alpha", rid: str = "") -> PinnedCall:
+        """Return a call of a customer: it pays North 60,000 a minute, North pays Tandem 30,000, a carrier 12,000."""
+        legs = [
+            calls.leg(1, self.ids[customer], self.ids["North"], calls.RETAIL),
+            calls.leg(2, self.ids["North"], self.ids["Tandem"], calls.WHOLESALE),
+        ]
+        return calls.call(rid or f"call-{next(_rids)}", legs, [calls.carrier(7, self.ids["Tandem"])])
+
+    def hold(self, pinned: PinnedCall, lease_s: int = 60, funds: Funds | None = None) -> Held:
+        """Hold a minute of a call."""
+        by_fund: dict[str, list[PinnedLeg]] = {}
+        for leg in pinned.legs:
+            by_fund.setdefault(leg.fund, []).append(leg)
+        rows = schedule([[leg.rate for leg in legs] for legs in by_fund.values()], 0, 60)
+        hold = Hold(tuple(HoldFund(fund, legs[0].payer_id, legs[0].level) for fund, legs in by_fund.items()), rows, ())
+        seen = int(self.redis.execute("GET", keys.PASS) or 0)
+        held = (funds or self.funds).reserve(f"{pinned.rid}:0", pinned.rid, hold, lease_s, seen, codec.pack(pinned))
+        assert isinstance(held, Held), held
+        return held
+
+    def apply(self, operation: Operation) -> None:
+        """Apply one operation, which must take place now."""
+        (result,) = self.funds.batch([operation])
+        assert isinstance(result, Applied), result
+
+    def answer(self, pinned: PinnedCall, lease_s: int = 60) -> None:
+        """Mark a held call as answered."""
+        self.apply(Answer(f"{pinned.rid}:1", pinned.rid, 1, lease_s))
+
+    def settle(self, pinned: PinnedCall, talk_s: int) -> None:
+        """End an answered call after `talk_s` seconds."""
+        prices = tuple(
+            sum(price(leg.rate, talk_s) for leg in pinned.legs if leg.fund == fund) for fund in _funds(pinned)
+        )
+        end = codec.pack(calls.answered(talk_s, server_id=7))
+        self.apply(Settle(f"{pinned.rid}:2", pinned.rid, 2, talk_s, prices, end))
+
+    def place(self, talk_s: int, customer: str = "Alpha") -> PinnedCall:
+        """Make a whole call."""
+        pinned = self.pinned(customer)
+        self.hold(pinned)
+        self.answer(pinned)
+        self.settle(pinned, talk_s)
+        return pinned
+
+    def append(self, payload: bytes) -> None:
+        """Write an entry into the stream as if a function had."""
+        self.redis.execute("XADD", keys.EVENTS, "*", "e", payload)
+
+    def payloads(self) -> list[bytes]:
+        """Return what stands in the stream, oldest first."""
+        return [fields[1] for _, fields in self.redis.execute("XRANGE", keys.EVENTS, "-", "+")]
+
+    def events(self) -> list[CallEvent]:
+        """Return the events in the stream, oldest first."""
+        return [codec.unpack(CallEvent, payload) for payload in self.payloads()]
+
+    def balance(self, name: str) -> Balance:
+        """Return the fund of an account as Redis has it."""
+        return self.funds.balances([keys.fund(self.ids[name], "EUR")])[0]
+
+    def charged(self) -> dict[str, int]:
+        """Return account name -> what calls charged its fund, as posted in Postgres."""
+        rows = self.sql(
+            "select a.name, charged_micros from tandem.fund_balance b join tandem.account a on a.id = b.account_id"
+        )
+        return dict(rows)
+
+    def outcomes(self) -> Mapping[str, int]:
+        """Return outcome -> how many call records have it."""
+        return Counter(outcome for (outcome,) in self.sql("select outcome from tandem.cdr"))
+
+    def posted(self) -> int:
+        """Return how many calls have a record."""
+        return int(self.sql("select count(*) from tandem.cdr")[0][0])
+
+    def until_posted(self, calls_count: int) -> None:
+        """Wait until so many calls have a record."""
+        until(lambda: self.posted() >= calls_count, DEADLINE_S, f"{calls_count} call records")
+
+    def is_armed(self) -> bool:
+        """Return whether Redis answers and takes operations. Asked over a connection of its own."""
+        client = RedisClient(self.redis_url, TIMEOUT_MS)
+        try:
+            return Funds(client, "test", 0).status().armed
+        except StoreUnavailable:
+            return False
+        finally:
+            client.close()
+
+    def until_armed(self) -> None:
+        """Wait until Redis takes operations."""
+        until(self.is_armed, DEADLINE_S, "Redis to be armed")
+
+
+class OwnRedis:
+    """A Redis that writes every command to disk before it answers, and that a test kills and starts again."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.url = f"unix://{folder}/redis.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start on what is in the folder and wait until it answers."""
+        words = ["redis-server", *OPTIONS, "--dir", self._folder, "--unixsocket", f"{self._folder}/redis.sock"]
+        words += ["--appendonly", "yes", "--appendfsync", "always", "--logfile", f"{self._folder}/log"]
+        self._process = subprocess.Popen(words)
+        until(self._answers, DEADLINE_S, "redis-server to answer")
+
+    def kill(self) -> None:
+        """Kill it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        client = RedisClient(self.url, TIMEOUT_MS)
+        try:
+            return bool(client.execute("PING") == b"PONG")
+        except StoreUnavailable:
+            return False
+        finally:
+            client.close()
+
+
+@contextmanager
+def own_redis() -> Iterator[OwnRedis]:
+    """Run a Redis of the test's own, with our functions in it."""
+    with tempfile.TemporaryDirectory(prefix="tandem-aof-") as folder:
+        redis = OwnRedis(folder)
+        redis.start()
+        try:
+            client = RedisClient(redis.url, TIMEOUT_MS)
+            redis_functions.load(client)
+            client.close()
+            yield redis
+        finally:
+            redis.kill()
+
+
+def _funds(pinned: PinnedCall) -> list[str]:
+    return list(dict.fromkeys(leg.fund for leg in pinned.legs))

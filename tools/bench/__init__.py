@@ -1,0 +1,1 @@
+"""Benchmarks: figures as ratios measured in one run on one machine. They print and compare, they never assert."""

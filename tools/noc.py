@@ -1,0 +1,123 @@
+"""`tandem noc`: ask and steer a running node through Kamailio's control socket.
+
+kamcmd returns no answer from Python: the node leaves it in a table under our ticket, and we fetch it from there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tools.errors import OperatorError
+
+TIMEOUT_S: Final = 5
+noc = typer.Typer(no_args_is_help=True, help="Ask and steer a running node.")
+
+Ctl = Annotated[str, typer.Option("--ctl", envvar="TANDEM_CTL", help="path of the node's control socket")]
+Json = Annotated[bool, typer.Option("--json", help="for programs")]
+
+
+@noc.command()
+def status(ctl: Ctl = "", as_json: Json = False) -> None:
+    """Show the agent, the processes and their code, drain, and servers that are passed over."""
+    answer = ask(ctl, "status")
+    if as_json:
+        _print_json(answer)
+        return
+    rows = dict(answer["agent"] or {"agent": "has not spoken yet"})
+    rows["draining"] = answer["draining"]
+    rows["servers passed over"] = ", ".join(answer["down_servers"]) or "none"
+    _print_pairs("node agent", rows)
+    codes = sorted({process["code"] for process in answer["processes"]})
+    for code in codes:
+        pids = [str(process["pid"]) for process in answer["processes"] if process["code"] == code]
+        Console().print(f"{len(pids)} processes run {code}: {' '.join(pids)}", highlight=False)
+
+
+@noc.command()
+def counters(ctl: Ctl = "", as_json: Json = False) -> None:
+    """Show the counters since the node started."""
+    answer = ask(ctl, "counters")
+    if as_json:
+        _print_json(answer)
+    else:
+        _print_pairs("counters", answer)
+
+
+@noc.command()
+def calls(ctl: Ctl = "", as_json: Json = False) -> None:
+    """Show the calls that go on, at most 200 of them."""
+    answer = ask(ctl, "calls")
+    if as_json:
+        _print_json(answer)
+        return
+    columns = ("rid", "source", "caller", "callee", "direction", "server_id", "answered_ms")
+    table = Table(*columns, title=f"{answer['count']} calls")
+    for call in answer["calls"]:
+        if call is not None:  # ended while the list was written
+            table.add_row(*(str(call[column]) for column in columns))
+    Console().print(table)
+
+
+@noc.command()
+def drain(switch: Annotated[str, typer.Argument(help="on or off")], ctl: Ctl = "") -> None:
+    """Take no new calls from now on, or take them again. Emergency calls are taken always."""
+    if switch not in ("on", "off"):
+        raise OperatorError(f"{switch!r} is neither on nor off")
+    _print_json(ask(ctl, f"drain {switch}"))
+
+
+@noc.command()
+def end(rid: Annotated[str, typer.Argument(help="as `tandem noc calls` shows it")], ctl: Ctl = "") -> None:
+    """End a call on both sides."""
+    _print_json(ask(ctl, f"end {rid}"))
+
+
+def ask(ctl: str, command: str) -> dict[str, Any]:
+    """Return a node's answer. ctl: path of its control socket. Raises OperatorError when it does not answer."""
+    if not ctl:
+        raise OperatorError("which node? Give --ctl, or set TANDEM_CTL (it stands in .run/env)")
+    ticket = secrets.token_hex(4)
+    _kamcmd(ctl, "evrexec.run", "noc", f"s:{command} t{ticket}")
+    value = _kamcmd(ctl, "htable.get", "noc", f"s:reply:t{ticket}").partition("value: ")[2]
+    if not value:
+        raise OperatorError(f"the node behind {ctl} gave no answer to {command!r}; its log may say why")
+    answer: dict[str, Any] = json.loads(value.splitlines()[0])
+    if "error" in answer:
+        raise OperatorError(answer["error"])
+    return answer
+
+
+def _kamcmd(ctl: str, *words: str) -> str:
+    command = ["kamcmd", "-s", f"unix:{ctl.removeprefix('unix:')}", *words]
+    try:
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S, env=_environment()
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
+        said = getattr(error, "stderr", None) or error
+        raise OperatorError(f"no answer through {ctl}: {said}".strip()) from error
+    return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment with the folders where Debian keeps an operator's programs."""
+    return {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin"}
+
+
+def _print_json(answer: object) -> None:
+    typer.echo(json.dumps(answer))
+
+
+def _print_pairs(title: str, rows: dict[str, Any]) -> None:
+    table = Table(title=title, show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""Real SIPp calls through a running stack, and what must be true afterwards."""

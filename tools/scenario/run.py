@@ -1,0 +1,108 @@
+"""One scenario from its first process to its last check."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from tools.errors import OperatorError
+from tools.scenario import sipp
+from tools.scenario.check import differences
+from tools.scenario.observe import Record, Watch
+from tools.scenario.spec import Party, Scenario
+from tools.wait import DeadlineError, until
+
+RECORD_DEADLINE_S = 10.0
+CALLEE_DEADLINE_S = 5.0
+SYNC_DEADLINE_S = 30.0
+
+
+class Endpoint(NamedTuple):
+    """A running stack as seen from outside. proxy: `host:port` of SIP."""
+
+    proxy: str
+    database_url: str
+    redis_url: str
+
+
+class Result(NamedTuple):
+    """What a scenario came to. problems: empty when all was as expected."""
+
+    scenario: Scenario
+    record: Record | None
+    problems: tuple[str, ...]
+
+
+def load_worlds(scenarios: tuple[Scenario, ...], watch: Watch) -> None:
+    """Load every scenario's world and wait until the running sync has carried all of it to Redis.
+
+    Raises OperatorError naming the file for bad SQL, DeadlineError when sync does not follow.
+    """
+    for scenario in scenarios:
+        world = scenario.path / "world.sql"
+        if world.exists():
+            try:
+                watch.load_world(scenario.accounts, world.read_text(encoding="utf-8"))
+            except Exception as error:
+                raise OperatorError(f"{world}: {error}") from error
+    until(lambda: watch.unsynced() == 0, SYNC_DEADLINE_S, "sync to carry the scenarios' worlds to Redis")
+
+
+def play(scenario: Scenario, endpoint: Endpoint, watch: Watch, folder: Path, run_id: str) -> Result:
+    """Play one scenario. folder: where its traces are kept. run_id: makes this run's Call-IDs unique."""
+    folder.mkdir(parents=True, exist_ok=True)
+    call_id = f"{scenario.label}-{run_id}@tandem"
+    running: list[sipp.Running] = []
+    try:
+        for party in scenario.parties:
+            if party.role != "caller":
+                running.append(sipp.start(scenario, party, endpoint.proxy, folder))
+            if party.role == "phone":
+                sipp.register(scenario, party, endpoint.proxy, folder)
+        callers = [party for party in scenario.parties if party.role == "caller"]
+        for party in callers:
+            caller = sipp.start(scenario, party, endpoint.proxy, folder, call_id)
+            running.append(caller)
+            caller.process.wait(scenario.deadline_s + 5)
+        problems = [line for run in running for line in _finish(run)]
+        record = _await_record(scenario, watch, call_id)
+    except (OperatorError, DeadlineError, subprocess.TimeoutExpired) as error:
+        return Result(scenario, watch.record(call_id), (str(error),))
+    finally:
+        for run in running:
+            sipp.stop(run)
+    return Result(scenario, record, (*problems, *differences(scenario, record, _received(running))))
+
+
+def _finish(run: sipp.Running) -> list[str]:
+    """Wait for a party that must end by itself; return what went wrong with it."""
+    party = run.party
+    if party.role != "caller" and party.calls == 0:
+        return []
+    try:
+        status = run.process.wait(CALLEE_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        return [f"{party.name}: did not see the end of its call"]
+    return [f"{party.name}: SIPp says failed ({status}), see {run.log}"] if status else []
+
+
+def _await_record(scenario: Scenario, watch: Watch, call_id: str) -> Record | None:
+    if not scenario.call.cdr:
+        return watch.record(call_id)
+    with suppress(DeadlineError):  # what is missing then is named by the checks
+        until(lambda: _complete(watch.record(call_id)), RECORD_DEADLINE_S, "the call detail record")
+    return watch.record(call_id)
+
+
+def _complete(record: Record | None) -> bool:
+    return record is not None and not record.leased
+
+
+def _received(running: list[sipp.Running]) -> dict[tuple[str, str], tuple[str, ...]]:
+    return {(run.party.name, what): sipp.messages(run, what) for run in running for what in _asked(run.party)}
+
+
+def _asked(party: Party) -> set[str]:
+    return {"INVITE", *(rule.what for rule in party.received)}

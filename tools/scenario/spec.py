@@ -1,0 +1,212 @@
+"""What a scenario directory says: `expect.toml` as values.
+
+A mistake in the file is an OperatorError that names file, place and rule; nothing runs then.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tools.errors import OperatorError
+
+ROLES = ("callee", "phone", "caller")
+
+
+class Received(NamedTuple):
+    """What a far end must and must not have got: regexes over whole messages of one method or status."""
+
+    what: str
+    has: tuple[str, ...]
+    lacks: tuple[str, ...]
+
+
+class Party(NamedTuple):
+    """One SIPp process.
+
+    role: callee waits for calls, phone registers first and then waits, caller places the call.
+    calls: how many calls must reach it (0 = none may). talk_ms: the pause of the scenario file.
+    status: final status that a refusing file sends or waits for.
+    """
+
+    name: str
+    role: str
+    file: str
+    address: str
+    port: int
+    transport: str
+    calls: int
+    user: str
+    domain: str
+    password: str
+    service: str
+    talk_ms: int
+    status: int
+    received: tuple[Received, ...]
+
+
+class Leg(NamedTuple):
+    """One payment that the call must have made. payer, payee: account names."""
+
+    level: int
+    payer: str
+    payee: str
+    price_micros: int
+    currency: str
+
+
+class Expected(NamedTuple):
+    """What the call detail record must say. cdr False: the attempt leaves none (it was only challenged)."""
+
+    caller: str
+    callee: str
+    cdr: bool
+    outcome: str
+    status: int
+    reason: str
+    carrier: str
+    ended_by: str
+    billed_s: tuple[int, int]
+    trace_has: tuple[str, ...]
+    trace_lacks: tuple[str, ...]
+
+
+class Scenario(NamedTuple):
+    """One directory below `sipp-scenarios/`.
+
+    accounts: what the names of its world's accounts begin with. deadline_s: longest time from the first packet to the
+    last check.
+    """
+
+    path: Path
+    summary: str
+    source: str
+    accounts: str
+    deadline_s: float
+    call: Expected
+    legs: tuple[Leg, ...]
+    parties: tuple[Party, ...]
+
+    @property
+    def name(self) -> str:
+        """Return `<area>/<NN.outcome>`."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    @property
+    def label(self) -> str:
+        """Return the short unique name that this scenario's Call-IDs begin with."""
+        return f"{self.path.parent.name}-{self.path.name.partition('.')[0]}"
+
+
+class Table:
+    """A TOML table that says where it stands when a field is missing, of another type, or unknown."""
+
+    def __init__(self, where: str, values: dict[str, Any]) -> None:
+        """Keep a copy of `values`; `where` names the table in error messages."""
+        self._where = where
+        self._values = dict(values)
+
+    def take(self, field: str, default: Any = None) -> Any:
+        """Return and consume a field. Raises OperatorError when it is missing without default or of another type."""
+        value = self._values.pop(field, default)
+        if value is None:
+            raise OperatorError(f"{self._where}: {field} is missing")
+        if default is not None and not isinstance(value, type(default)):
+            raise OperatorError(f"{self._where}: {field} = {value!r} is not a {type(default).__name__}")
+        return value
+
+    def done(self) -> None:
+        """Raise OperatorError for a field that nobody asked for: most likely a typing mistake."""
+        if self._values:
+            raise OperatorError(f"{self._where}: unknown field {', '.join(sorted(self._values))}")
+
+
+def load(path: Path) -> Scenario:
+    """Return the scenario in directory `path`. Raises OperatorError for a bad or missing expect.toml."""
+    file = path / "expect.toml"
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise OperatorError(f"{file}: {error}") from error
+    top = Table(str(file), document)
+    scenario = Scenario(
+        path=path,
+        summary=top.take("summary", ""),
+        source=top.take("source", ""),
+        accounts=top.take("accounts", ""),
+        deadline_s=float(top.take("deadline_s", 20)),
+        call=_expected(Table(f"{file} [call]", top.take("call"))),
+        legs=tuple(_leg(Table(f"{file} [[leg]]", leg)) for leg in top.take("leg", [])),
+        parties=tuple(_party(file, party) for party in top.take("party")),
+    )
+    top.done()
+    if not any(party.role == "caller" for party in scenario.parties):
+        raise OperatorError(f"{file}: no party has role = caller")
+    return scenario
+
+
+def discover(root: Path, area: str = "") -> tuple[Scenario, ...]:
+    """Return every scenario below `root`, of one area or of all, in order. Raises OperatorError when there is none."""
+    found = tuple(load(file.parent) for file in sorted(root.glob(f"{area or '*'}/*/expect.toml")))
+    if not found:
+        raise OperatorError(f"{root}: no scenario in area {area!r}" if area else f"{root}: no scenario")
+    return found
+
+
+def _expected(table: Table) -> Expected:
+    low, high = table.take("billed_s", [0, 0])
+    expected = Expected(
+        caller=table.take("caller"),
+        callee=table.take("callee"),
+        cdr=table.take("cdr", True),
+        outcome=table.take("outcome", ""),
+        status=table.take("status", 200),
+        reason=table.take("reason", ""),
+        carrier=table.take("carrier", ""),
+        ended_by=table.take("ended_by", ""),
+        billed_s=(low, high),
+        trace_has=tuple(table.take("trace_has", [])),
+        trace_lacks=tuple(table.take("trace_lacks", [])),
+    )
+    table.done()
+    return expected
+
+
+def _leg(table: Table) -> Leg:
+    leg = Leg(
+        level=table.take("level"),
+        payer=table.take("payer"),
+        payee=table.take("payee"),
+        price_micros=table.take("price_micros"),
+        currency=table.take("currency", "EUR"),
+    )
+    table.done()
+    return leg
+
+
+def _party(file: Path, values: dict[str, Any]) -> Party:
+    table = Table(f"{file} party {values.get('name', '?')}", values)
+    party = Party(
+        name=table.take("name"),
+        role=table.take("role"),
+        file=table.take("file"),
+        address=table.take("address"),
+        port=table.take("port", 5080),
+        transport=table.take("transport", "udp"),
+        calls=table.take("calls", 1),
+        user=table.take("user", ""),
+        domain=table.take("domain", ""),
+        password=table.take("password", ""),
+        service=table.take("service", ""),
+        talk_ms=table.take("talk_ms", 0),
+        status=table.take("status", 0),
+        received=tuple(
+            Received(what, tuple(rules.get("has", ())), tuple(rules.get("lacks", ())))
+            for what, rules in table.take("received", {}).items()
+        ),
+    )
+    table.done()
+    if party.role not in ROLES:
+        raise OperatorError(f"{file}: party {party.name}: role {party.role!r} is none of {', '.join(ROLES)}")
+    return party
