@@ -50,6 +50,7 @@ def test_a_routed_call(asked: Any) -> None:
     assert [leg["rate"]["per_min_micros"] for leg in found["levels"]] == [20_000, 8_000]
     assert [leg["prefix"] for leg in found["levels"]] == ["4420", "4420"]
     assert [fund["available_micros"] for fund in found["funds"]] == [20_000_000, 500_000_000]
+    assert [fund["talk_s"] for fund in found["funds"]] == [14_400, 14_400]
     assert any("digest proves sub alice@a.example" in sentence for sentence in found["trace"])
     assert any("→" in sentence and "rule" in sentence for sentence in found["trace"])
 
@@ -86,7 +87,9 @@ def test_whoever_may_call(asked: Any, options: dict[str, Any], decision: str, wo
 
 
 def test_a_fund_without_money(asked: Any) -> None:
-    """The call is decided, and the funds say that the hold would be refused: nothing is held here."""
+    """The call is decided, and the funds say how far it would go, or that the hold would be refused: nothing is held."""
+    found = asked(caller="carol@b.example", callee="0044207123456")
+    assert found["funds"][0]["talk_s"] == 10_000_000 * 60 // 22_000
     found = asked(caller="dave@b.example", callee="0044207123456")
     assert found["funds"][0]["talk_s"] == 0
     assert "funds pay for 0 s" in found["headline"]
