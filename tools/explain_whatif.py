@@ -2,13 +2,14 @@
 
 Rule 1: nothing is decided in this file. It builds the request that a caller would send and asks core.decide, as a
 worker does, until it needs nothing more. A subscriber's password is not known; its stored hash answers as well.
-Rule 2: nothing is held. What the funds have is read beside it, and the largest payable row of the hold is found.
+Rule 2: nothing is held. What the funds have is read beside it, and how long each of them could pay.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+from bisect import bisect_right
 from typing import Final, NamedTuple
 
 from kemi import keys
@@ -17,10 +18,11 @@ from kemi.adapters.redis_funds import Balance, Funds
 from kemi.adapters.redis_tables import Tables
 from kemi.core.decide import decide
 from kemi.core.digest import make_nonce
-from kemi.core.outcome import Decision, Hold, Need, Route
+from kemi.core.outcome import Decision, HoldFund, Need, Route
+from kemi.core.rating import price
 from kemi.core.request import CallRequest, Credentials, Facts, SipUri
 from kemi.core.uri import parse_uri
-from kemi.records import Status, Subscriber
+from kemi.records import PinnedCall, Status, Subscriber
 from tools.errors import OperatorError
 
 ROUNDS_MAX: Final = 4  # a worker stops after two; here it is worth seeing that more were needed
@@ -46,7 +48,7 @@ class Question(NamedTuple):
 
 
 class Purse(NamedTuple):
-    """A fund of the hold and what it has. available_micros None: unlimited. talk_s: how long it alone pays for."""
+    """A fund of the hold and what it has. available_micros None: unlimited. talk_s: how long it alone could pay."""
 
     account_id: int
     level: int
@@ -90,7 +92,7 @@ def answer(client: RedisClient, question: Question) -> Answer:
             raise OperatorError(f"still unknown after {rounds} fetches: {', '.join(decision.keys)} {unreadable}")
         tables.fetch(decision)
         rounds += 1
-    purses = _purses(client, decision.hold) if isinstance(decision, Route) and decision.hold.funds else ()
+    purses = _purses(client, decision) if isinstance(decision, Route) and decision.hold.funds else ()
     return Answer(decision, purses, tables.seen_pass, rounds)
 
 
@@ -164,20 +166,21 @@ def _digest(algorithm: str, text: str) -> str:
     return hashlib.new("md5" if algorithm == "MD5" else "sha256", text.encode()).hexdigest()
 
 
-def _purses(client: RedisClient, hold: Hold) -> tuple[Purse, ...]:
-    balances = Funds(client, NODE, 0).balances([fund.fund for fund in hold.funds])
-    return tuple(
-        _purse(hold, at, fund.account_id, fund.level, balance)
-        for at, (fund, balance) in enumerate(zip(hold.funds, balances, strict=True))
-    )
+def _purses(client: RedisClient, route: Route) -> tuple[Purse, ...]:
+    funds = route.hold.funds
+    balances = Funds(client, NODE, 0).balances([fund.fund for fund in funds])
+    return tuple(_purse(route.call, *pair) for pair in zip(funds, balances, strict=True))
 
 
-def _purse(hold: Hold, at: int, account_id: int, level: int, balance: Balance) -> Purse:
+def _purse(call: PinnedCall, fund: HoldFund, balance: Balance) -> Purse:
+    """Return what a fund has, as the hold would reckon: a free call needs no money, but terms and an active account."""
     terms = balance.terms
-    if terms is None:
-        return Purse(account_id, level, balance, 0, 0)
-    spent = balance.charged_micros + balance.held_micros
-    is_unlimited = terms.credit_limit_micros == UNLIMITED
-    available = None if is_unlimited else terms.cred_micros - spent + terms.credit_limit_micros
-    payable = [row.talk_s for row in hold.rows if available is None or row.price_micros[at] <= available]
-    return Purse(account_id, level, balance, available, max(payable, default=0))
+    if terms is None or terms.status != Status.ACTIVE:
+        return Purse(fund.account_id, fund.level, balance, 0, 0)
+    if terms.credit_limit_micros == UNLIMITED:
+        return Purse(fund.account_id, fund.level, balance, None, call.max_s)
+    available = terms.cred_micros - balance.charged_micros - balance.held_micros + terms.credit_limit_micros
+    rates = [leg.rate for leg in call.legs if leg.fund == fund.fund]
+    seconds = range(call.max_s + 1)
+    payable = bisect_right(seconds, max(available, 0), key=lambda talk_s: sum(price(rate, talk_s) for rate in rates))
+    return Purse(fund.account_id, fund.level, balance, available, payable - 1)
