@@ -185,8 +185,9 @@ class SettlePair:
             client.close()
 
     def until_armed(self) -> None:
-        """Wait until Redis takes operations."""
-        until(self.is_armed, DEADLINE_S, "Redis to be armed")
+        """Wait until Redis takes operations and Postgres says so too."""
+        armed = "select exists (select from tandem.epoch where state = 'armed')"
+        until(lambda: self.is_armed() and self.sql(armed) == [(True,)], DEADLINE_S, "Redis to be armed")
 
 
 class OwnRedis:

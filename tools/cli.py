@@ -7,8 +7,10 @@ import sys
 
 import typer
 
+from tools.account import app as account
 from tools.bench.relay import relay
 from tools.errors import OperatorError
+from tools.explain import explain
 from tools.migrate import migrate
 from tools.noc import noc
 from tools.scenario.command import demo, scenarios
@@ -35,6 +37,8 @@ app.command()(demo)
 app.command()(scenarios)
 app.add_typer(bench, name="bench")
 app.add_typer(noc, name="noc")
+app.add_typer(account, name="account")
+app.command()(explain)
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ do $$
 declare
   old record;
 begin
-  for old in select viewname from pg_catalog.pg_views where schemaname = 'sync' loop
-    execute format('drop view if exists sync.%I cascade', old.viewname);
+  for old in select schemaname, viewname from pg_catalog.pg_views where schemaname in ('sync', 'tandem') loop
+    execute format('drop view if exists %I.%I cascade', old.schemaname, old.viewname);
   end loop;
 end $$
 """

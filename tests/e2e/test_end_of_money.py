@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.e2e.traffic import sipp
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
-from tools.scenario.sipp import COMMON
 from tools.wait import until
 
 CALLS = 50
@@ -48,8 +47,14 @@ def test_fifty_calls_end_with_their_money(endpoint: Endpoint, watch: Watch, tmp_
     watch.load_world("race-", WORLD)
     until(lambda: watch.unsynced() == 0, SYNC_DEADLINE_S, "sync to carry the world to Redis")
     run_id = f"race-{secrets.token_hex(4)}"
-    callee = _sipp(endpoint, tmp_path, "uas-answer.xml", CALLEE, 5080)
-    caller = _sipp(endpoint, tmp_path, "uac-digest-ended.xml", CALLER, 5081, run_id)
+    users = tmp_path / "users.csv"
+    users.write_text("SEQUENTIAL\n" + "".join(map(USER.format, range(1, CALLS + 1))), encoding="ascii")
+    callee = sipp(endpoint, tmp_path, "uas-answer.xml", CALLEE, calls=CALLS)
+    caller = sipp(
+        endpoint, tmp_path, "uac-digest-ended.xml", CALLER, "-s", NUMBER, "-key", "domain", "race.example",
+        "-auth_uri", f"{NUMBER}@{endpoint.proxy}", "-inf", str(users), "-r", "25", "-cid_str", f"{run_id}-%u@tandem",
+        calls=CALLS, edit=lambda text: text.replace("[user]", "[field0]").replace("[authentication]", "[field1]"),
+    )  # fmt: skip
     assert caller.wait(60) == 0, (tmp_path / "uac-digest-ended.xml.log").read_text()[-2000:]
     assert callee.wait(10) == 0, "every callee got its BYE"
 
@@ -59,24 +64,3 @@ def test_fifty_calls_end_with_their_money(endpoint: Endpoint, watch: Watch, tmp_
             assert (outcome, ended_by, billed_s) == ("answered", "money", PAID_S)
             assert PAID_S * 1000 <= talk_ms <= PAID_S * 1000 + 1000, "ends at the deadline, at most a second later"
         assert [balance for (balance,) in database.execute(BALANCES).fetchall()] == [0] * CALLS
-
-
-def _sipp(
-    endpoint: Endpoint, folder: Path, file: str, address: str, port: int, run_id: str = ""
-) -> subprocess.Popen[bytes]:
-    scenario = folder / file
-    text = (COMMON / file).read_text(encoding="utf-8")
-    more: list[str] = []
-    if run_id:
-        text = text.replace("[user]", "[field0]").replace("[authentication]", "[field1]")
-        users = folder / "users.csv"
-        users.write_text("SEQUENTIAL\n" + "".join(map(USER.format, range(1, CALLS + 1))), encoding="ascii")
-        more = ["-s", NUMBER, "-key", "domain", "race.example", "-auth_uri", f"{NUMBER}@{endpoint.proxy}"]
-        more += ["-inf", str(users), "-r", "25", "-cid_str", f"{run_id}-%u@tandem"]
-    scenario.write_text(text, encoding="utf-8")
-    with (folder / f"{file}.log").open("wb") as log:
-        return subprocess.Popen(
-            ["sipp", endpoint.proxy, "-sf", str(scenario), "-i", address, "-p", str(port), "-m", str(CALLS), "-nostdin",
-             "-timeout", "60s", "-timeout_error", "-trace_err", "-error_file", str(folder / f"{file}.errors"), *more],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip

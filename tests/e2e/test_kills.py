@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,10 +15,10 @@ from typing import Final
 import psycopg
 import pytest
 
+from tests.e2e.traffic import sipp
 from tests.fix_stack import SHORT, free_address, short_directory
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
-from tools.scenario.sipp import COMMON
 from tools.settle.command import options_from, verdict
 from tools.stack import plan, process
 from tools.stack.layout import Layout
@@ -69,16 +68,20 @@ def test_a_kill_in_the_middle_of_traffic_loses_nothing(victim: str, doomed: Stac
     watch.load_world("kill-", WORLD)
     until(lambda: watch.unsynced() == 0, SYNC_DEADLINE_S, "sync to carry the world to Redis")
     label = f"kill-{victim}"
-    callee = _sipp(endpoint, tmp_path, "uas-answer.xml", CALLEE, 5080)
-    caller = _sipp(endpoint, tmp_path, "uac-plain.xml", CALLER, 5081, label)
+    callee = sipp(endpoint, tmp_path, "uas-answer.xml", CALLEE, calls=CALLS)
+    caller = sipp(
+        endpoint, tmp_path, "uac-plain.xml", CALLER, "-s", NUMBER, "-key", "user", "888921000001",
+        "-key", "domain", "kill.example", "-r", str(RATE), "-d", str(TALK_MS), "-cid_str", f"{label}-%u@tandem",
+        calls=CALLS,
+    )  # fmt: skip
     try:
         until(lambda: len(_answered(tmp_path, label)) >= CALLS // 4, 30, "a quarter of the calls to be answered")
         _kill(doomed, victim)
         caller.wait(60)
     finally:
-        for sipp in (caller, callee):
-            sipp.kill()
-            sipp.wait()
+        for party in (caller, callee):
+            party.kill()
+            party.wait()
     doomed.wait_ready()
 
     until(lambda: watch.leases() == 0, HOLDS_GONE_S, "every hold to be gone")
@@ -118,16 +121,3 @@ def _answered(folder: Path, label: str) -> set[str]:
     acks = (part for part in parts if "\nACK " in part.replace("\r", "")[:200])
     found = (line for part in acks for line in part.replace("\r", "").split("\n") if line.startswith("Call-ID:"))
     return {line.removeprefix("Call-ID:").strip() for line in found if label in line}
-
-
-def _sipp(
-    endpoint: Endpoint, folder: Path, file: str, address: str, port: int, label: str = ""
-) -> subprocess.Popen[bytes]:
-    more = ["-s", NUMBER, "-key", "user", "888921000001", "-key", "domain", "kill.example"] if label else []
-    more += ["-r", str(RATE), "-d", str(TALK_MS), "-cid_str", f"{label}-%u@tandem"] if label else []
-    with (folder / f"{file}.log").open("wb") as log:
-        return subprocess.Popen(
-            ["sipp", endpoint.proxy, "-sf", str(COMMON / file), "-i", address, "-p", str(port), "-m", str(CALLS),
-             "-nostdin", "-timeout", "60s", "-trace_msg", "-message_file", str(folder / f"{file}.messages"), *more],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip

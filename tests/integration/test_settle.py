@@ -151,14 +151,20 @@ def test_a_killed_process_loses_and_doubles_nothing(pair: SettlePair) -> None:
 
 
 def test_the_role_of_settle_has_the_rights_it_needs(pair: SettlePair) -> None:
-    """It posts, arms, sets poison aside and verifies as tandem_settle, who can correct nothing in the ledger."""
+    """It posts, replaces an estimate, arms, sets poison aside and verifies as tandem_settle."""
     dsn = pair.database.server.dsn(pair.database.name, "tandem_settle")
     options = pair.options()._replace(database_url=dsn)
     pair.place(7)
+    free = pair.pinned()
+    free = free._replace(legs=tuple(leg._replace(rate=Rate(0)) for leg in free.legs))
+    for seq in (3, 4):
+        pair.append(codec.pack(calls.settled(free, calls.answered(seq), seq=seq)))
+        run_once(options)
     pair.append(b"no event")
     pair.redis.execute("DEL", keys.EPOCH)
     run_once(options)
-    assert pair.posted() == 1
+    assert pair.posted() == 2
+    assert pair.sql("select billed_s from tandem.cdr where rid = %s", free.rid) == [(4,)]
     assert pair.sql("select count(*) from tandem.event_poison") == [(1,)]
     assert verdict(options).differences == ()
 
@@ -214,7 +220,9 @@ def test_poison_is_set_aside_and_the_stream_moves_on(pair: SettlePair) -> None:
     assert "not a call event" in reasons[0]
     assert "was charged 1 micros, but its legs cost 10000" in reasons[1]
     assert "9999" in reasons[2]
-    assert pair.once() == Outcome()
+    pair.redis.execute("XGROUP", "SETID", keys.EVENTS, "settle", "0")
+    assert pair.once() == Outcome(5, 0, 0)
+    assert pair.sql("select count(*) from tandem.event_poison") == [(3,)]
 
 
 def test_a_reservation_id_used_twice_is_poison_not_silence(pair: SettlePair) -> None:

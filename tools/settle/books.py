@@ -120,6 +120,13 @@ class Poisoned(NamedTuple):
     payload: bytes
 
 
+class Written(NamedTuple):
+    """What one batch changed. added: new ledger entries. set_aside: events that were not among the poisoned before."""
+
+    added: int
+    set_aside: tuple[Poisoned, ...]
+
+
 class Posted(NamedTuple):
     """What Postgres knows of one fund's charges. n: highest event number; events: how many entries."""
 
@@ -144,19 +151,17 @@ class Books:
         """Close the connection; its locks go with it."""
         self._connection.close()
 
-    def post(self, plans: Sequence[Plan], poisoned: Sequence[Poisoned], believed: Epoch) -> int:
-        """Post everything in one transaction and return how many ledger entries were new.
+    def post(self, plans: Sequence[Plan], poisoned: Sequence[Poisoned], believed: Epoch) -> Written:
+        """Post everything in one transaction and return what was new.
 
         Raises EpochMovedError, ClashError; psycopg's DataError or IntegrityError where a row cannot be stored.
         """
         with self._connection.transaction():
-            if self._epoch(" for share") != believed:
-                raise EpochMovedError(f"Postgres does not say that epoch {believed.number} is {believed.state}")
+            self._insist(believed)
             added = self._post_entries([entry for each in plans for entry in each.entries])
             self._post_calls(plans)
-            for event in poisoned:
-                self._connection.execute(_POISON, event._asdict())
-        return added
+            new = tuple(event for event in poisoned if self._connection.execute(_POISON, event._asdict()).rowcount)
+        return Written(added, new)
 
     def epoch(self) -> Epoch:
         """Return the newest epoch."""
@@ -237,8 +242,7 @@ class Books:
     def note_nodes(self, seen_ms: Mapping[str, int], opseq: int, believed: Epoch) -> None:
         """Register the nodes that Redis has heard of, and the highest operation number. EpochMovedError as `post`."""
         with self._connection.transaction():
-            if self._epoch(" for share") != believed:
-                raise EpochMovedError(f"Postgres does not say that epoch {believed.number} is {believed.state}")
+            self._insist(believed)
             self._connection.execute(_NODES, (opseq, list(seen_ms), list(seen_ms.values())))
 
     def known_opseq(self) -> int:
@@ -248,6 +252,11 @@ class Books:
     def forget_opseq(self) -> None:
         """Begin counting operations anew: Redis begins from nothing."""
         self._connection.execute("update tandem.node set opseq = 0")
+
+    def _insist(self, believed: Epoch) -> None:
+        """Lock the epoch row, shared. Raises EpochMovedError unless it says what the caller believes."""
+        if self._epoch(" for share") != believed:
+            raise EpochMovedError(f"Postgres does not say that epoch {believed.number} is {believed.state}")
 
     def _epoch(self, lock: str) -> Epoch:
         row = self._row(_EPOCH + lock)

@@ -22,7 +22,7 @@ UNSTORABLE: Final = (psycopg.DataError, psycopg.IntegrityError, ClashError)
 
 
 class Outcome(NamedTuple):
-    """What became of entries. added: new ledger entries. poisoned: events set aside."""
+    """What became of entries. added: new ledger entries. poisoned: events newly set aside."""
 
     entries: int = 0
     added: int = 0
@@ -37,15 +37,14 @@ def post(books: Books, entries: Sequence[Entry], believed: Epoch) -> Outcome:
     """Post entries while Postgres says `believed`. Raises EpochMovedError, psycopg errors of outages."""
     plans, poisoned = planned(entries)
     try:
-        added = books.post(plans, poisoned, believed)
+        written = books.post(plans, poisoned, believed)
     except UNSTORABLE as error:
         if len(entries) > 1:
             return _one_by_one(books, entries, believed)
-        poisoned = [Poisoned(entries[0].id, _sentence(error), entries[0].payload)]
-        added = books.post([], poisoned, believed)
-    for event in poisoned:
+        written = books.post([], [Poisoned(entries[0].id, _sentence(error), entries[0].payload)], believed)
+    for event in written.set_aside:
         log.error("event %s is set aside in tandem.event_poison: %s", event.id, event.reason)
-    return Outcome(len(entries), added, len(poisoned))
+    return Outcome(len(entries), written.added, len(written.set_aside))
 
 
 def _one_by_one(books: Books, entries: Sequence[Entry], believed: Epoch) -> Outcome:

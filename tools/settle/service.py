@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import psycopg
 
-from kemi.adapters.redis_client import RedisClient, StoreUnavailable
+from kemi.adapters.redis_client import FunctionFailed, RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Funds
 from tools.errors import OperatorError
 from tools.settle.books import Books, Epoch, EpochMovedError
@@ -85,7 +85,7 @@ def serve(options: Options, stop: Event) -> None:
         except EpochMovedError as error:
             log.info("%s: looking again", error)
         except (StoreUnavailable, psycopg.Error) as error:
-            news.trouble(f"{_where(error)} does not do its part, events wait in the stream: {_sentence(error)}")
+            news.trouble(f"{_trouble(error)}; events wait in the stream")
         stop.wait(POLL_S)
     log.info("settle ends; what is not posted stays in the stream")
 
@@ -96,15 +96,15 @@ def run_once(options: Options) -> Outcome:
         with connections(options) as parts:
             return _Session(parts, options, LeaseWatch(options.slice_s + options.grace_s)).drain()
     except (StoreUnavailable, psycopg.Error, EpochMovedError) as error:
-        raise OperatorError(f"{_where(error)} does not do its part: {_sentence(error)}") from error
+        raise OperatorError(_trouble(error)) from error
 
 
 class _Chore:
-    """Something done every so often. every_s: seconds between two times; the first time is at once."""
+    """Something done every so often. every_s: seconds between two times. first_s: seconds until the first time."""
 
-    def __init__(self, every_s: float) -> None:
+    def __init__(self, every_s: float, first_s: float = 0.0) -> None:
         self._every_s = every_s
-        self._next_s = 0.0
+        self._next_s = time.monotonic() + first_s
 
     def is_due(self) -> bool:
         """Return whether it is time, and count from now."""
@@ -127,7 +127,8 @@ class _Session:
         self._swept = 0
         self._joined = False
         self._unsure = True  # something may be pending for us: from before, or after a batch that failed
-        self._beat, self._claim, self._tidy, self._report = _Chore(1.0), _Chore(1.0), _Chore(MINUTE_S), _Chore(MINUTE_S)
+        self._beat, self._claim, self._tidy = _Chore(1.0), _Chore(1.0), _Chore(MINUTE_S)
+        self._report = _Chore(MINUTE_S, first_s=MINUTE_S)
 
     def work(self, stop: Event, news: News) -> None:
         """Go on until `stop` is set. Raises StoreUnavailable, psycopg errors, EpochMovedError."""
@@ -192,20 +193,20 @@ class _Session:
             self._say()
 
     def _say(self) -> None:
-        """Log what was done since the last time, if anything was."""
-        if any(self._total) or self._swept:
-            log.info(
-                "%s events posted, %s new ledger entries, %s events set aside, %s dead leases ended; %s events wait",
-                *self._total,
-                self._swept,
-                self._stream.backlog(),
-            )
+        """Log what was done since the last time."""
+        log.info(
+            "%s events posted, %s new ledger entries, %s events set aside, %s dead leases ended; %s events wait",
+            *self._total,
+            self._swept,
+            self._stream.backlog(),
+        )
         self._total, self._swept = Outcome(), 0
 
 
-def _where(error: Exception) -> str:
-    return "Redis" if isinstance(error, StoreUnavailable) else "Postgres"
-
-
-def _sentence(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+def _trouble(error: Exception) -> str:
+    """Return who does not do its part and what it says, in one line."""
+    where = "Redis" if isinstance(error, StoreUnavailable) else "Postgres"
+    away = psycopg.OperationalError if where == "Postgres" else StoreUnavailable
+    answered = isinstance(error, FunctionFailed) or not isinstance(error, away)
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    return f"{where} {'refuses' if answered else 'does not answer'}: {text}"

@@ -1,0 +1,56 @@
+"""The budget of a call: one round trip to Redis when the worker's cache is warm, at most three when it is cold.
+
+Counted by Redis itself (MONITOR), not by the counters that the router keeps.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+import redis
+
+from tests.e2e.traffic import sipp
+from tools.scenario.run import Endpoint
+
+WARMING: Final = 40  # calls: enough for each of a node's workers to have had some
+COUNTED: Final = 10
+COLD_MAX: Final = 3
+CARRIER, CALLER, NUMBER = "127.1.4.1", "127.1.4.9", "888040000001"  # the trusted caller of scenario 04
+END: Final = "the calls are over"
+
+
+@pytest.mark.usefixtures("worlds")
+def test_a_warm_call_costs_one_round_trip_and_a_cold_one_three_at_most(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Warm workers ask once for each call, to hold; a worker that has seen nothing asks at most three times."""
+    cold = _asked_during(endpoint, tmp_path, WARMING)
+    assert cold["tandem_reserve_1"] == WARMING
+    assert cold["tandem_fetch_1"] <= (COLD_MAX - 1) * WARMING
+    warm = _asked_during(endpoint, tmp_path, COUNTED)
+    assert warm == {"tandem_reserve_1": COUNTED}
+
+
+def _asked_during(endpoint: Endpoint, folder: Path, calls: int) -> Counter[str]:
+    """Return how often the workers' functions were called while `calls` calls were placed."""
+    client = redis.Redis.from_url(endpoint.redis_url)
+    asked: Counter[str] = Counter()
+    with client.monitor() as monitor:  # type: ignore[no-untyped-call]
+        callee = sipp(endpoint, folder, "uas-answer.xml", CARRIER, calls=calls)
+        caller = sipp(
+            endpoint, folder, "uac-plain.xml", CALLER, "-s", NUMBER, "-key", "user", "alice",
+            "-key", "domain", "s04.example", "-r", "20", "-d", "100",
+            "-cid_str", f"trips-{secrets.token_hex(4)}-%u@tandem", calls=calls,
+        )  # fmt: skip
+        assert caller.wait(60) == 0
+        assert callee.wait(10) == 0
+        client.echo(END)
+        for command in monitor.listen():
+            words = str(command["command"]).split()
+            if END in str(command["command"]):
+                break
+            asked.update(word for word in words[1:2] if word in ("tandem_fetch_1", "tandem_reserve_1"))
+    client.close()
+    return asked
