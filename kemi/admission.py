@@ -41,11 +41,15 @@ class Money(Protocol):
 
 
 class Seen(NamedTuple):
-    """What the node's shared memory says about a request. Meaning as in Facts."""
+    """What the node's shared memory says about a request. Meaning as in Facts.
+
+    newest_pass: version of the configuration that the node's agent last saw in Redis, 0 = not heard.
+    """
 
     nonce_uses: int = 0
     down_servers: frozenset[int] = frozenset()
     draining: bool = False
+    newest_pass: int = 0
 
 
 class Verdict(NamedTuple):
@@ -84,7 +88,7 @@ class Admission:
     def admit(self, request: CallRequest, seen: Seen) -> Verdict:
         """Return the decision on an INVITE or REGISTER, and its hold."""
         for stale in range(HOLDS_MAX):
-            decision = self._decide(request, seen)
+            decision = self._decide_on_what_is_true(request, seen)
             if not isinstance(decision, Route):
                 return Verdict(decision, stale=stale)
             verdict = self._hold(request, seen, decision)
@@ -94,8 +98,23 @@ class Admission:
         return Verdict(refused_hold(last, 0, "stale"), stale=HOLDS_MAX)
 
     def lease_s(self, route: Route) -> int:
-        """Return how long a reservation lives that is not answered yet: all attempts ringing, and the grace."""
-        return route.ring_max_s * len(route.targets) + self._settings.grace_s
+        """Return how long a reservation may wait for an answer: all attempts ringing. The grace comes on top."""
+        return route.ring_max_s * len(route.targets)
+
+    def _decide_on_what_is_true(self, request: CallRequest, seen: Seen) -> Decision:
+        """Return a decision that no change older than a tenth of a second contradicts.
+
+        A Route learns at its hold what has changed; what refuses or challenges is never held, and would stand for ever
+        in a worker that nobody else calls through.
+        """
+        decision = self._decide(request, seen)
+        if isinstance(decision, Route) or seen.newest_pass <= self._tables.seen_pass:
+            return decision
+        try:
+            self._tables.fetch(Need(()))
+        except StoreUnavailable:
+            return decision
+        return self._decide(request, seen)
 
     def _decide(self, request: CallRequest, seen: Seen) -> Decision:
         for _ in range(FETCHES_MAX):

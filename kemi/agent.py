@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from kemi import keys
-from kemi.adapters import ksr_bye, ksr_noc, ksr_queue
+from kemi.adapters import ksr_bye, ksr_noc, ksr_queue, ksr_shared
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_queue import Ended, Message
 from kemi.adapters.redis_client import Argument, StoreUnavailable
@@ -29,6 +29,7 @@ from kemi.settings import Settings
 MESSAGES_MAX: Final = 1_000  # per turn
 PUBLISH_NS: Final = 500_000_000
 HEARTBEAT_NS: Final = 5_000_000_000
+FOLLOW_NS: Final = 100_000_000  # how old a refusal may be; 10 reads a second cost Redis nothing
 NS_PER_MS: Final = 1_000_000
 
 
@@ -83,6 +84,7 @@ class Agent:
         self._outbox = Outbox(funds, self._spool, self)
         self._publish_at_ns = 0
         self._heartbeat_at_ns = 0
+        self._follow_at_ns = 0
         self._told: dict[str, int] = {}
         self._errors = 0
 
@@ -92,6 +94,9 @@ class Agent:
         now_ns, now_ms = self._now()
         self._obey(self._calls.due(now_ns, now_ms))
         self._apart("spool", partial(self._outbox.flush, now_ns))
+        if now_ns >= self._follow_at_ns:
+            self._follow_at_ns = now_ns + FOLLOW_NS
+            self._apart("configuration", self._follow)
         if now_ns >= self._heartbeat_at_ns:
             self._heartbeat_at_ns = now_ns + HEARTBEAT_NS
             self._apart("heartbeat", self._heartbeat)
@@ -175,6 +180,11 @@ class Agent:
         answered_ms = talk.started.answered_ms if talk.started else 0
         server_id = talk.started.server_id if talk.started else 0
         ksr_noc.show_call(self._ksr, talk.call, answered_ms, server_id)
+
+    def _follow(self) -> None:
+        """Tell the workers which version of the configuration Redis has."""
+        if self._client.available():
+            ksr_shared.publish_pass(self._ksr, int(self._client.execute("GET", keys.PASS) or 0))
 
     def _heartbeat(self) -> None:
         """Tell the cell that this node lives."""

@@ -188,14 +188,11 @@ class Calls:
         talk.seq = reservation.seq
         self._remember(ended.rid)
         if not reservation.answered_ms:
-            end = _end("unknown_end", ended.ended_ms, 0, 0, 0, ended.by)
-            return [self._settle(talk, 0, end)]
+            return [self._settle(talk, 0, _end("unknown_end", ended.ended_ms, 0, 0, 0, ended.by))]
         talk_ms = max(0, ended_redis_ms - reservation.answered_ms)
         billed_s = min(_seconds_up(talk_ms * MS), talk.granted_s)
-        answered_ms = ended.ended_ms - talk_ms
-        return [
-            self._settle(talk, billed_s, _end("answered", ended.ended_ms, answered_ms, talk_ms, billed_s, ended.by))
-        ]
+        end = _end("answered", ended.ended_ms, ended.ended_ms - talk_ms, talk_ms, billed_s, ended.by)
+        return [self._settle(talk, billed_s, end._replace(server_id=reservation.server_id))]
 
     def export(self) -> list[bytes]:
         """Return all calls as bytes, for the code that takes over after a reload."""
@@ -232,7 +229,7 @@ class Calls:
         if not talk.is_held:
             return []
         left_s = _seconds_up(_deadline_ns(talk, message) - now_ns)
-        return [Outgoing(Answer(*talk.next_op(), lease_s=left_s))]
+        return [Outgoing(Answer(*talk.next_op(), lease_s=left_s, server_id=message.server_id))]
 
     def _ended_by(self, message: Ended) -> list[Order]:
         talk = self._talks.get(message.rid)

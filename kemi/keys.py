@@ -88,9 +88,9 @@ def peering_group(group_id: int) -> str:
     return f"pg:{group_id}"
 
 
-def peering_rules(callee_prefix: str) -> str:
-    """Short name of the PeeringRules of one callee prefix."""
-    return f"rules:{callee_prefix}"
+def peering_rules(owner_id: int, callee_prefix: str) -> str:
+    """Short name of the PeeringRules of one owner of carriers and one callee prefix; "" = any number."""
+    return f"rules:{owner_id}:{callee_prefix}"
 
 
 def tariff(tariff_id: int) -> str:

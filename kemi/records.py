@@ -59,6 +59,7 @@ class Account(NamedTuple):
     parent_id: 0 for the root. tariff_id: what the parent charges this account; 0 for the root.
     routing: sequence of {prefix, priority, cost, quality, weight}, inherited from above when empty.
     barred: E.164 prefixes that this account and all below it may not call.
+    owns_carriers: there are peering groups of its own, so there may be PeeringRules of its own.
     """
 
     id: int
@@ -72,6 +73,7 @@ class Account(NamedTuple):
     routing: tuple[str, ...] = ()
     barred: tuple[str, ...] = ()
     replies: tuple[ReplyOverride, ...] = ()
+    owns_carriers: bool = False
 
 
 class SipDomain(NamedTuple):
@@ -225,7 +227,10 @@ class PeeringRule(NamedTuple):
 
 
 class PeeringRules(NamedTuple):
-    """`rules:<callee prefix>`: every peering rule with exactly this prefix ("" is a prefix too)."""
+    """`rules:<owner account id>:<callee prefix>`: every peering rule of the owner's groups with exactly this prefix.
+
+    "" is a prefix too. The owner is that of the groups: a rule is nobody's business outside the owner's subtree.
+    """
 
     entries: tuple[PeeringRule, ...]
 

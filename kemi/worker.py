@@ -227,7 +227,12 @@ class Worker:
     def _seen(self, request: CallRequest) -> Seen:
         limits, secret = self._settings.limits, self._settings.secret
         uses = ksr_shared.nonce_uses(self._ksr, request.credentials, secret, request.received_ms, limits.nonce_expire_s)
-        return Seen(uses, ksr_shared.down_servers(self._ksr), ksr_shared.is_draining(self._ksr))
+        return Seen(
+            nonce_uses=uses,
+            down_servers=ksr_shared.down_servers(self._ksr),
+            draining=ksr_shared.is_draining(self._ksr),
+            newest_pass=ksr_shared.newest_pass(self._ksr),
+        )
 
     def _held(self, route: Route, verdict: Verdict) -> ksr_queue.Held:
         return ksr_queue.Held(

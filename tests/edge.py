@@ -10,7 +10,7 @@ from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient
 from kemi.adapters.redis_funds import Balance, Funds
 from kemi.records import CallEvent
-from tests.edge_world import LEVELS, load_world, place
+from tests.edge_world import LEVELS, load_world, place, welcome
 from tests.fakes.config_writer import ConfigWriter
 from tests.fakes.world import World
 from tests.kamailio_node import Node, running_kamailio
@@ -64,6 +64,7 @@ def running_edge(env: Mapping[str, str] | None = None) -> Iterator[Edge]:
         admin = RedisClient(redis.url, TIMEOUT_MS)
         world = World()
         place(world, acme, None, bell)
+        welcome(world)
         writer = load_world(admin, world)
         with running_kamailio(redis.worker_url, env=env) as node:
             acme.server = bell.server = node.address

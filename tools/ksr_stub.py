@@ -60,7 +60,7 @@ def stub(functions: Sequence[Function]) -> str:
 
 
 def read(ctl: str) -> tuple[Function, ...]:
-    """Return what the Kamailio behind this control socket exports. Raises CalledProcessError when it does not answer."""
+    """Return what the Kamailio behind this control socket exports. Raises CalledProcessError without an answer."""
     command = ["kamcmd", "-s", f"unix:{ctl}", *API_LIST]
     return parse(subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout)
 

@@ -12,6 +12,7 @@ from kemi.core.request import Credentials
 LOOPS_MAX: Final = 10  # INVITEs of one Call-ID within 30 s: a challenge, a hunt through us, no more
 NOC: Final = "noc"
 DRAIN: Final = "drain"
+CONFIGURATION: Final = "configuration"  # its pass, as text: KSR knows no integers of 64 bits
 CALLS: Final = "calls"
 _KEYS: Final = {name: f"$shtitkey({name})" for name in ("health", CALLS, NOC)}
 """Pseudo-variables of the iterators; a fixed set, since each is cached for ever."""
@@ -58,6 +59,16 @@ def down_servers(ksr: Ksr) -> frozenset[int]:
 def is_draining(ksr: Ksr) -> bool:
     """Tell whether the NOC has asked this node to take no new calls."""
     return ksr.htable.sht_get(NOC, DRAIN) is not None
+
+
+def newest_pass(ksr: Ksr) -> int:
+    """Return the version of the configuration that the agent last saw in Redis, 0 before it has spoken."""
+    return int(str(ksr.htable.sht_get(NOC, CONFIGURATION) or 0))
+
+
+def publish_pass(ksr: Ksr, config_pass: int) -> None:
+    """Tell all workers which version of the configuration stands in Redis."""
+    ksr.htable.sht_sets(NOC, CONFIGURATION, str(config_pass))
 
 
 def names(ksr: Ksr, table: str, maximum: int = 100_000) -> list[str]:

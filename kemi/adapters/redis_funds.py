@@ -89,12 +89,16 @@ class Invalid(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The call was answered. lease_s: seconds from now until the granted talk ends; grace comes on top."""
+    """The call was answered. lease_s: seconds from now until the granted talk ends; grace comes on top.
+
+    server_id: who answered, 0 for a phone of ours; what is owed to a carrier must be known when its call has no end.
+    """
 
     op_id: str
     rid: str
     seq: int
     lease_s: int
+    server_id: int = 0
 
 
 class Extend(NamedTuple):
@@ -144,7 +148,7 @@ class Reservation(NamedTuple):
     """A reservation as it stands. state: held, answered, settled, released, void, refused.
 
     pinned: PinnedCall bytes, empty once ended. held: micros per fund, in the order of funds. node: the last that
-    worked on it. lease_ms: expiry by Redis' clock, 0 = no lease.
+    worked on it. lease_ms: expiry by Redis' clock, 0 = no lease. server_id: who answered, 0 = nobody or a phone.
     """
 
     pinned: bytes
@@ -156,6 +160,7 @@ class Reservation(NamedTuple):
     state: str
     node: str
     lease_ms: int
+    server_id: int = 0
 
 
 class MoneyStatus(NamedTuple):
@@ -247,7 +252,7 @@ class Funds:
         code, _, *rest = self._question("tandem_describe_1", rid, key=keys.reservation(rid))
         if code != b"OK":
             return None
-        state, pinned, granted_s, answered_ms, seq, node, lease_ms, funds, held = rest
+        state, pinned, granted_s, answered_ms, seq, node, lease_ms, funds, held, server_id = rest
         return Reservation(
             pinned=pinned,
             funds=_names(funds),
@@ -258,6 +263,7 @@ class Funds:
             state=state.decode(),
             node=node.decode(),
             lease_ms=lease_ms,
+            server_id=server_id,
         )
 
     def expired(self, limit: int) -> list[tuple[str, int]]:
@@ -292,11 +298,12 @@ class Funds:
         head: tuple[Argument, ...] = (operation.op_id, operation.rid)
         key = (keys.reservation(operation.rid),)
         match operation:
-            case Answer(seq=seq, lease_s=lease_s):
-                return Fcall("tandem_answer_1", key, (*head, seq, self._lease_ms(lease_s), self._node))
+            case Answer(seq=seq, lease_s=lease_s, server_id=server_id):
+                tail = (self._lease_ms(lease_s), self._node, server_id)
+                return Fcall("tandem_answer_1", key, (*head, seq, *tail))
             case Extend(seq=seq, rows=rows, lease_s=lease_s):
-                tail = (self._lease_ms(lease_s), self._node, msgpack.packb(_flat(rows)))
-                return Fcall("tandem_extend_1", key, (*head, seq, *tail))
+                more = (self._lease_ms(lease_s), self._node, msgpack.packb(_flat(rows)))
+                return Fcall("tandem_extend_1", key, (*head, seq, *more))
             case Settle(seq=seq, billed_s=billed_s, price_micros=prices, end=end):
                 return Fcall("tandem_settle_1", key, (*head, seq, billed_s, msgpack.packb(prices), end))
             case Release(seq=seq, end=end):

@@ -123,8 +123,7 @@ class Tables:
         unknown afterwards: nothing is loaded in Redis, more than 256 records were reached, or a newer release wrote
         them (then `unreadable` says so and an older record is kept). Raises StoreUnavailable; then nothing changed.
         """
-        # The masks come along every time: a drop of everything must not cost the next decision a round trip more.
-        names = dict.fromkeys((*need.keys, *self._old, keys.MASKS))
+        names = dict.fromkeys((*need.keys, *self._old))
         reply = self._client.fcall_ro(
             FETCH,
             (),

@@ -32,6 +32,11 @@ class Chain(NamedTuple):
         """The routing profile in force: the nearest one that says anything, () when none does."""
         return next((account.routing for account in (*self.levels, self.root) if account.routing), ())
 
+    @property
+    def carrier_owners(self) -> tuple[int, ...]:
+        """The accounts that own carriers, nearest first: theirs, and nobody else's, the line may use."""
+        return tuple(account.id for account in (*self.levels, self.root) if account.owns_carriers)
+
     def is_under(self, account_id: int) -> bool:
         """Whether `account_id` is one of the levels or the root: whether the line is in its subtree."""
         return any(account.id == account_id for account in (*self.levels, self.root))

@@ -124,8 +124,8 @@ def _ordinary(draft: Draft, caller: FromSubscriber, chain: Chain) -> Route | Rej
     if isinstance(callee, Reject):
         return callee
 
-    by_prefix = (keys.peering_rules(prefix) for prefix in prefixes(callee))
-    draft.known.expect((keys.subscriber(caller.name), keys.number(callee), *by_prefix), digits=callee)
+    rule_names = (keys.peering_rules(owner, prefix) for owner in chain.carrier_owners for prefix in prefixes(callee))
+    draft.known.expect((keys.subscriber(caller.name), keys.number(callee), *rule_names), digits=callee)
     called = reached_by(draft, callee)
     if isinstance(called, Reject):
         return called

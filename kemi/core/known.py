@@ -103,9 +103,9 @@ class Known:
         """Return a carrier."""
         return self._read(PeeringGroup, keys.peering_group(group_id))
 
-    def peering_rules(self, callee_prefix: str) -> PeeringRules | None:
-        """Return the peering rules with exactly this prefix."""
-        return self._read(PeeringRules, keys.peering_rules(callee_prefix))
+    def peering_rules(self, owner_id: int, callee_prefix: str) -> PeeringRules | None:
+        """Return the peering rules of an account's carriers with exactly this prefix."""
+        return self._read(PeeringRules, keys.peering_rules(owner_id, callee_prefix))
 
     def tariff(self, tariff_id: int) -> Tariff | None:
         """Return a tariff: the pointer to its rate set in force."""

@@ -108,9 +108,12 @@ NOTHING_KNOWN = Facts(records=MappingProxyType({}), rates=MappingProxyType({}), 
 
 
 def reservation_id(call: CallRequest) -> str:
-    """Return the operation id of the call: 32 hex digits made of Call-ID, From tag and CSeq.
+    """Return the operation id of the call: 32 hex digits made of Call-ID, From tag, CSeq, source and R-URI.
 
-    A retransmission has the same id, so a hold that is asked twice is made once.
+    A retransmission has the same id, so a hold that is asked twice is made once. Source and R-URI keep apart what only
+    looks like one: a call that a carrier sends back to us, and that of somebody who learnt another call's identifiers
+    (whoever is called knows them) and would talk on its money.
     """
-    identity = f"{call.call_id}\n{call.from_tag}\n{call.cseq}"
+    source = f"{call.transport}:{call.source_ip}:{call.source_port}"
+    identity = "\n".join((call.call_id, call.from_tag, call.cseq, source, str(call.ruri)))
     return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]

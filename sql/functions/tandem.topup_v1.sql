@@ -28,8 +28,10 @@ begin
   end if;
   insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, note, actor)
   values
-    (tandem.posting_id_v1(txn || ' fund'), txn, account.id, 'fund', account.currency, topup_v1.amount_micros, 'pg', topup_v1.note, topup_v1.actor),
-    (tandem.posting_id_v1(txn || ' cash'), txn, account.parent_id, 'cash', account.currency, -topup_v1.amount_micros, 'pg', topup_v1.note, topup_v1.actor)
+    (tandem.posting_id_v1(txn || ' fund'), txn, account.id, 'fund', account.currency, topup_v1.amount_micros, 'pg',
+     topup_v1.note, topup_v1.actor),
+    (tandem.posting_id_v1(txn || ' cash'), txn, account.parent_id, 'cash', account.currency, -topup_v1.amount_micros, 'pg',
+     topup_v1.note, topup_v1.actor)
   on conflict (id) do nothing;
   select e.amount_micros into earlier from tandem.ledger_entry e where e.id = tandem.posting_id_v1(txn || ' fund');
   if earlier <> topup_v1.amount_micros then

@@ -12,6 +12,7 @@ create table tandem.peering_group (
   rewrite_set_id bigint references tandem.rewrite_set,
   created_at     timestamptz not null default now(),
   constraint peering_group_name_is_unique_in_its_account unique (account_id, name),
+  constraint peering_group_account unique (id, account_id),
   constraint deck_is_a_tariff_of_the_owner foreign key (tariff_id, account_id) references tandem.tariff (id, account_id)
 );
 comment on table tandem.peering_group is 'A carrier: all its servers terminate the same destinations.';
@@ -99,7 +100,8 @@ create trigger check_reach_rewrite_set before insert or update on tandem.peering
 
 create table tandem.peering_rule (
   id             bigint generated always as identity primary key,
-  group_id       bigint not null references tandem.peering_group on delete cascade,
+  group_id       bigint not null,
+  account_id     bigint not null,
   callee_prefix  text collate "C" not null default ''
                  constraint callee_prefix_is_up_to_15_digits check (callee_prefix ~ '^([1-9][0-9]{0,14})?$'),
   callee_pattern tandem.pattern not null default '',
@@ -107,18 +109,33 @@ create table tandem.peering_rule (
   stopper        boolean not null default false,
   enabled        boolean not null default true,
   created_at     timestamptz not null default now(),
-  constraint peering_rule_is_not_said_twice unique (group_id, callee_prefix, callee_pattern, caller_pattern)
+  constraint peering_rule_is_not_said_twice unique (group_id, callee_prefix, callee_pattern, caller_pattern),
+  constraint peering_rule_belongs_to_the_owner_of_its_group
+    foreign key (group_id, account_id) references tandem.peering_group (id, account_id) on delete cascade
 );
 comment on table tandem.peering_rule is 'Which calls a carrier takes; without any rule it takes none.';
 comment on column tandem.peering_rule.id is 'Key; named in traces.';
 comment on column tandem.peering_rule.group_id is 'The carrier.';
-comment on column tandem.peering_rule.callee_prefix is 'Beginning of the called number, empty = any; rules:<prefix> in Redis.';
+comment on column tandem.peering_rule.account_id is
+  'Owner of the carrier, set by a trigger; it stands here because a rule that goes with its carrier must still name its key in Redis.';
+comment on column tandem.peering_rule.callee_prefix is 'Beginning of the called number, empty = any; rules:<account>:<prefix> in Redis.';
 comment on column tandem.peering_rule.callee_pattern is 'Searched in sip:<digits>@…; empty = any.';
 comment on column tandem.peering_rule.caller_pattern is 'Searched in the caller''s URI; empty = any.';
 comment on column tandem.peering_rule.stopper is 'When this rule matches, shorter prefixes are not considered.';
 comment on column tandem.peering_rule.enabled is 'A disabled rule matches nothing.';
 comment on column tandem.peering_rule.created_at is 'When the row was made.';
-create index peering_rule_by_prefix on tandem.peering_rule(callee_prefix);
+create index peering_rule_by_prefix on tandem.peering_rule(account_id, callee_prefix);
+
+create function tandem.set_rule_owner() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.account_id := coalesce((select g.account_id from tandem.peering_group g where g.id = new.group_id), 0);  -- 0: refused by the foreign key
+  return new;
+end $$;
+comment on function tandem.set_rule_owner is 'Trigger: a rule belongs to the owner of its group, whatever the statement says.';
+create trigger set_rule_owner before insert or update on tandem.peering_rule
+  for each row execute function tandem.set_rule_owner();
 
 create table tandem.inbound_rule (
   id         bigint generated always as identity primary key,
@@ -223,9 +240,11 @@ create trigger keep_emergency_domain_deleted after delete on tandem.sip_domain
 create trigger keep_owner before update of account_id on tandem.peering_group
   for each row when (old.account_id <> new.account_id) execute function tandem.keep_owner();
 
--- Whatever an account uses of another one; what is used belongs to the user or to one above it.
-create view tandem.borrowed with (security_invoker = true) as
-  select s.account_id as user_id, d.account_id as owner_id, 'subscriber ' || s.username || '@' || d.name as what, 'domain' as used
+-- A function and not a view: no view may stand in the way of a migration.
+create function tandem.borrowed() returns table (user_id bigint, owner_id bigint, what text, used text)
+language sql stable
+as $$
+  select s.account_id, d.account_id, 'subscriber ' || s.username || '@' || d.name, 'domain'
     from tandem.subscriber s join tandem.sip_domain d on d.id = s.sip_domain_id
   union all
   select s.account_id, w.account_id, 'subscriber ' || s.username, 'rewrite set ' || w.name
@@ -240,12 +259,9 @@ create view tandem.borrowed with (security_invoker = true) as
   select g.account_id, w.account_id, 'server ' || s.name, 'rewrite set ' || w.name
     from tandem.peering_server s
     join tandem.peering_group g on g.id = s.group_id
-    join tandem.rewrite_set w on w.id = s.rewrite_set_id;
-comment on view tandem.borrowed is 'What accounts use of accounts above them: what a move must not tear apart.';
-comment on column tandem.borrowed.user_id is 'Account that uses it.';
-comment on column tandem.borrowed.owner_id is 'Account that it belongs to.';
-comment on column tandem.borrowed.what is 'Which thing of the user uses it.';
-comment on column tandem.borrowed.used is 'What is used.';
+    join tandem.rewrite_set w on w.id = s.rewrite_set_id
+$$;
+comment on function tandem.borrowed is 'What accounts use of themselves and of accounts above them: what a move must not tear apart.';
 
 create function tandem.check_move() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -258,7 +274,7 @@ begin
     union all
     select a.id from tandem.account a join below on a.parent_id = below.id
   )
-  select b.* into torn from below join tandem.borrowed b on b.user_id = below.id
+  select b.* into torn from below join tandem.borrowed() b on b.user_id = below.id
    where not tandem.is_self_or_above(b.owner_id, b.user_id) limit 1;
   if found then
     raise check_violation using message = format(

@@ -134,7 +134,8 @@ begin
   select e.currency, sum(e.amount_micros) as micros into off from tandem.ledger_entry e
    where e.txn_id = new.txn_id group by e.currency having sum(e.amount_micros) <> 0 limit 1;
   if found then
-    raise check_violation using message = format('ledger transaction %s does not sum to zero: %s micros %s are left over', new.txn_id, off.micros, off.currency);
+    raise check_violation using message =
+      format('ledger transaction %s does not sum to zero: %s micros %s are left over', new.txn_id, off.micros, off.currency);
   end if;
   return null;
 end $$;
@@ -181,20 +182,3 @@ end $$;
 comment on function tandem.guard_fund_credit is 'Trigger: only other triggers write the sums.';
 create trigger guard_fund_credit before insert or update or delete or truncate on tandem.fund_credit
   for each statement execute function tandem.guard_fund_credit();
-
-create view tandem.fund_balance with (security_invoker = true) as
-  select f.account_id, f.currency, c.cred_micros, r.charged_micros,
-         c.cred_micros - r.charged_micros as balance_micros, f.credit_limit_micros
-    from tandem.fund f
-    join tandem.fund_credit c using (account_id, currency)
-    cross join lateral (
-      select coalesce(-sum(e.amount_micros), 0)::bigint as charged_micros from tandem.ledger_entry e
-       where e.account_id = f.account_id and e.currency = f.currency and e.book = 'fund' and e.origin = 'redis'
-    ) r;
-comment on view tandem.fund_balance is 'Balance of each fund as far as it is posted; what Redis holds for calls in progress is not in it.';
-comment on column tandem.fund_balance.account_id is 'Whose fund.';
-comment on column tandem.fund_balance.currency is 'The fund''s currency.';
-comment on column tandem.fund_balance.cred_micros is 'Sum of origin pg.';
-comment on column tandem.fund_balance.charged_micros is 'Sum charged by calls in Redis and posted here.';
-comment on column tandem.fund_balance.balance_micros is 'cred - charged.';
-comment on column tandem.fund_balance.credit_limit_micros is 'How far below zero it may go; -1 = unlimited.';

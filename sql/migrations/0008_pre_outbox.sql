@@ -36,7 +36,7 @@ begin
       end loop;
     end if;
   end loop;
-  execute 'insert into tandem.outbox(kind, key) ' || array_to_string(branches, ' union ');  -- union: each key once
+  execute 'insert into tandem.outbox(kind, key) ' || array_to_string(branches, ' union ') using tg_op;  -- union: each key once
   get diagnostics written = row_count;
   if written > 0 then
     perform pg_notify('tandem_outbox', '');
@@ -44,7 +44,7 @@ begin
   return null;
 end $$;
 comment on function tandem.write_outbox is
-  'Trigger(kind, query, …): writes the keys that each query finds for the old and the new rows, which it sees as r.';
+  'Trigger(kind, query, …): writes the keys that each query finds for the old and the new rows, which it sees as r; $1 is the operation.';
 
 create function tandem.feed_outbox(of_table text, variadic feeds text[]) returns void
 language plpgsql
@@ -94,6 +94,7 @@ select tandem.feed_outbox('rewrite_rule',
   'rewrite_set', $q$ select 'rws:' || r.rewrite_set_id $q$);
 select tandem.feed_outbox('peering_group',
   'peering_group', $q$ select 'pg:' || r.id $q$,
+  'account', $q$ select 'acct:' || r.account_id where $1 <> 'UPDATE' $q$,  -- owns_carriers; a group keeps its owner
   'sources', $q$ select 'src:' || n from tandem.peering_server s, tandem.server_networks(s.address, s.aliases) as n
                   where s.group_id = r.id $q$,
   'masks', $q$ select 'masks' $q$);
@@ -102,7 +103,7 @@ select tandem.feed_outbox('peering_server',
   'sources', $q$ select 'src:' || n from tandem.server_networks(r.address, r.aliases) as n $q$,
   'masks', $q$ select 'masks' $q$);
 select tandem.feed_outbox('peering_rule',
-  'peering_rules', $q$ select 'rules:' || r.callee_prefix $q$);
+  'peering_rules', $q$ select 'rules:' || r.account_id || ':' || r.callee_prefix $q$);
 select tandem.feed_outbox('inbound_rule',
   'peering_group', $q$ select 'pg:' || r.group_id $q$);
 select tandem.feed_outbox('tariff',

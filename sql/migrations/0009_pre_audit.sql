@@ -110,6 +110,6 @@ select tandem.feed_audit('number', 'r.id', 'r.account_id');
 select tandem.feed_audit('reply_override', $e$r.account_id || '/' || r.reason$e$, 'r.account_id');
 select tandem.feed_audit('peering_group', 'r.id', 'r.account_id');
 select tandem.feed_audit('peering_server', 'r.id', 'select g.account_id from tandem.peering_group g where g.id = r.group_id');
-select tandem.feed_audit('peering_rule', 'r.id', 'select g.account_id from tandem.peering_group g where g.id = r.group_id');
+select tandem.feed_audit('peering_rule', 'r.id', 'r.account_id');
 select tandem.feed_audit('inbound_rule', 'r.id', 'select g.account_id from tandem.peering_group g where g.id = r.group_id');
 select tandem.feed_audit('emergency_route', 'r.id', 'null');

@@ -14,6 +14,7 @@ select 'acct:' || a.id as name,
        a.routing,
        a.barred,
        coalesce((select jsonb_agg(jsonb_build_array(o.reason, o.status, o.phrase) order by o.reason)
-                   from tandem.reply_override o where o.account_id = a.id), '[]') as replies
+                   from tandem.reply_override o where o.account_id = a.id), '[]') as replies,
+       exists (select from tandem.peering_group g where g.account_id = a.id) as owns_carriers
   from tandem.account a;
 comment on view sync.account is 'Account of kemi/records.py.';

@@ -1,10 +1,10 @@
--- PeeringRules. name: rules:<callee prefix>. Disabled rules are there and say so.
+-- PeeringRules. name: rules:<owner account id>:<callee prefix>. Disabled rules are there and say so.
 set local role tandem_owner;
 
 create view sync.peering_rules with (security_invoker = true) as
-select 'rules:' || r.callee_prefix as name,
+select 'rules:' || r.account_id || ':' || r.callee_prefix as name,
        jsonb_agg(jsonb_build_array(r.id, r.group_id, r.callee_prefix, r.callee_pattern, r.caller_pattern, r.stopper, r.enabled)
                  order by r.id) as entries
   from tandem.peering_rule r
- group by r.callee_prefix;
+ group by r.account_id, r.callee_prefix;
 comment on view sync.peering_rules is 'PeeringRules of kemi/records.py.';

@@ -41,6 +41,9 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
             5, 2, records.AccountKind.CUSTOMER, records.Status.SUSPENDED, "Älpha", "EUR", 3, "Europe/Berlin",
             ("prefix", "cost"), ("1900",), (_OVERRIDE,),
         ),
+        records.Account(
+            2, 1, records.AccountKind.RESELLER, records.Status.ACTIVE, "North", "EUR", 1, "UTC", (), (), (), True,
+        ),
     ),
     "Attempt": (_ATTEMPT,),
     "CallEnd": (_END,),

@@ -8,9 +8,9 @@ import pytest
 
 from kemi import codec, keys
 from kemi.adapters.redis_client import FunctionFailed, RedisClient, StoreUnavailable
+from kemi.adapters.redis_funds import FundTerms
 from kemi.records import Masks, Tariff
 from tests.fakes.config_writer import MARKER, ConfigWriter, stored_pass
-from tools.sync.kinds import FundTerms
 from tools.sync.marker import Marker
 from tools.sync.store import STEP_KEYS, FencedError, LostError, Store
 

@@ -47,7 +47,7 @@ def test_settling_charges_the_price_and_tells_of_it(bench: Bench) -> None:
     """Hold, channel and lease are given back, the price is charged, one event carries call and end untouched."""
     rich(bench, CUSTOMER, RESELLER)
     reserve(bench, "a", chain())
-    bench.funds.batch([Answer("a:1", "a", 1, 120)])
+    bench.funds.batch([Answer("a:1", "a", 1, 120, server_id=7)])
     done = bench.funds.batch([Settle("a:2", "a", 2, 30, (300, 0), ended())])
     assert done == [Applied(120, 3)]
     assert balance(bench, CUSTOMER) == Balance(CUSTOMER, FundTerms(1, 1_000_000), 300, 0, 0, 1)
@@ -57,7 +57,7 @@ def test_settling_charges_the_price_and_tells_of_it(bench: Bench) -> None:
     assert bench.events() == [CallEvent("settle", EPOCH, "a", 2, postings, pinned("a"), end)]
     found = bench.funds.describe("a")
     assert found is not None
-    assert (found.state, found.pinned, found.lease_ms) == ("settled", b"", 0)
+    assert (found.state, found.pinned, found.lease_ms, found.server_id) == ("settled", b"", 0, 7)
 
 
 def test_event_numbers_have_no_gaps_and_sums_run_on(bench: Bench) -> None:

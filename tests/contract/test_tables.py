@@ -15,12 +15,15 @@ from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
 from kemi.adapters.redis_functions import FOLDER
 from kemi.adapters.redis_tables import RECORD_TYPES, Tables
+from kemi.core.chains import LEVELS_MAX
+from kemi.core.decide import decide
 from kemi.core.links import links, missing
-from kemi.core.outcome import Need
+from kemi.core.outcome import Decision, Need, Route
 from kemi.core.prefix import longest
 from kemi.records import Account, Emergency, EmergencyRoute, Number, Tariff
+from kemi.settings import Limits
 from tests.fakes.config_writer import ConfigWriter, stored_pass
-from tests.fakes.world import ALICE, World
+from tests.fakes.world import ABROAD, ALICE, CUSTOMER, World, carrier_of, crowd, invite
 from tests.redis_server import running_redis
 
 LINK = re.compile(r'\{ kind = "(\w+)", at = \{ ([\d, ]+) \}, field = "([\w.]+)", to = "(\w+):" \}')
@@ -28,6 +31,7 @@ WORDS = {
     "account_id": "acct", "parent_id": "acct", "tariff_id": "tar", "domain": "dom", "rewrite_set_id": "rws",
     "subscriber": "sub", "group_id": "pg", "group_ids": "pg", "rate_set_id": "rset",
 }  # fmt: skip
+MANY_ATTEMPTS = Limits(attempts_max=16)
 
 
 @pytest.fixture
@@ -75,6 +79,16 @@ def test_every_link_of_the_core_is_followed_in_redis(world: World, redis_client:
         assert set(links(fresh.records[name])) <= fresh.records.keys()
 
 
+def test_a_tariff_without_prices_is_known_to_have_none(redis_client: RedisClient, tables: Tables) -> None:
+    """It points to rate set 0, which nobody writes: the second need for it is the last one."""
+    ConfigWriter(redis_client).load({"tar:9": Tariff(9, 1, "new", "EUR", 0)}, {})
+    tables.fetch(Need(("tar:9",), "4420"))
+    tables.fetch(missing(["tar:9"], tables.records, tables.rates, "4420"))
+    assert missing(["tar:9"], tables.records, tables.rates, "4420") == Need((), "4420")
+    assert tables.records["rset:0"] is None
+    assert longest("4420", lambda field: tables.rates[0, field]) is None
+
+
 def test_one_round_trip_brings_the_closure_and_its_rates(
     world: World, tables: Tables, redis_client: RedisClient
 ) -> None:
@@ -99,6 +113,48 @@ def test_odd_digits_do_no_harm(world: World, tables: Tables, digits: str) -> Non
     tables.fetch(Need((keys.tariff(50),), digits))
     assert tables.records[keys.tariff(50)] == world.records[keys.tariff(50)]
     assert {field for _, field in tables.rates} == {digits[:at] for at in range(1, len(digits) + 1)} & {"4", "44"}
+
+
+def test_other_tenants_carriers_leave_room(redis_client: RedisClient, tables: Tables) -> None:
+    """A cold call of two fetches brings no record of 300 other resellers with carriers for all numbers."""
+    world = World()
+    crowd(world, 300)
+    ConfigWriter(redis_client).load(world.records, world.rates)
+    assert cold_call(world, tables, ABROAD) == world.decide(invite(), limits=MANY_ATTEMPTS)
+    assert "rules:2:33" in tables.records
+    others = {name for n in range(1000, 1300) for name in (f"acct:{n}", f"pg:{n}", f"rules:{n}:")}
+    assert others < world.records.keys()
+    assert not others & tables.records.keys()
+
+
+def test_a_chain_of_owners_fits_into_a_fetch(redis_client: RedisClient, tables: Tables) -> None:
+    """The longest chain, where every account has a carrier of its own, and the longest number: still two fetches."""
+    world = World()
+    crowd(world, LEVELS_MAX - 1)
+    for account_id in range(1000, 1000 + LEVELS_MAX - 2):
+        world.change(keys.account(account_id), parent_id=account_id + 1)
+    world.change(keys.account(CUSTOMER), parent_id=1000)
+    world.carrier(carrier_of(CUSTOMER, 7), 1)
+    ConfigWriter(redis_client).load(world.records, world.rates)
+    callee = ABROAD.ljust(15, "0")
+    decision = cold_call(world, tables, callee)
+    assert decision == world.decide(invite(callee=callee), limits=MANY_ATTEMPTS)
+    assert isinstance(decision, Route)
+    assert len(decision.call.legs) == LEVELS_MAX
+    assert {7, *range(1000, 1000 + LEVELS_MAX - 1)} <= {target.server_id for target in decision.call.targets}
+
+
+def cold_call(world: World, tables: Tables, callee: str) -> Decision:
+    """Return the decision of alice's call after two fetches."""
+    tables.load_pinned()
+    facts = world.facts(records=tables.records, rates=tables.rates, limits=MANY_ATTEMPTS)  # views of the cache
+    for _ in range(2):
+        need = decide(invite(callee=callee), facts)
+        assert isinstance(need, Need)
+        tables.fetch(need)
+    decision = decide(invite(callee=callee), facts)
+    assert not isinstance(decision, Need), decision
+    return decision
 
 
 def test_a_fetch_is_bounded(redis_client: RedisClient, tables: Tables) -> None:
@@ -217,6 +273,16 @@ def server_dies(client: RedisClient) -> None:
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
             client.execute("PING")
+
+
+@pytest.mark.usefixtures("world")
+def test_after_a_drop_of_everything_the_masks_come_with_the_next_fetch(tables: Tables) -> None:
+    """What is pinned is asked for again with whatever is needed next: no round trip of its own."""
+    tables.load_pinned()
+    tables.clear()
+    tables.fetch(Need(("acct:5",)))
+    assert {"masks", "emergency", "acct:5"} <= tables.records.keys()
+    assert not tables.refresh_due
 
 
 def test_a_changed_emergency_table_comes_with_the_next_fetch(

@@ -100,9 +100,9 @@ def settled(
     epoch: int = 1,
     seq: int = 1,
 ) -> CallEvent:
-    """Return the event that Redis writes for this call. numbers: fund -> its event number; charged: fund -> `chg` after.
+    """Return the event that Redis writes for this call; it posts only funds whose charges move.
 
-    Redis posts only funds whose charges move.
+    numbers: fund -> its event number. charged: fund -> `chg` afterwards.
     """
     postings = tuple(
         FundPosting(fund, micros, (numbers or {}).get(fund, 1), (charged or {}).get(fund, micros))

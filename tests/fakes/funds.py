@@ -67,6 +67,7 @@ class Row:
     channels: tuple[int, ...] = ()
     held: tuple[int, ...] = ()
     pinned: bytes = b""
+    server_id: int = 0
     ops: dict[str, int] = field(default_factory=dict)
 
     def remember(self, op_id: str, seq: int) -> None:
@@ -144,6 +145,7 @@ class FakeFunds:
             state=row.phase,
             node=row.node,
             lease_ms=self.leases.get(rid, 0),
+            server_id=row.server_id,
         )
 
     def expired(self, limit: int) -> list[tuple[str, int]]:
@@ -278,7 +280,7 @@ class FakeFunds:
                 return self._finish("release", operation, row, (0,) * len(row.funds))
 
     def _answer(self, operation: Answer, row: Row) -> Result:
-        row.phase, row.node = "answered", self._node
+        row.phase, row.node, row.server_id = "answered", self._node, operation.server_id
         row.answered_ms = row.answered_ms or self.now_ms
         self.leases[operation.rid] = self.now_ms + self._lease_ms(operation.lease_s)
         return self._applied(operation, row)

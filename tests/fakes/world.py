@@ -93,11 +93,25 @@ class World:
         self.rates.update({(set_id, field): pack_bucket(entries) for field, entries in fields.items()})
 
     def rule(self, rule: PeeringRule) -> None:
-        """Add a peering rule."""
-        name = keys.peering_rules(rule.callee_prefix)
+        """Add a peering rule to those of its group's owner."""
+        group = self.records[keys.peering_group(rule.group_id)]
+        assert isinstance(group, PeeringGroup)
+        name = keys.peering_rules(group.account_id, rule.callee_prefix)
         before = self.records.get(name)
         entries = before.entries if isinstance(before, PeeringRules) else ()
         self.put(name, PeeringRules((*entries, rule)))
+
+    def carrier(self, group: PeeringGroup, per_min_micros: int, prefix: str = "") -> None:
+        """Add a carrier of an account of this world, with its deck and a rule."""
+        self.tariff(group.tariff_id, {"33": Rate(per_min_micros)})
+        self.put(keys.peering_group(group.id), group)
+        self.change(keys.account(group.account_id), owns_carriers=True)
+        self.rule(PeeringRule(group.id * 10, group.id, prefix))
+
+    def forget_rules(self) -> None:
+        """Let no carrier take anything."""
+        for name in [name for name, record in self.records.items() if isinstance(record, PeeringRules)]:
+            del self.records[name]
 
     def facts(self, **fields: Any) -> Facts:
         """Return facts of a node that has all of this world cached."""
@@ -205,6 +219,21 @@ def _led_to(record: object) -> Iterator[str]:
             yield _LEADS[field](value)
         for part in value if isinstance(value, tuple) else ():
             yield from _led_to(part)
+
+
+def carrier_of(owner_id: int, group_id: int) -> PeeringGroup:
+    """Return a carrier of an account with one server, which has the group's number; its deck is tariff 300 + number."""
+    server = PeerServer(group_id, "one", "203.0.113.99", 5060, "udp", 1, enabled=True)
+    return PeeringGroup(group_id, f"carrier {group_id}", owner_id, 1, True, 300 + group_id, "EUR", 0, (server,))
+
+
+def crowd(world: World, resellers: int) -> None:
+    """Add so many resellers below the root, numbered from 1000, each with a cheap carrier that takes every number."""
+    like = world.records[keys.account(RESELLER)]
+    assert isinstance(like, Account)
+    for account_id in range(1000, 1000 + resellers):
+        world.put(keys.account(account_id), like._replace(id=account_id))
+        world.carrier(carrier_of(account_id, account_id), 1)
 
 
 def uri(text: str, host: str = "") -> SipUri:
@@ -347,7 +376,5 @@ def _carriers(world: World) -> None:
     carriers = ((ACME, "acme", ROOT, 5_000, 2), (BELL, "bell", ROOT, 6_000, 0), (OWN, "own", RESELLER, 7_000, 0))
     for group_id, name, owner_id, per_min_micros, set_id in carriers:
         deck_id = 300 + group_id
-        world.tariff(deck_id, {"33": Rate(per_min_micros)})
         group = PeeringGroup(group_id, name, owner_id, 1, True, deck_id, "EUR", set_id, servers[group_id])
-        world.put(keys.peering_group(group_id), group)
-        world.rule(PeeringRule(group_id * 10, group_id, "33"))
+        world.carrier(group, per_min_micros, "33")

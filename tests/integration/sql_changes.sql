@@ -111,6 +111,9 @@ select world.rule('acme', '44'), world.rule('acme', '49', '^sip:49[1-9]', '^sip:
 
 update tandem.peering_rule set callee_prefix = '4';
 
+select world.carrier_of('North', 'own', '2001:db8::5', 5060, '44', '0.001');
+update tandem.peering_rule set group_id = (select id from tandem.peering_group where name = 'own'), callee_pattern = id::text;
+
 update tandem.peering_rule set group_id = 1, callee_pattern = id::text, stopper = true, enabled = false;
 
 delete from tandem.peering_rule;

@@ -319,6 +319,9 @@ update tandem.peering_server set weight = 128;
 -- callee_prefix_is_up_to_15_digits
 update tandem.peering_rule set callee_prefix = '+44';
 
+-- peering_rule_belongs_to_the_owner_of_its_group
+insert into tandem.peering_rule(group_id) values (99);
+
 -- peering_rule_is_not_said_twice
 insert into tandem.peering_rule(group_id) values (1);
 

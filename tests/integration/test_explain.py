@@ -87,9 +87,9 @@ def test_whoever_may_call(asked: Any, options: dict[str, Any], decision: str, wo
 
 
 def test_a_fund_without_money(asked: Any) -> None:
-    """The call is decided, and the funds say how far it would go, or that the hold would be refused: nothing is held."""
-    found = asked(caller="carol@b.example", callee="0044207123456")
-    assert found["funds"][0]["talk_s"] == 10_000_000 * 60 // 22_000
+    """The call is decided, and the funds say how far it would go, or that it would be refused: nothing is held."""
+    found = asked(caller="bob@a.example", callee="07911123456")
+    assert [fund["talk_s"] for fund in found["funds"]] == [12_000, 14_400, 14_400]  # 20 EUR at 0.10 30/6; 4 h
     found = asked(caller="dave@b.example", callee="0044207123456")
     assert found["funds"][0]["talk_s"] == 0
     assert "funds pay for 0 s" in found["headline"]

@@ -177,3 +177,4 @@ def test_another_node_ends_the_call_of_a_dead_one() -> None:
 
     assert (event.kind, event.end.outcome, event.end.ended_by) == ("settle", "answered", "caller")
     assert event.end.billed_s >= 1
+    assert event.end.server_id == 31

@@ -100,6 +100,38 @@ def test_moved_address(demo: Database) -> None:
     }
 
 
+def test_first_and_last_carrier(demo: Database) -> None:
+    """A carrier that comes or goes names its owner's account, and its rules go with it; one that changes does not."""
+    demo.run("select world.carrier_of('North', 'spare', '127.0.1.8', 5080, '44', '0.001')")
+    demo.run("delete from tandem.peering_group where name = 'spare'")
+    deck = demo.one("select id from tandem.tariff where name = 'deck of spare'")
+    demo.outbox()
+    demo.run("insert into tandem.peering_group(account_id, name, tariff_id) values (2, 'own', %s)", deck)
+    group = demo.one("select id from tandem.peering_group where name = 'own'")
+    assert demo.outbox() == {("peering_group", f"pg:{group}"), ("account", "acct:2"), ("masks", "masks")}
+    demo.run("insert into tandem.peering_rule(group_id, callee_prefix) values (%s, '44'), (%s, '')", group, group)
+    assert demo.outbox() == {("peering_rules", "rules:2:44"), ("peering_rules", "rules:2:")}
+    demo.run("update tandem.peering_group set priority = 7 where name = 'own'")
+    assert demo.outbox() == {("peering_group", f"pg:{group}"), ("masks", "masks")}
+    demo.run("delete from tandem.peering_group where name = 'own'")
+    assert demo.outbox() == {
+        ("peering_group", f"pg:{group}"),
+        ("account", "acct:2"),
+        ("masks", "masks"),
+        ("peering_rules", "rules:2:44"),
+        ("peering_rules", "rules:2:"),
+    }
+
+
+def test_a_rule_that_changes_hands(demo: Database) -> None:
+    """A rule given to another owner's carrier is named by the old and the new owner."""
+    own = demo.one("select world.carrier_of('North', 'own', '127.0.1.8', 5080, '44', '0.001')")
+    demo.run("insert into tandem.peering_rule(group_id, callee_prefix) values (1, '44')")
+    demo.outbox()
+    demo.run("update tandem.peering_rule set group_id = %s where callee_prefix = '44'", own)
+    assert demo.outbox() == {("peering_rules", "rules:1:44"), ("peering_rules", "rules:2:44")}
+
+
 def test_suspended_account(demo: Database) -> None:
     """Suspending a reseller touches its own values only, however many accounts are below it."""
     demo.outbox()

@@ -30,6 +30,7 @@ RECORDS: Final[dict[str, type[Any]]] = {
 RICH: Final = """
 insert into tandem.reply_override(account_id, reason, status, phrase) values (2, 'credit', 402, 'Top Up At North');
 update tandem.account set routing = '{cost,weight}', barred = '{44900}' where id = 2;
+select world.carrier_of('North', 'own', '127.0.1.4', 5080, '44', '0.001'), world.rule('own', '44');
 update tandem.subscriber set rewrite_set_id = 1 where username = 'anna';
 update tandem.peering_server set aliases = '{203.0.113.0/24,2001:db8:0:1::/64}' where name = 'acme';
 insert into tandem.peering_server(group_id, name, address, rewrite_set_id)
@@ -83,6 +84,7 @@ def test_rows_build(rich: Database, view: str) -> None:
 
 def test_names_are_those_of_keys(rich: Database) -> None:
     """The name of a row is what kemi/keys.py calls the record."""
+    owners = dict(rich.run("select id, account_id from tandem.peering_group"))
     makers: dict[str, Callable[[Any], str]] = {
         "account": lambda row: keys.account(row.id),
         "sip_domain": lambda row: keys.sip_domain(row.name),
@@ -92,7 +94,7 @@ def test_names_are_those_of_keys(rich: Database) -> None:
         "number": lambda row: keys.number(row.number),
         "rewrite_set": lambda row: keys.rewrite_set(row.id),
         "peering_group": lambda row: keys.peering_group(row.id),
-        "peering_rules": lambda row: keys.peering_rules(row.entries[0].callee_prefix),
+        "peering_rules": lambda row: keys.peering_rules(owners[row.entries[0].group_id], row.entries[0].callee_prefix),
         "tariff": lambda row: keys.tariff(row.id),
         "rate_set": lambda row: keys.rate_set(row.id),
         "emergency": lambda _: keys.EMERGENCY,
@@ -100,6 +102,20 @@ def test_names_are_those_of_keys(rich: Database) -> None:
     for view, maker in makers.items():
         for name, row in _rows(rich, view).items():
             assert name == maker(codec.build(RECORDS[view], row))
+
+
+def test_who_owns_carriers(rich: Database) -> None:
+    """Accounts with a peering group of their own, enabled or not, and no account above or below them."""
+    rich.run("update tandem.peering_group set enabled = false")
+    rows = {name: codec.build(records.Account, row) for name, row in _rows(rich, "account").items()}
+    assert {name for name, account in rows.items() if account.owns_carriers} == {"acct:1", "acct:2"}
+
+
+def test_rules_stand_with_the_owner_of_their_group(rich: Database) -> None:
+    """Rules of two owners with the same prefix are two records."""
+    assert set(_rows(rich, "peering_rules")) == {"rules:1:", "rules:2:", "rules:2:44"}
+    (entries,) = _rows(rich, "peering_rules")["rules:1:"]
+    assert [entry[1] for entry in entries] == [1, 2, 3]
 
 
 def test_fund_terms(demo: Database) -> None:
@@ -143,11 +159,11 @@ def test_disabled_things(rich: Database) -> None:
     rich.run("update tandem.peering_group set enabled = false where name = 'blue'")
     rich.run("update tandem.peering_rule set enabled = false where group_id = 3")
     rich.run("update tandem.inbound_rule set enabled = false where group_id = 1")
-    assert set(_rows(rich, "sources")) == {"src:127.0.1.3/32", "src:2001:db8::1/128"}
+    assert set(_rows(rich, "sources")) == {"src:127.0.1.3/32", "src:127.0.1.4/32", "src:2001:db8::1/128"}
     acme = codec.build(records.PeeringGroup, _rows(rich, "peering_group")["pg:1"])
     assert [server.enabled for server in acme.servers] == [False, True]
     assert acme.inbound_rules == ()
-    rules = codec.build(records.PeeringRules, _rows(rich, "peering_rules")["rules:"])
+    rules = codec.build(records.PeeringRules, _rows(rich, "peering_rules")["rules:1:"])
     assert [rule.enabled for rule in rules.entries] == [True, True, False]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from kemi import keys
 from kemi.adapters.redis_client import RedisClient
+from kemi.adapters.redis_funds import FundTerms
 from kemi.adapters.redis_tables import Tables
 from kemi.core.outcome import Need
 from kemi.core.prefix import longest
@@ -19,7 +20,7 @@ from tests.fix_postgres import Database
 from tests.sync_pair import SyncPair
 from tools.errors import OperatorError
 from tools.sync.command import options_from
-from tools.sync.kinds import KINDS, FundTerms
+from tools.sync.kinds import KINDS
 
 ALPHA = "(select id from tandem.account where name = 'Alpha')"
 ALICE = "(select id from tandem.subscriber where username = 'alice')"
@@ -130,7 +131,7 @@ RENAMES: list[tuple[str, dict[str, str]]] = [
     ("number set e164 = '4411' where e164 = '442079460001'", {"num:442079460001": "num:4411"}),
     ("trusted_source set network = '127.0.9.0/24' where id = 1", {"src:127.0.2.1/32": "src:127.0.9.0/24"}),
     ("peering_server set address = '127.0.1.99' where id = 1", {"src:127.0.1.1/32": "src:127.0.1.99/32"}),
-    ("peering_rule set callee_prefix = '44'", {"rules:": "rules:44"}),
+    ("peering_rule set callee_prefix = '44'", {"rules:1:": "rules:1:44"}),
 ]
 
 
@@ -151,7 +152,7 @@ DELETES = [
     ("truncate tandem.number", "num:442079460001"),
     ("delete from tandem.trusted_source where network = '127.0.2.1/32'", "src:127.0.2.1/32"),
     ("truncate tandem.trusted_source", "src:127.0.2.2/32"),
-    ("truncate tandem.peering_rule", "rules:"),
+    ("truncate tandem.peering_rule", "rules:1:"),
     ("delete from tandem.subscriber where username = 'dave'", "sub:dave@b.example"),
 ]
 
@@ -164,6 +165,25 @@ def test_what_is_deleted_goes(pair: SyncPair) -> None:
         pair.once()
         assert pair.record(gone) is None
         pair.assert_equal()
+
+
+def test_a_tenants_first_and_last_carrier(pair: SyncPair) -> None:
+    """With the first one its account says that it owns carriers and its rules are there; with the last both end."""
+    north = account_id(pair, "North")
+    rules = keys.peering_rules(north, "")
+    assert not pair.record(keys.account(north)).owns_carriers
+    pair.sql("select world.carrier_of('North', 'own', '127.0.1.8', 5080, '44', '0.001')")
+    pair.sql("select world.carrier_of('North', 'spare', '127.0.1.9', 5080, '44', '0.001')")
+    for name, left in (("own", 1), ("spare", 0)):
+        pair.once()
+        assert pair.record(keys.account(north)).owns_carriers
+        assert len(pair.record(rules).entries) == left + 1
+        pair.assert_equal()
+        pair.sql("delete from tandem.peering_group where name = %s", name)
+    pair.once()
+    assert not pair.record(keys.account(north)).owns_carriers
+    assert pair.record(rules) is None
+    pair.assert_equal()
 
 
 def test_a_new_price_list_comes_as_a_new_set(pair: SyncPair) -> None:

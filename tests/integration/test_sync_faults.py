@@ -18,6 +18,7 @@ from kemi.records import Status
 from tests.fix_postgres import Database
 from tests.redis_server import OPTIONS
 from tests.sync_pair import DEADLINE_S, SyncPair
+from tools.sync import passes
 from tools.sync.command import sync
 from tools.sync.follow import connections, follow
 from tools.sync.kinds import BY_VIEW
@@ -103,6 +104,38 @@ def test_killed_at_any_step_nothing_is_lost(pair: SyncPair, killer: Callable[[in
         pair.once()
         pair.assert_equal()
     assert deaths >= 16  # begin, rates, two steps, their numbers, commit, delete: before and after each
+
+
+@pytest.mark.parametrize("full_load", [False, True])
+def test_a_change_that_commits_during_a_pass_is_not_lost(
+    pair: SyncPair, monkeypatch: pytest.MonkeyPatch, full_load: bool
+) -> None:
+    """It came after the snapshot: neither applied nor deleted with the rest, but left for the next pass."""
+    name = "delete_seen" if full_load else "delete"
+    delete = getattr(Source, name)
+
+    def late(*args: Any) -> None:
+        pair.sql(RENUMBER, "suspended")
+        monkeypatch.setattr(Source, name, delete)
+        delete(*args)
+
+    monkeypatch.setattr(Source, name, late)
+    if full_load:
+        pair.redis.execute("FLUSHALL")
+    pair.sql("update tandem.account set status = 'suspended' where name = 'North'")
+    pair.once()
+    assert number_status(pair) == Status.SUSPENDED
+    pair.assert_equal()
+
+
+def test_a_long_outbox_takes_several_passes(pair: SyncPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the rows that a pass has read are deleted with it."""
+    monkeypatch.setattr(passes, "ROWS_MAX", 3)
+    pair.sql("update tandem.account set status = 'suspended' where kind <> 'root'")
+    pair.sql("update tandem.number set status = 'suspended'")
+    pair.once()
+    assert pair.outbox_is_empty()
+    pair.assert_equal()
 
 
 def test_killed_during_a_stream_of_changes(pair: SyncPair) -> None:

@@ -139,13 +139,14 @@ profiles = st.lists(st.sampled_from(("prefix", "priority", "cost", "quality", "w
 def market(offers: list[Carrier], profile: tuple[str, ...] = (), stopper: int = -1) -> World:
     """Return the world with these carriers, numbered from 1000, instead of its own. stopper: the one whose rule is."""
     world = World()
-    world.put(keys.peering_rules("33"), None)
+    world.forget_rules()
     world.change(keys.account(CUSTOMER), routing=profile)
     for n, offer in enumerate(offers, 1000):
         world.tariff(n, {} if offer.price is None else {"33": Rate(offer.price)})
         server = PeerServer(n, "s", "203.0.113.99", 5060, "udp", offer.weight, offer.server_enabled)
         group = PeeringGroup(n, f"g{n}", offer.owner_id, offer.priority, offer.enabled, n, "EUR", 0, (server,))
         world.put(keys.peering_group(n), group)
+        world.change(keys.account(offer.owner_id), owns_carriers=True)
         world.rule(PeeringRule(n, n, offer.prefix, stopper=n == stopper, enabled=offer.rule_enabled))
     return world
 

@@ -11,6 +11,7 @@ import pytest
 
 from kemi import codec, keys
 from kemi.adapters.ksr_queue import Ended, Failed, Held, Message, Started, put
+from kemi.adapters.ksr_shared import newest_pass
 from kemi.adapters.redis_client import StoreUnavailable
 from kemi.adapters.redis_funds import FundTerms, Operation, Reservation, Result
 from kemi.agent import Agent, Clock
@@ -58,7 +59,7 @@ class MovableFunds(FakeFunds):
 
 
 class Store:
-    """The connection: TIME and the heartbeat."""
+    """The connection: TIME, the heartbeat and the version of the configuration."""
 
     def __init__(self, funds: MovableFunds) -> None:
         self._funds = funds
@@ -78,6 +79,8 @@ class Store:
         """Answer TIME with the fake's clock."""
         self.round_trips += 1
         self.written.append(words)
+        if words == ("GET", keys.PASS):
+            return b"7"
         return [self._funds.now_ms // 1000, self._funds.now_ms % 1000 * 1000]
 
     def close(self) -> None:
@@ -119,8 +122,9 @@ class World:
 
     def run(self, to_s: float, step_s: float = 0.05) -> None:
         """Let turns happen until this time."""
-        while self.now_ns < to_s * S:
-            self.now_ns = min(self.now_ns + int(step_s * S), int(to_s * S))
+        end_ns = int(to_s * S)
+        while self.now_ns < end_ns:
+            self.now_ns = min(self.now_ns + int(step_s * S), end_ns)
             self.funds.now_ms = START_MS + self.now_ns // 1_000_000
             self.agent.tick()
 
@@ -306,7 +310,7 @@ def test_an_extension_in_time_after_an_outage_saves_the_call(tmp_path: Path) -> 
 def test_a_lower_operation_number_is_told(world: World) -> None:
     world.hear(world.call(rid()), world.answer(rid()))
     world.run(1)
-    world.funds.opseq -= 1
+    world.funds.opseq -= 2
     world.hear(world.end(rid()))
     world.run(2)
 
@@ -369,6 +373,14 @@ def test_the_node_says_that_it_lives(world: World) -> None:
 
     beats = [words for words in world.store.written if words[0] == "HSET"]
     assert [words[1:3] for words in beats] == [(keys.NODES, "n1")] * 3
+
+
+def test_the_workers_hear_which_configuration_stands_in_redis(world: World) -> None:
+    """Ten times a second: so old may a refusal be."""
+    world.run(1)
+
+    assert newest_pass(world.ksr) == 7
+    assert world.store.written.count(("GET", keys.PASS)) == 10
 
 
 def test_a_reload_hands_over_calls_and_what_waits(world: World) -> None:

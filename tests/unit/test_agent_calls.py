@@ -82,7 +82,7 @@ def test_an_answer_is_marked_with_the_time_that_is_left() -> None:
     (order,) = known.hear(started(at_ns=0), int(1.5 * S), NOW_MS)
 
     assert isinstance(order, Outgoing)
-    assert order.operation == Answer(f"{RID}:1", RID, 1, 59)
+    assert order.operation == Answer(f"{RID}:1", RID, 1, 59, server_id=31)
 
 
 def test_an_extension_is_asked_for_before_the_deadline_and_prices_the_whole_call() -> None:

@@ -20,6 +20,7 @@ from tests.fakes.world import (
     OWN,
     OWN_1,
     World,
+    carrier_of,
     from_trunk,
     invite,
 )
@@ -43,7 +44,7 @@ def test_the_cheapest_carrier_comes_first() -> None:
         (lambda world: world.change("pg:3", enabled=False), {ACME_1, ACME_2}, "it is disabled"),
         (lambda world: world.change("pg:4", servers=()), {BELL_1}, "it has no enabled server"),
         (lambda world: world.change_server(BELL_1, enabled=False), {BELL_1}, "it has no enabled server"),
-        (lambda world: world.records.pop("pg:4"), {BELL_1}, "rule 40 not eligible: group 4 does not exist"),
+        (lambda world: world.records.pop("pg:4"), {BELL_1}, "rule 40 not eligible: account 1 has no group 4"),
         (lambda world: world.records.pop("tar:304"), {BELL_1}, "no rate for 33140000000 in its deck"),
         (lambda world: world.tariff(304, {"34": Rate(1)}), {BELL_1}, "no rate for 33140000000 in its deck"),
         (
@@ -54,7 +55,7 @@ def test_the_cheapest_carrier_comes_first() -> None:
         (
             lambda world: world.change("pg:6", account_id=NEIGHBOUR),
             {OWN_1},
-            "it belongs to account 8, which is not above the caller",
+            "rule 60 not eligible: account 2 has no group 6",
         ),
     ],
 )
@@ -89,7 +90,7 @@ def test_a_disabled_server_leaves_its_neighbours() -> None:
 def test_a_rule_takes_what_it_describes(fields: dict[str, Any], eligible: bool) -> None:
     """Prefix, both patterns and the switch must fit; a broken pattern fits nothing."""
     world = World()
-    world.put("rules:33", None)
+    world.forget_rules()
     world.rule(PeeringRule(1, BELL, "33")._replace(**fields))
     world.rule(PeeringRule(2, OWN, "33"))
     assert (BELL_1 in servers(world)) is eligible
@@ -111,7 +112,7 @@ def test_prefixes_go_from_the_whole_number_to_any() -> None:
 def test_a_rule_for_all_numbers_counts() -> None:
     """The empty prefix is a prefix."""
     world = World()
-    world.put("rules:33", None)
+    world.forget_rules()
     world.rule(PeeringRule(1, BELL, ""))
     assert servers(world) == [BELL_1]
 
@@ -129,7 +130,7 @@ def test_a_group_counts_by_its_longest_prefix() -> None:
 def test_a_second_rule_may_be_the_eligible_one() -> None:
     """A rule that does not fit leaves its group to the next rule."""
     world = World()
-    world.put("rules:33", None)
+    world.forget_rules()
     world.rule(PeeringRule(1, BELL, "33", enabled=False))
     world.rule(PeeringRule(2, BELL, "33"))
     assert servers(world) == [BELL_1]
@@ -172,9 +173,35 @@ def test_a_tenants_carrier_serves_its_subtree_only() -> None:
     """Reseller 2 and all below it may use its own carrier; a sibling's is foreign."""
     world = World()
     assert OWN_1 in [target.pinned.server_id for target in world.route(invite(CAROL)).targets]
-    world.change("pg:6", account_id=CUSTOMER)
-    assert OWN_1 in servers(world)
-    assert OWN_1 not in [target.pinned.server_id for target in world.route(invite(CAROL)).targets]
+    world.carrier(carrier_of(CUSTOMER, 7), 1_000)
+    assert 7 in servers(world)
+    assert 7 not in [target.pinned.server_id for target in world.route(invite(CAROL)).targets]
+
+
+def test_nobody_sees_a_neighbours_carrier() -> None:
+    """Neither the trace of a route or of a refusal, nor what the hold is told, names another tenant's carrier."""
+    world = World()
+    world.carrier(carrier_of(NEIGHBOUR, 7), 1_000)
+    world.carrier(carrier_of(NEIGHBOUR, 9)._replace(enabled=False), 1_000, "33")
+    route = world.route(invite())
+    assert not [sentence for sentence in route.trace if "carrier" in sentence or "account 8" in sentence]
+    assert not {name for name in route.hold.used if name.startswith(("rules:8:", "pg:7", "pg:9", "acct:8"))}
+    world.forget_rules()
+    world.rule(PeeringRule(1, 7, "33"))
+    assert world.refusal(invite()).trace[-1] == "no carrier takes 33140000000"
+    assert not [sentence for sentence in world.refusal(invite()).trace if "7" in sentence.split()]
+    assert 7 in [target.pinned.server_id for target in world.route(invite(CAROL)).targets]
+
+
+def test_an_account_that_owns_no_carriers_is_not_asked_for_rules() -> None:
+    """The first carrier of a tenant changes its account, whose record every call of the tenant has used."""
+    world = World()
+    assert "acct:5" in world.route(invite()).hold.used
+    world.carrier(carrier_of(CUSTOMER, 7), 1_000)
+    world.change("acct:5", owns_carriers=False)
+    route = world.route(invite())
+    assert not {name for name in route.hold.used if name.startswith("rules:5:")}
+    assert 7 not in [target.pinned.server_id for target in route.targets]
 
 
 def test_no_level_sells_at_a_loss() -> None:

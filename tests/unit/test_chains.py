@@ -21,6 +21,15 @@ def test_a_chain_ends_below_the_root() -> None:
     assert [chain.is_under(account_id) for account_id in (5, 3, 2, 1, 8)] == [True, True, True, True, False]
 
 
+def test_a_line_may_use_the_carriers_of_its_chain() -> None:
+    """Those of the accounts that own any, nearest first, and of the root."""
+    world = World()
+    world.change("acct:8", owns_carriers=True)
+    chain = climb(Draft(invite(), world.facts()), 5)
+    assert chain is not None
+    assert chain.carrier_owners == (2, 1)
+
+
 @pytest.mark.parametrize(
     "break_it",
     [

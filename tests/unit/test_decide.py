@@ -17,9 +17,12 @@ from tests.fakes.world import (
     BOB_NUMBER,
     NOW_MS,
     PASSWORD,
+    RESELLER,
+    ROOT,
     TRUNK,
     ColdStore,
     World,
+    crowd,
     from_peer,
     from_trunk,
     invite,
@@ -119,7 +122,7 @@ def test_the_first_need_is_about_who_calls() -> None:
 
 
 def test_the_second_need_is_about_where_to() -> None:
-    """The number, the rules of every prefix, and the tariffs of the chain for the rates of its digits."""
+    """The number, the chain's tariffs for its rates, and the rules of all its prefixes of who owns carriers there."""
     world = World()
     store = ColdStore(world)
     first = decide(invite(), world.facts(records=store.records, rates=store.rates))
@@ -128,8 +131,19 @@ def test_the_second_need_is_about_where_to() -> None:
     second = decide(invite(), world.facts(records=store.records, rates=store.rates))
     assert isinstance(second, Need)
     assert second.digits == ABROAD
-    rules = {f"rules:{ABROAD[:length]}" for length in range(len(ABROAD) + 1)}
+    prefixes = [ABROAD[:length] for length in range(len(ABROAD) + 1)]
+    rules = {f"rules:{owner_id}:{prefix}" for owner_id in (RESELLER, ROOT) for prefix in prefixes}
     assert set(second.keys) == {f"num:{ABROAD}", "tar:50", "tar:30", "tar:20"} | rules
+
+
+def test_other_tenants_carriers_cost_a_call_nothing() -> None:
+    """With 300 resellers that have carriers of their own for all numbers, a cold call fetches what it did without."""
+    world = World()
+    alone, crowded = ColdStore(world), ColdStore(world)
+    expected = alone.decide(invite(), rounds_max=2)
+    crowd(world, 300)
+    assert crowded.decide(invite(), rounds_max=2) == expected
+    assert crowded.records == alone.records
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def test_a_need_covers_what_is_expected() -> None:
     records = {name: record for name, record in world.records.items() if isinstance(record, Account)}
     known = Known(world.facts(records=records, rates={}))
     known.expect(("acct:5", "num:33"), digits="33")
-    need = known.need("rules:3")
-    assert set(need.keys) == {"tar:50", "tar:30", "tar:20", "num:33", "rules:3"}
+    need = known.need("rules:1:3")
+    assert set(need.keys) == {"tar:50", "tar:30", "tar:20", "num:33", "rules:1:3"}
     assert need.digits == "33"
 
 

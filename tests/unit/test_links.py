@@ -23,7 +23,7 @@ WORLD = World()
         ("num:442070000001", {"sub:alice@a.example"}),
         ("src:198.51.100.0/24", {"sub:trunk@a.example"}),
         ("src:203.0.113.7/32", {"pg:3"}),
-        ("rules:33", {"pg:3", "pg:4", "pg:6"}),
+        ("rules:1:33", {"pg:3", "pg:4"}),
         ("pg:3", {"tar:303", "rws:2"}),
         ("pg:4", {"tar:304"}),
         ("tar:50", {"rset:1050"}),

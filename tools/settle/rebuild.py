@@ -22,9 +22,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from tools.news import News
 from tools.settle.books import Books, Epoch
 from tools.settle.cell import Cell
-from tools.settle.news import News
 from tools.settle.poster import Outcome, post
 from tools.settle.reconcile import charge_differences, charges_of, hold_differences, on_the_way
 from tools.settle.stream import Stream
@@ -45,7 +45,7 @@ class Rebuild:
         self._building: Epoch | None = None
         self._began_s = 0.0
         self._not_before_s = 0.0
-        self.news = News()
+        self.news = News(log)
 
     def armed(self) -> Epoch | None:
         """Return the epoch for which Redis takes operations and which Postgres calls armed; None: there is none."""

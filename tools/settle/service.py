@@ -20,9 +20,9 @@ import psycopg
 from kemi.adapters.redis_client import FunctionFailed, RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Funds
 from tools.errors import OperatorError
+from tools.news import News
 from tools.settle.books import Books, Epoch, EpochMovedError
 from tools.settle.cell import Cell
-from tools.settle.news import News
 from tools.settle.poster import Outcome, post
 from tools.settle.rebuild import Rebuild
 from tools.settle.stream import Entry, Stream
@@ -75,7 +75,7 @@ def connections(options: Options) -> Iterator[Parts]:
 
 def serve(options: Options, stop: Event) -> None:
     """Work until `stop` is set; outages are waited out."""
-    news = News()
+    news = News(log)
     watch = LeaseWatch(options.slice_s + options.grace_s)
     log.info("settle begins; retention of events %s s", options.retention_s)
     while not stop.is_set():

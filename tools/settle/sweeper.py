@@ -107,7 +107,7 @@ def ending(rid: str, seq: int, found: Reservation | None, signs: Signs) -> Opera
     if found is None or pinned is None:
         return Release(op_id, rid, seq + 1, codec.pack(_end(signs, "unknown_end", "lease", "no call stands behind it")))
     if found.state == "answered":
-        end = _estimated(found, pinned)
+        end = _estimated(found)
         prices = tuple(
             sum(price(leg.rate, found.granted_s) for leg in pinned.legs if leg.fund == fund) for fund in found.funds
         )
@@ -131,9 +131,8 @@ def _pinned(found: Reservation | None) -> PinnedCall | None:
         return None
 
 
-def _estimated(found: Reservation, pinned: PinnedCall) -> CallEnd:
+def _estimated(found: Reservation) -> CallEnd:
     """Return the end of an answered call that nobody ended: it counts as talked to the end of what was granted."""
-    servers = {target.server_id for target in pinned.targets}
     talk_ms = found.granted_s * 1000
     return CallEnd(
         outcome="estimated",
@@ -145,7 +144,7 @@ def _estimated(found: Reservation, pinned: PinnedCall) -> CallEnd:
         reason="",
         q850=0,
         ended_by="sweeper",
-        server_id=servers.pop() if len(servers) == 1 else 0,  # which one answered is known to the node alone
+        server_id=found.server_id,
         trace=(f"node {found.node} fell silent; charged the {found.granted_s} s that were granted",),
     )
 

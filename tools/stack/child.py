@@ -74,6 +74,11 @@ class Child:
         if self._process.returncode is None:
             os.kill(self.pid, number)
 
+    def remind(self, number: signal.Signals) -> None:
+        """Send a signal to the whole process group while its leader is not reaped."""
+        if self._process.returncode is None:
+            os.killpg(self.pid, number)
+
     def reap(self) -> str:
         """End what is left of the process group, then the process itself. Returns how it ended, as a sentence.
 

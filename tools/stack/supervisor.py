@@ -25,6 +25,8 @@ BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
 STEADY_S = 10.0
 """A process that lived so long and dies starts again without the waits of those that keep dying."""
+REMIND_S = 2.0
+"""A Kamailio that is stopped as it starts waits for a child that missed its signal; a second one, to all, ends it."""
 PROBE_S = 0.05
 IDLE_S = 1.0
 
@@ -187,14 +189,20 @@ class Supervisor:
 
     def _end(self, part: Part, child: Child) -> None:
         child.signal(part.stop_signal)
-        end = time.monotonic() + part.stop_s
-        while not child.ended() and time.monotonic() < end:
-            signal.sigtimedwait({signal.SIGCHLD}, PROBE_S)
+        if not self._ends_within(child, min(REMIND_S, part.stop_s)):
+            child.remind(part.stop_signal)
+            self._ends_within(child, part.stop_s - REMIND_S)
         if not child.ended():
             self._say(f"{part.name} did not stop within {part.stop_s:g} s and is killed")
             child.signal(signal.SIGKILL)
         child.reap()
         next(running for running in self._running if running.child is child).child = None
+
+    def _ends_within(self, child: Child, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while not child.ended() and time.monotonic() < end:
+            signal.sigtimedwait({signal.SIGCHLD}, PROBE_S)
+        return child.ended()
 
     def _check_ownership(self) -> None:
         """Stop when the run directory was removed: the next start would know nothing of this one."""

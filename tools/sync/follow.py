@@ -18,6 +18,7 @@ import psycopg
 from kemi.adapters import redis_functions
 from kemi.adapters.redis_client import StoreUnavailable
 from tools.errors import OperatorError
+from tools.news import News
 from tools.sync.marker import FrozenError
 from tools.sync.passes import Syncer
 from tools.sync.source import Source
@@ -28,7 +29,6 @@ BEAT_S: Final = 0.5
 STANDBY_S: Final = 0.25
 AGAIN_S: Final = 0.5
 FROZEN_S: Final = 10  # the lock is free meanwhile, for the operator's `--once --yes`
-REMIND_S: Final = 30
 WRONG_MAX: Final = 20  # wrong rows that an operator is told of
 
 log = logging.getLogger("tandem.sync")
@@ -48,7 +48,7 @@ def follow(options: Options, stop: Event) -> None:
 
     Never returns because of an outage. Raises OperatorError with `once` only: for an outage, a freeze, a wrong row.
     """
-    news = _News()
+    news = News(log)
     while not stop.is_set():
         try:
             if _session(options, stop, news):
@@ -67,7 +67,7 @@ def follow(options: Options, stop: Event) -> None:
             stop.wait(AGAIN_S)
 
 
-def _session(options: Options, stop: Event, news: _News) -> bool:
+def _session(options: Options, stop: Event, news: News) -> bool:
     """Work over one pair of connections; True when there is nothing more to do."""
     with connections(options) as (source, store):
         if not _lead(options, source, stop):
@@ -75,7 +75,7 @@ def _session(options: Options, stop: Event, news: _News) -> bool:
         redis_functions.load(store.client)
         syncer = Syncer(source, store, accept=options.accept)
         syncer.start()
-        news.good()
+        news.good("back to work")
         beat_at = time.monotonic() + BEAT_S
         while not stop.is_set():
             if syncer.run_pass():
@@ -123,23 +123,3 @@ def _give_up_if(once: bool, error: OperatorError) -> None:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-class _News:
-    """Logs a trouble when it is new, reminds of it, and says when it is over."""
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._said_at = 0.0
-
-    def trouble(self, text: str) -> None:
-        """Log `text` unless the same was said in the last 30 s."""
-        if text != self._text or time.monotonic() - self._said_at > REMIND_S:
-            log.error(text)
-            self._text, self._said_at = text, time.monotonic()
-
-    def good(self) -> None:
-        """Log the end of the trouble, if there was one."""
-        if self._text:
-            log.info("back to work")
-        self._text = ""

@@ -12,18 +12,8 @@ from types import NoneType, UnionType
 from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 from kemi import codec, keys
+from kemi.adapters.redis_funds import FundTerms
 from kemi.adapters.redis_tables import RECORD_TYPES
-
-
-class FundTerms(NamedTuple):
-    """What Postgres owns of a fund, in the order of functions/money.lua. Maxima: 0 = none; limit -1 = unlimited."""
-
-    cver: int
-    cred_micros: int
-    credit_limit_micros: int
-    status: int
-    channels_max: int
-    cps_max: int
 
 
 class Kind(NamedTuple):

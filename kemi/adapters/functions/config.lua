@@ -267,7 +267,8 @@ local function closure(names)
   return records
 end
 
--- Returns {rate set id, field, bucket or false, ...} for the first 1 … 4 digits in every rate set among the records.
+-- Returns {rate set id, field, bucket or false, ...} for the first 1 … 4 digits in every rate set among the records,
+-- also in one that does not exist: a tariff without prices points to set 0, and it must be known that 0 has none.
 local function buckets(records, digits)
   local found, fields = {}, {}
   for length = 1, math.min(RATE_FIELD_DIGITS, #digits) do
@@ -277,7 +278,7 @@ local function buckets(records, digits)
     return found
   end
   for i = 1, #records, 2 do
-    local id = records[i + 1] and string.match(records[i], "^rset:(%d+)$")
+    local id = string.match(records[i], "^rset:(%d+)$")
     if id then
       local values = redis.call("HMGET", RATE_PREFIX .. id, unpack(fields))
       for j, field in ipairs(fields) do

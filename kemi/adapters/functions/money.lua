@@ -121,6 +121,7 @@ local function read_reservation(bytes)
     channels = row[8],
     held = row[9],
     ops = row[10],
+    server = row[11] or 0, -- rows of an older release end before it
     pinned = after > 0 and string.sub(bytes, after + 1) or "",
   }
 end
@@ -137,6 +138,7 @@ local function pack_reservation(r)
     r.channels,
     r.held,
     r.ops,
+    r.server,
   }) .. r.pinned
 end
 
@@ -152,6 +154,7 @@ local function empty_reservation(phase, seq, op_id)
     channels = {},
     held = {},
     ops = { op_id, 0 },
+    server = 0,
     pinned = "",
   }
 end
@@ -365,6 +368,7 @@ local function grant(key, args, ask, opseq, states, at, now)
     channels = channels,
     held = held,
     ops = { args[1], rows[at] },
+    server = 0,
     pinned = args[5],
   }
   write(opseq, key, r, write_states({}, funds, states))
@@ -449,18 +453,19 @@ local function open(key, op_id, seq)
   return r, opseq + 1
 end
 
--- tandem_answer_1(keys = [reservation], args = [op id, rid, seq, lease ms from now, node])
--- Marks the call as answered and moves its lease. APPLIED or REPLAYED opseq, seconds | UNKNOWN | UNARMED | INVALID.
+-- tandem_answer_1(keys = [reservation], args = [op id, rid, seq, lease ms from now, node, server id])
+-- Marks the call as answered, by which server, and moves its lease.
+-- APPLIED or REPLAYED opseq, seconds | UNKNOWN | UNARMED | INVALID.
 local function answer(keys, args)
-  local op_id, seq, lease_ms = args[1], tonumber(args[3]), tonumber(args[4])
+  local op_id, seq, lease_ms, server = args[1], tonumber(args[3]), tonumber(args[4]), tonumber(args[6])
   local r, opseq = open(keys[1], op_id, seq)
   if not r then
     return opseq
-  elseif not is_amount(lease_ms) then
-    return { op_id, "INVALID", opseq - 1, "the lease is whole milliseconds" }
+  elseif not is_amount(lease_ms) or not is_amount(server) then
+    return { op_id, "INVALID", opseq - 1, "the lease is whole milliseconds, the server an id" }
   end
   local now = now_ms()
-  r.phase, r.node = "answered", args[5]
+  r.phase, r.node, r.server = "answered", args[5], server
   r.answered_ms = r.answered_ms > 0 and r.answered_ms or now
   remember(r, op_id, seq)
   write(opseq, keys[1], r, {})
@@ -614,7 +619,8 @@ local function note(keys, args)
 end
 
 -- tandem_describe_1(keys = [reservation], args = [id of the question, rid]); reads only, also unarmed.
--- OK opseq, phase, pinned call, seconds granted, answered ms, seq, node, lease ms (0: none), funds, held | UNKNOWN.
+-- OK opseq, phase, pinned call, seconds granted, answered ms, seq, node, lease ms (0: none), funds, held,
+-- server id (0: none) | UNKNOWN.
 local function describe(keys, args)
   local got = redis.call("MGET", KEY.opseq, keys[1])
   local opseq = tonumber(got[1]) or 0
@@ -624,7 +630,7 @@ local function describe(keys, args)
   local r = read_reservation(got[2])
   local lease = tonumber(redis.call("ZSCORE", KEY.leases, args[2])) or 0
   local head = { args[1], "OK", opseq, r.phase, r.pinned, r.granted_s, r.answered_ms, r.seq, r.node, lease }
-  return with(head, { r.funds, r.held })
+  return with(head, { r.funds, r.held, r.server })
 end
 
 -- tandem_expired_1(keys = [], args = [id of the question, limit]); reads only, also unarmed.

@@ -8,25 +8,24 @@ from typing import Final
 
 REMIND_S: Final = 30.0
 
-log = logging.getLogger("tandem.settle")
-
 
 class News:
-    """What was last said of a trouble. text: it, "" when all is well."""
+    """What was last said of a trouble to `log`. text: it, "" when all is well."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: logging.Logger) -> None:
         self.text = ""
+        self._log = log
         self._said_at_s = 0.0
 
     def trouble(self, text: str) -> None:
         """Log `text`, unless the same was said in the last 30 s."""
         if text != self.text or time.monotonic() - self._said_at_s > REMIND_S:
-            log.error(text)
+            self._log.error(text)
             self._said_at_s = time.monotonic()
         self.text = text
 
     def good(self, text: str) -> None:
         """Log `text` if there was trouble before."""
         if self.text:
-            log.info(text)
+            self._log.info(text)
         self.text = ""

@@ -1,0 +1,121 @@
+"""Whatever bytes arrive, reading gives a CallRequest or says what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from kemi.adapters.ksr_read import Malformed, read, text
+from kemi.core.request import CallRequest, SipUri
+from tests.fakes.ksr import FakeKsr
+
+NOW_MS = 1_770_000_000_000
+
+
+def test_a_plain_invite_is_read() -> None:
+    ksr = FakeKsr()
+    ksr.headers = {"Privacy": "id", "User-Agent": "phone/1", "P-Asserted-Identity": "<sip:+44@a.example>"}
+
+    request = read(ksr, NOW_MS)
+
+    assert request == CallRequest(
+        method="INVITE",
+        call_id="call-1",
+        from_tag="tag-1",
+        cseq="1",
+        source_ip="192.0.2.1",
+        source_port=5060,
+        transport="udp",
+        ruri=SipUri("sip", "33140000000", "a.example"),
+        from_uri=SipUri("sip", "alice", "a.example"),
+        to_uri=SipUri("sip", "33140000000", "a.example"),
+        received_ms=NOW_MS,
+        privacy="id",
+        user_agent="phone/1",
+        pai="<sip:+44@a.example>",
+    )
+
+
+@pytest.mark.parametrize(("method", "header"), [("INVITE", "Proxy-Authorization"), ("REGISTER", "Authorization")])
+def test_credentials_are_those_of_the_methods_header(method: str, header: str) -> None:
+    ksr = FakeKsr()
+    ksr.method = method
+    ksr.headers = {
+        header: 'Digest username="alice", realm="a.example", nonce="n", uri="sip:a.example", response="r", '
+        'algorithm=MD5, qop=auth, nc=00000001, cnonce="c"'
+    }
+
+    request = read(ksr, NOW_MS)
+
+    assert isinstance(request, CallRequest)
+    assert request.credentials is not None
+    assert request.credentials.username == "alice"
+
+
+def test_credentials_of_another_method_do_not_count() -> None:
+    ksr = FakeKsr()
+    ksr.headers = {"Authorization": 'Digest username="alice", realm="a.example", nonce="n"'}
+
+    request = read(ksr, NOW_MS)
+
+    assert isinstance(request, CallRequest)
+    assert request.credentials is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("$ru", "tel:+33140000000", "unsupported_scheme"),
+        ("$ru", "mailto:a@b", "malformed"),
+        ("$ru", b"sip:\xff\xfe@a.example", "malformed"),
+        ("$fu", b"sip:\xff\xfe@a.example", "malformed"),
+        ("$fu", "no uri", "malformed"),
+        ("$tu", None, "malformed"),
+        ("$ci", "", "malformed"),
+        ("$ci", "x" * 257, "malformed"),
+        ("$ft", None, "malformed"),
+        ("$cs", "9" * 200, "malformed"),
+    ],
+)
+def test_what_cannot_become_a_call_is_named(variable: str, value: str | bytes | None, reason: str) -> None:
+    ksr = FakeKsr()
+    ksr.pvs[variable] = value
+
+    request = read(ksr, NOW_MS)
+
+    assert isinstance(request, Malformed)
+    assert request.reason == reason
+
+
+@pytest.mark.parametrize("head", [b"X-Any: \xff\xfe", b"X-Any: a\0b", b"X-Any: bell\x07", b"X-Any: \x7f"])
+def test_a_head_with_bytes_that_are_no_text_is_malformed(head: bytes) -> None:
+    ksr = FakeKsr()
+    ksr.message = b"INVITE sip:a SIP/2.0\r\n" + head + b"\r\n\r\nbody"
+
+    assert isinstance(read(ksr, NOW_MS), Malformed)
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"\0\1\2"])
+def test_a_binary_body_is_none_of_our_business(body: bytes) -> None:
+    ksr = FakeKsr()
+    ksr.message = "INVITE sip:a SIP/2.0\r\nSubject: é\r\n\r\n".encode() + body
+
+    assert isinstance(read(ksr, NOW_MS), CallRequest)
+
+
+def test_a_long_number_and_a_missing_user_are_for_the_decision() -> None:
+    ksr = FakeKsr()
+    ksr.pvs["$ru"], ksr.pvs["$fu"] = f"sip:{'1' * 300}@a.example", "sip:a.example"
+
+    request = read(ksr, NOW_MS)
+
+    assert isinstance(request, CallRequest)
+    assert (len(request.ruri.user), request.from_uri.user) == (300, "")
+
+
+def test_a_look_up_for_the_log_never_fails() -> None:
+    ksr = FakeKsr()
+    ksr.headers["Route"] = b"<sip:\xff>"
+
+    assert text(lambda: ksr.hdr.gete("Route")) == ""
+    assert text(lambda: None) == ""
+    assert text(lambda: 5) == "5"

@@ -1,0 +1,358 @@
+"""The shell of a worker: it returns an int whatever happens, answers once, and tells the agent."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kemi.adapters.ksr_hunt import edit_branch
+from kemi.adapters.ksr_queue import Ended, Failed, Held, Message, Refused, Started, put, take
+from kemi.adapters.redis_funds import Held as HeldFunds
+from kemi.admission import Admission, Seen, Verdict
+from kemi.core.outcome import Challenge, Decision, Header, Hold, HoldFund, HoldRow, Register, Route, Target
+from kemi.core.refusals import reject
+from kemi.core.request import CallRequest, SipUri
+from kemi.core.token import sign
+from kemi.records import Attempt, PinnedTarget
+from kemi.settings import Limits, Settings
+from kemi.worker import DONE, Worker
+from tests.fakes import calls as builders
+from tests.fakes.ksr import FakeKsr
+
+RID = "ab" * 16
+SECRET = b"0123456789abcdef"
+SETTINGS = Settings(node="n1", redis_url="", secret=SECRET, spool_dir="", listen="", limits=Limits(ring_max_s=20))
+NOBODY = PinnedTarget(0, 0, "")
+
+
+def server(server_id: int) -> Target:
+    return Target(
+        kind="server",
+        ruri=f"sip:0033@192.0.2.{server_id}",
+        next_hop=f"sip:192.0.2.{server_id}:5060;transport=udp",
+        from_uri="sip:+44@c.example",
+        from_display="",
+        headers=(Header("P-Asserted-Identity", "<sip:+44@c.example>\r\nEvil: yes"),),
+        remove=("Privacy", "X-Tandem-*"),
+        pinned=PinnedTarget(1, server_id, f"server {server_id}"),
+    )
+
+
+def phone() -> Target:
+    return server(0)._replace(kind="local", address_of_record="bob@a.example", pinned=NOBODY)
+
+
+def route(*targets: Target, emergency: bool = False) -> Route:
+    call = builders.call(RID, (builders.leg(1, 5, 1),))
+    hold = Hold((HoldFund("5:EUR", 5, 1),), (HoldRow(60, (1,)),), ())
+    return Route(call, hold, targets, SipUri("sip", "a", "b"), 20, ("because",), emergency)
+
+
+class PlannedAdmission(Admission):
+    """Admits what the test says."""
+
+    def __init__(self, decision: Decision, *, is_held: bool = True) -> None:
+        self.verdict = Verdict(decision, HeldFunds(60, (), 1, 1) if is_held else None)
+        self.fails = False
+        self.asked: list[tuple[CallRequest, Seen]] = []
+        self._settings = SETTINGS
+
+    @property
+    def round_trips(self) -> int:
+        """One more each time."""
+        return len(self.asked)
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def admit(self, request: CallRequest, seen: Seen) -> Verdict:
+        """Return the plan."""
+        self.asked.append((request, seen))
+        if self.fails:
+            raise RuntimeError("a bug")
+        return self.verdict
+
+
+class Scene:
+    """A worker that will decide so, in front of a fake Kamailio."""
+
+    def __init__(self, decision: Decision, *, is_held: bool = True) -> None:
+        self.ksr = FakeKsr()
+        self.admission = PlannedAdmission(decision, is_held=is_held)
+        self.worker = Worker(self.ksr, SETTINGS, lambda: self.admission)
+
+    def request(self) -> None:
+        """Let the request be routed."""
+        assert self.worker.ksr_request_route(None) == DONE
+
+    def queued(self) -> list[Message]:
+        """Return what the agent will hear."""
+        messages = []
+        while (message := take(self.ksr)) is not None:
+            messages.append(message)
+        return messages
+
+
+def test_a_route_is_queued_before_it_leaves() -> None:
+    scene = Scene(route(server(1)))
+
+    scene.request()
+
+    (held,) = scene.queued()
+    assert isinstance(held, Held)
+    assert (held.rid, held.funds, held.granted_s, held.lease_s, held.is_held) == (RID, ("5:EUR",), 60, 20, True)
+    names = [call[0] for call in scene.ksr.calls]
+    order = ["tm.t_newtran", "tm.t_reply", "mqueue.mq_add", "dialog.dlg_manage", "rr.record_route", "tm.t_relay"]
+    assert [name for name in names if name in order] == order
+    assert scene.ksr.did("rr.add_rr_param") == [(f";tdm={sign(SECRET, RID)}",)]
+    assert scene.ksr.did("setdsturi") == [("sip:192.0.2.1:5060;transport=udp",)]
+    assert scene.ksr.sent == [(100, "Trying")]
+
+
+def test_a_call_that_the_agent_cannot_take_does_not_go() -> None:
+    scene = Scene(route(server(1)))
+    scene.ksr.queue_max = 0
+
+    scene.request()
+
+    assert scene.ksr.did("tm.t_relay") == []
+    assert scene.ksr.sent[-1] == (500, "Server Internal Error")
+
+
+def test_a_call_that_kamailio_cannot_follow_does_not_go_and_is_released() -> None:
+    scene = Scene(route(server(1)))
+    scene.ksr.results["dialog.dlg_manage"] = -1
+
+    scene.request()
+
+    assert scene.ksr.did("tm.t_relay") == []
+    assert scene.ksr.sent[-1] == (500, "Server Internal Error")
+    assert [type(message) for message in scene.queued()] == [Held, Failed]
+
+
+def test_a_bug_is_logged_with_its_call_and_answered_500() -> None:
+    scene = Scene(route(server(1)))
+    scene.admission.fails = True
+
+    scene.request()
+
+    assert scene.ksr.sent[-1] == (500, "Server Internal Error")
+    assert "call-1" in scene.ksr.log[0]
+    assert "RuntimeError: a bug" in scene.ksr.log[0]
+    assert scene.ksr.statistics_sum["exceptions"] == 1
+
+
+def test_a_refusal_says_when_to_come_again_and_leaves_word_for_the_cdr() -> None:
+    call = builders.call(RID, ())
+    scene = Scene(reject("cps", ("too fast",), call=call), is_held=False)
+
+    scene.request()
+
+    assert scene.ksr.sent[-1] == (503, "Call Rate Limit Reached")
+    assert scene.ksr.reply_headers == ["Reason: Q.850;cause=42\r\n", "Retry-After: 1\r\n"]
+    (refused,) = scene.queued()
+    assert isinstance(refused, Refused)
+    assert refused.rid == RID
+
+
+def test_a_challenge_carries_every_value() -> None:
+    scene = Scene(Challenge(407, "Proxy-Authenticate", ("Digest a", "Digest b"), ()), is_held=False)
+
+    scene.request()
+
+    assert scene.ksr.reply_headers == ["Proxy-Authenticate: Digest a\r\n", "Proxy-Authenticate: Digest b\r\n"]
+    assert scene.ksr.sent[-1] == (407, "Proxy Authentication Required")
+    assert scene.queued() == []
+
+
+def test_a_registration_is_saved() -> None:
+    scene = Scene(Register("alice@a.example", ()), is_held=False)
+    scene.ksr.method = "REGISTER"
+
+    scene.request()
+
+    assert scene.ksr.did("registrar.save") == [("location", 0)]
+    assert scene.ksr.sent == []
+
+
+def test_a_retransmission_is_absorbed() -> None:
+    scene = Scene(route(server(1)))
+    scene.ksr.results["tmx.t_precheck_trans"] = 1
+
+    scene.request()
+
+    assert scene.admission.asked == []
+
+
+def test_a_phone_that_is_offline_is_told_so() -> None:
+    scene = Scene(route(phone()))
+    scene.ksr.results["registrar.lookup"] = -1
+
+    scene.request()
+
+    assert scene.ksr.did("tm.t_relay") == []
+    assert scene.ksr.sent[-1][0] == 480
+    assert json.loads(scene.ksr.dialog_vars["outcome"]) == [480, False, [[0, 480]]]
+
+
+def test_a_server_that_cannot_be_sent_to_is_passed_over() -> None:
+    scene = Scene(route(server(1), server(2)))
+    scene.ksr.results["tm.t_relay"] = -1
+
+    scene.request()
+
+    assert [arguments[0] for arguments in scene.ksr.did("seturi")] == ["sip:0033@192.0.2.1", "sip:0033@192.0.2.2"]
+    assert scene.ksr.sent[-1] == (503, "Service Unavailable")
+
+
+def test_a_failure_goes_on_from_the_plan_alone() -> None:
+    scene = Scene(route(server(1), server(2)))
+    scene.request()
+    scene.ksr.results["tm.t_get_status_code"] = 503
+    another = Worker(scene.ksr, SETTINGS, lambda: scene.admission)
+
+    assert another.ksr_failure(None) == DONE
+
+    assert scene.ksr.did("setdsturi")[-1] == ("sip:192.0.2.2:5060;transport=udp",)
+    assert scene.ksr.did("tm.t_on_failure") == [("ksr_failure",)] * 2
+    assert scene.ksr.did("tm.t_on_branch") == [("ksr_branch",)] * 2
+    assert len(scene.admission.asked) == 1, "nothing asks Redis in a failure route"
+
+
+def test_a_cancelled_call_is_not_hunted_on() -> None:
+    scene = Scene(route(server(1), server(2)))
+    scene.request()
+    scene.ksr.results.update({"tm.t_is_canceled": 1, "tm.t_get_status_code": 487})
+    scene.worker.ksr_failure(None)
+    scene.queued()
+
+    scene.worker.ksr_dialog_event(None, "dialog:failed")
+
+    assert len(scene.ksr.did("tm.t_relay")) == 1
+    (failed,) = scene.queued()
+    assert isinstance(failed, Failed)
+    assert (failed.status, failed.is_cancelled, failed.attempts) == (487, True, (Attempt(1, 0),))
+
+
+def test_three_failures_in_a_row_take_a_server_down_and_an_answer_forgives() -> None:
+    scene = Scene(route(server(1)))
+    scene.ksr.results["tm.t_get_status_code"] = 503
+    for _ in range(3):
+        scene.request()
+        scene.worker.ksr_failure(None)
+    scene.request()
+    assert scene.admission.asked[-1][1].down_servers == frozenset({1})
+
+    scene.ksr.pvs["$T_branch_idx"] = 0
+    scene.worker.ksr_branch(None)
+    scene.worker.ksr_dialog_event(None, "dialog:start")
+
+    scene.request()
+    assert scene.admission.asked[-1][1].down_servers == frozenset()
+
+
+def test_a_branch_is_edited_for_its_carrier_alone() -> None:
+    scene = Scene(route(server(1)))
+    scene.request()
+    scene.ksr.pvs["$T_branch_idx"] = 2
+
+    edit_branch(scene.ksr)
+
+    assert scene.ksr.did("uac.uac_replace_from") == [("", "sip:+44@c.example")]
+    assert scene.ksr.did("hdr.append") == [("P-Asserted-Identity: <sip:+44@c.example> Evil: yes\r\n",)]
+    removed = [arguments[0] for arguments in scene.ksr.did("hdr.remove")]
+    assert removed == ["Authorization", "Proxy-Authorization", "Route", "Privacy"]
+    assert scene.ksr.did("textops.remove_hf_re") == [("^X-Tandem-",)]
+    assert scene.ksr.dialog_vars["server2"] == "1"
+
+
+def test_who_answered_is_the_branch_of_the_200() -> None:
+    scene = Scene(route(server(1), server(2)))
+    scene.request()
+    scene.ksr.dialog_vars.update({"server0": "1", "from0": "sip:x", "server1": "2", "from1": ""})
+    scene.ksr.pvs.update({"$T_branch_idx": 0, "$dlg(h_entry)": 7, "$dlg(h_id)": 8, "$tt": "to"})
+    scene.queued()
+
+    scene.worker.ksr_dialog_event(None, "dialog:start")
+
+    (started,) = scene.queued()
+    assert isinstance(started, Started)
+    assert (started.server_id, started.from_uri, started.to_tag) == (1, "sip:x", "to")
+
+
+@pytest.mark.parametrize(("from_tag", "by"), [("tag-1", "caller"), ("other", "callee")])
+def test_who_said_bye_is_noted(from_tag: str, by: str) -> None:
+    scene = Scene(route(server(1)))
+    scene.ksr.method = "BYE"
+    scene.ksr.dialog_vars["rid"] = RID
+    scene.ksr.pvs.update({"$ft": from_tag, "$dlg(from_tag)": "tag-1"})
+
+    scene.worker.ksr_dialog_event(None, "dialog:end")
+
+    (ended,) = scene.queued()
+    assert isinstance(ended, Ended)
+    assert ended.by == by
+
+
+@pytest.mark.parametrize("event", ["unknown", "dialog:timeout", "dialog:start"])
+def test_a_dialog_that_is_not_ours_and_an_event_that_says_nothing_are_passed_over(event: str) -> None:
+    scene = Scene(route(server(1)))
+    if event != "dialog:start":
+        scene.ksr.dialog_vars["rid"] = RID
+
+    assert scene.worker.ksr_dialog_event(None, event) == DONE
+    assert scene.queued() == []
+
+
+@pytest.mark.parametrize(
+    ("token", "is_passed_on"), [(sign(SECRET, RID), True), (sign(b"another secret!!", RID), False), ("", False)]
+)
+def test_a_bye_of_an_unknown_dialog_needs_our_token(token: str, *, is_passed_on: bool) -> None:
+    scene = Scene(route(server(1)))
+    scene.ksr.method = "BYE"
+    scene.ksr.results.update({"siputils.has_totag": 1, "dialog.is_known_dlg": -1})
+    scene.ksr.headers["Route"] = f"<sip:127.0.0.1;lr=on;ftag=x;tdm={token}>"
+
+    scene.request()
+
+    assert bool(scene.ksr.did("tm.t_relay")) is is_passed_on
+    assert [type(message) for message in scene.queued()] == ([Ended] if is_passed_on else [])
+    assert scene.ksr.sent == ([] if is_passed_on else [(481, "Call/Transaction Does Not Exist")])
+
+
+def test_nothing_at_the_end_of_a_call_asks_redis() -> None:
+    scene = Scene(route(server(1)))
+    scene.ksr.results["siputils.has_totag"] = 1
+    for method in ("BYE", "ACK", "CANCEL"):
+        scene.ksr.method = method
+        scene.request()
+
+    assert scene.admission.asked == []
+
+
+def test_a_last_resort_that_fails_too_still_returns() -> None:
+    scene = Scene(route(server(1)))
+    scene.admission.fails = True
+    scene.ksr.results["sl.send_reply"] = "not even a number"  # type: ignore[assignment]
+    scene.ksr.tables.clear()
+
+    scene.request()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Held(RID, b"\x00\xff", ("5:EUR",), 60, 120),
+        Started(RID, 1, 2, "to", "", 31, (Attempt(1, 503),), 2**62, 2**41),
+        Ended(RID, "", 1, 2),
+        Refused(RID, b"\x01", b"\x02", maybe_held=True),
+    ],
+)
+def test_a_message_comes_out_of_the_queue_as_it_went_in(message: Message) -> None:
+    ksr = FakeKsr()
+
+    put(ksr, message)
+
+    assert take(ksr) == message
+    assert take(ksr) is None
