@@ -28,8 +28,9 @@ from kemi.adapters.redis_funds import (
     Settle,
     Unknown,
 )
-from kemi.core.causes import cause_of
+from kemi.core.causes import Cause, cause_of
 from kemi.core.rating import prices, schedule
+from kemi.core.refusals import REFUSALS
 from kemi.records import CallEnd, PinnedCall, Rate
 from kemi.settings import Limits
 
@@ -245,7 +246,8 @@ class Calls:
             return []
         self._drop(talk)
         status = message.status or INTERNAL
-        cause = cause_of(status)
+        known = REFUSALS.get(message.reason)
+        cause = Cause(message.reason, known.q850) if known else cause_of(status)
         end = CallEnd(
             outcome="cancelled" if message.is_cancelled else "failed",
             ended_ms=message.ended_ms,

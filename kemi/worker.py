@@ -194,7 +194,7 @@ class Worker:
                 self._queue(ksr_queue.Ended(rid, self._said_bye(), time.monotonic_ns(), _unix_ms()))
             case "dialog:failed":
                 was = ksr_hunt.outcome(ksr)
-                self._queue(ksr_queue.Failed(rid, was.status, was.is_cancelled, was.attempts, _unix_ms()))
+                self._queue(ksr_queue.Failed(rid, was.status, was.is_cancelled, was.attempts, _unix_ms(), was.reason))
 
     def _started(self, rid: str) -> None:
         ksr = self._ksr

@@ -52,11 +52,15 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How far a call came that has no answer (yet). Kept in the dialog's variable `outcome`."""
+    """How far a call came that has no answer (yet). Kept in the dialog's variable `outcome`.
+
+    reason: why, where we know better than the status says; a phone that is not registered was never asked.
+    """
 
     status: int
     is_cancelled: bool
     attempts: tuple[Attempt, ...]
+    reason: str = ""
 
 
 def start(ksr: Ksr, route: Route, signed_rid: str, now_ns: int) -> None:
@@ -128,7 +132,7 @@ def _try_from(ksr: Ksr, plan: Plan, target: Target) -> None:
         plan = plan.failed(status)
         step = after_failure(plan.targets, plan.current + 1, status)
         if not isinstance(step, Target):
-            _finish(ksr, plan, *step)
+            _finish(ksr, plan, *step, reason="offline" if target.kind == "local" else "")
             return
         target = step
 
@@ -154,9 +158,9 @@ def _send(ksr: Ksr, plan: Plan) -> int:
     return 0 if ksr.tm.t_relay() >= 0 else REFUSALS["carriers_failed"].status
 
 
-def _finish(ksr: Ksr, plan: Plan, status: int, phrase: str) -> None:
+def _finish(ksr: Ksr, plan: Plan, status: int, phrase: str, reason: str = "") -> None:
     """Tell the caller. The variable comes first: the dialog fails inside the reply."""
-    _keep(ksr, Outcome(status, is_cancelled=False, attempts=plan.attempts))
+    _keep(ksr, Outcome(status, is_cancelled=False, attempts=plan.attempts, reason=reason))
     ksr.tm.t_reply(status, phrase)
 
 

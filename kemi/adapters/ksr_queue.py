@@ -63,13 +63,14 @@ class Ended(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """The call ended before an answer. status: what the caller was told."""
+    """The call ended before an answer. status: what the caller was told. reason: why, "" = as the status says."""
 
     rid: str
     status: int
     is_cancelled: bool
     attempts: tuple[Attempt, ...]
     ended_ms: int
+    reason: str = ""
 
 
 class Refused(NamedTuple):

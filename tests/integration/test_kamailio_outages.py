@@ -82,16 +82,24 @@ def test_a_stalled_redis_costs_a_call_no_more_than_100_ms(edge: Edge, phone: End
     until(lambda: refused_in_s(phone)[0].status == 407, LONG_S, "calls to be taken again")
 
 
+def dial_emergency(phone: Endpoint) -> Call:
+    """Call 112 as a phone does that knows no credentials; a node that has not noticed yet may ask for them first."""
+    until(lambda: refused_in_s(phone)[0].status == 503, LONG_S, "the node to notice")
+    for _ in range(10):
+        call = Call(phone, phone.request("INVITE", "sip:112@a.example", body=SDP))
+        phone.send(call.invite)
+        if phone.receive().status == 100 and phone.silent(0.3):
+            return call
+    raise AssertionError("112 was never routed")
+
+
 def test_an_emergency_call_goes_without_redis(edge: Edge, phone: Endpoint) -> None:
     os.kill(edge.redis.pid, signal.SIGSTOP)
     try:
-        until(lambda: refused_in_s(phone)[0].status == 503, LONG_S, "the node to notice")
-        text = phone.request("INVITE", "sip:112@a.example", body=SDP)
-        phone.send(text)
+        call = dial_emergency(phone)
         invite = edge.acme.wait_request("INVITE")
         edge.acme.send(edge.acme.reply(invite, 200, "OK", body=SDP))
-        final = phone.final()
-        phone.ack(text, final)
+        final = call.final()
         edge.acme.wait_request("ACK")
         hang_up(phone, final, edge.acme)
     finally:

@@ -157,7 +157,7 @@ def test_a_second_start_in_the_same_directory_is_refused_and_harms_nothing(stack
 
 
 def test_a_start_that_fails_shows_the_last_words_and_leaves_nothing(stack: Stack, start: Start) -> None:
-    supervisor = start(wait=False, tree=WITH_CHILD, broken="echo no space left; exit 3")
+    supervisor = start(wait=False, tree=WITH_CHILD, broken="echo no space left; exit 3 # never $READY")
     output, _ = supervisor.communicate(timeout=DEADLINE_S)
     assert supervisor.returncode == 1
     assert "broken ended with status 3 while the stack started; its last words:\nno space left" in output

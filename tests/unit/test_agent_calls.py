@@ -311,3 +311,15 @@ def test_a_reload_changes_nothing_for_the_calls() -> None:
     fresh.answered(Outgoing(first), Applied(120, 1), 51 * S)
     assert fresh.due(60 * S, NOW_MS) == []
     assert the_extension(fresh.due(110 * S, NOW_MS)).seq == 3
+
+
+def test_a_reason_that_we_know_better_than_the_status_says_is_told() -> None:
+    """A phone that is not registered was never asked: 480 alone would sound as if it had not answered."""
+    known = Calls(Limits())
+    known.hear(held(), 0, NOW_MS)
+
+    failed = Failed(RID, 480, is_cancelled=False, attempts=(), ended_ms=NOW_MS, reason="offline")
+    (order,) = known.hear(failed, S, NOW_MS)
+
+    end = end_of(order)
+    assert (end.outcome, end.status, end.reason, end.q850) == ("failed", 480, "offline", 20)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tools.errors import OperatorError
 from tools.stack.process import Identity
 
 
@@ -42,10 +43,16 @@ def write(path: Path, state: State) -> None:
 
 
 def read(path: Path) -> State | None:
-    """Return what the file says; None when there is none or a full disk cut it short."""
-    with suppress(FileNotFoundError, ValueError, TypeError):
-        supervisor, phase, processes = json.loads(path.read_text())
-        return State(Identity(*supervisor), phase, tuple(_process(*row) for row in processes))
+    """Return what the file says; None when there is none or a full disk cut it short.
+
+    Raises OperatorError when it is another user's.
+    """
+    try:
+        with suppress(FileNotFoundError, ValueError, TypeError):
+            supervisor, phase, processes = json.loads(path.read_text())
+            return State(Identity(*supervisor), phase, tuple(_process(*row) for row in processes))
+    except PermissionError as error:
+        raise OperatorError(f"the stack in {path.parent} is another user's: ask as that user or as root") from error
     return None
 
 
@@ -70,8 +77,8 @@ def write_env(path: Path, values: Mapping[str, str]) -> None:
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """Return the values of a file that `write_env` wrote; empty when there is none."""
-    with suppress(FileNotFoundError):
+    """Return the values of a file that `write_env` wrote; empty when there is none that this user may read."""
+    with suppress(FileNotFoundError, PermissionError):
         lines = path.read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     return {}

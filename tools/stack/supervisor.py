@@ -188,13 +188,13 @@ class Supervisor:
         self._layout.state_file.unlink(missing_ok=True)
 
     def _end(self, part: Part, child: Child) -> None:
-        child.signal(part.stop_signal)
+        child.send(part.stop_signal)
         if not self._ends_within(child, min(REMIND_S, part.stop_s)):
             child.remind(part.stop_signal)
             self._ends_within(child, part.stop_s - REMIND_S)
         if not child.ended():
             self._say(f"{part.name} did not stop within {part.stop_s:g} s and is killed")
-            child.signal(signal.SIGKILL)
+            child.send(signal.SIGKILL)
         child.reap()
         next(running for running in self._running if running.child is child).child = None
 
