@@ -95,7 +95,7 @@ class Admission:
             if verdict is not None:
                 return verdict._replace(stale=stale)
             last = decision
-        return Verdict(refused_hold(last, 0, "stale"), stale=HOLDS_MAX)
+        return Verdict(last if last.emergency else refused_hold(last, 0, "stale"), stale=HOLDS_MAX)
 
     def lease_s(self, route: Route) -> int:
         """Return how long a reservation may wait for an answer: all attempts ringing. The grace comes on top."""

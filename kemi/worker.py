@@ -245,9 +245,9 @@ class Worker:
         )
 
     def _queue_refusal(self, refusal: Reject, verdict: Verdict) -> None:
-        """Give the CDR what can be said; a refusal of somebody unknown leaves none."""
+        """Give the CDR what can be said; a refusal of somebody unknown leaves none, or scanners would fill them."""
         call = refusal.call
-        if call is None:
+        if call is None or not call.source:
             return
         end = CallEnd(
             outcome="refused",

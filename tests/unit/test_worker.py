@@ -193,7 +193,7 @@ def test_a_phone_that_is_offline_is_told_so() -> None:
 
     assert scene.ksr.did("tm.t_relay") == []
     assert scene.ksr.sent[-1][0] == 480
-    assert json.loads(scene.ksr.dialog_vars["outcome"]) == [480, False, [[0, 480]]]
+    assert json.loads(scene.ksr.dialog_vars["outcome"]) == [480, False, [[0, 480]], "offline"]
 
 
 def test_a_server_that_cannot_be_sent_to_is_passed_over() -> None:
