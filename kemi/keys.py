@@ -49,7 +49,7 @@ def fund_state(fund: str) -> str:
 
 
 def reservation(rid: str) -> str:
-    """HASH of one reservation; writer: money functions; no expiry while open, then kept 1 h for replays."""
+    """STRING packed reservation; writer: money functions; no expiry while open, then kept 1 h for replays."""
     return f"{TAG}r:{rid}"
 
 

@@ -86,7 +86,7 @@ class Facts(NamedTuple):
     """All that a decision may look at. Missing knowledge is asked for with `Need`, never guessed.
 
     nonce_uses: how often this nonce and count came, this request included; 0 = no valid nonce was sent.
-    down_servers: servers that the node's health memory passes over. loops: this Call-ID seen too often.
+    down_servers: servers that the node's health memory passes over.
     secret: key of the node's HMACs (nonces, weighted draws), the same on all nodes of a cell.
     store_up: False while the breaker is open: then nothing more can be fetched or held.
     """
