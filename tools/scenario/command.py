@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2] / "sipp-scenarios"
 AT_ONCE = 4
 """Scenarios played at the same time: they have worlds and addresses of their own, and these machines two cores."""
 
-_console = Console(width=170)
+_console = Console(width=132)
 
 
 def play_all(area: str, endpoint: Endpoint, folder: Path) -> list[Result]:
@@ -89,9 +90,9 @@ def _folder() -> Path:
 
 
 def _calls(results: list[Result]) -> Table:
-    table = Table(title="Calls of the demo", title_justify="left")
-    for column in ("", "call", "caller", "callee", "expected", "came out", "carrier", "s", "price at each level"):
-        table.add_column(column, justify="right" if column == "s" else "left", overflow="fold")
+    table = Table(title="Calls of the demo", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for column in ("", "call", "caller, callee", "expected", "came out", "carrier", "s", "price at each level"):
+        table.add_column(column, justify="right" if column == "s" else "left", no_wrap=column.startswith("price"))
     for number, result in enumerate(results, start=1):
         call, record = result.scenario.call, result.record
         expected = f"{call.outcome} {call.status} {call.reason}" if call.cdr else f"challenged {call.status}"
@@ -99,8 +100,7 @@ def _calls(results: list[Result]) -> Table:
         table.add_row(
             str(number),
             result.scenario.path.name.partition(".")[2].replace("-", " "),
-            call.caller,
-            call.callee,
+            f"{call.caller}\n→ {call.callee}",
             expected.strip(),
             f"[red]{came.strip()}[/red]" if result.problems else came.strip(),
             record.carrier if record else "",
