@@ -68,5 +68,6 @@ def running_edge(env: Mapping[str, str] | None = None) -> Iterator[Edge]:
         writer = load_world(admin, world)
         with running_kamailio(redis.worker_url, env=env) as node:
             acme.server = bell.server = node.address
+            until(lambda: node.noc("status")["agent"], SOON_S, "the agent's first word")
             yield Edge(node, redis, admin, writer, acme, bell)
         admin.close()
