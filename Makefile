@@ -31,7 +31,7 @@ scenarios: setup ## runs the SIPp scenarios of one area: make scenarios AREA=aut
 	@$(TANDEM) stack exec -- $(TANDEM) scenarios --area "$(AREA)"
 
 test: setup ## every suite, on real parts
-	@.venv/bin/pytest
+	@.venv/bin/python -m pytest
 
 lint: setup ## ruff, mypy, import direction, and the checks of the non-Python files
 	@tools/lint.sh

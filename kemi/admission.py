@@ -19,6 +19,7 @@ from kemi.core.request import CallRequest, Facts
 from kemi.settings import Settings
 
 FETCHES_MAX: Final = 3  # who calls; everything about where the call goes; and the masks, after a drop of everything
+FIRST_ANSWER_MAX_S: Final = 3  # a server that says nothing is left sooner (ksr_hunt.FIRST_ANSWER_MS)
 HOLDS_MAX: Final = 2  # a hold on a stale decision is asked for once more
 
 
@@ -98,8 +99,11 @@ class Admission:
         return Verdict(last if last.emergency else refused_hold(last, 0, "stale"), stale=HOLDS_MAX)
 
     def lease_s(self, route: Route) -> int:
-        """Return how long a reservation may wait for an answer: all attempts ringing. The grace comes on top."""
-        return route.ring_max_s * len(route.targets)
+        """Return how long a reservation may wait for an answer: all attempts, each silent first and then ringing.
+
+        The grace comes on top.
+        """
+        return (FIRST_ANSWER_MAX_S + route.ring_max_s) * len(route.targets)
 
     def _decide_on_what_is_true(self, request: CallRequest, seen: Seen) -> Decision:
         """Return a decision that no change older than a tenth of a second contradicts.
@@ -153,8 +157,7 @@ class Admission:
                 f"{rid}:0", rid, route.hold, self.lease_s(route), self._tables.seen_pass, codec.pack(route.call)
             )
         except StoreUnavailable:
-            offline = route if route.emergency else decide_offline(request, self._facts(seen))
-            return Verdict(offline, maybe_held=True)
+            return Verdict(route if route.emergency else refused_hold(route, 0, "store_down"), maybe_held=True)
         return self._judge(route, answer)
 
     def _judge(self, route: Route, answer: Held | Refused | Stale | Unarmed | Void) -> Verdict | None:

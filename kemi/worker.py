@@ -247,7 +247,7 @@ class Worker:
     def _queue_refusal(self, refusal: Reject, verdict: Verdict) -> None:
         """Give the CDR what can be said; a refusal of somebody unknown leaves none, or scanners would fill them."""
         call = refusal.call
-        if call is None or not call.source:
+        if call is None or not (call.source or verdict.maybe_held):
             return
         end = CallEnd(
             outcome="refused",

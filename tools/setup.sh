@@ -108,8 +108,10 @@ install_packages() {
 # Names the interpreter, the lock, the project's own metadata and the place of the tree.
 wanted_stamp() { { "$PYTHON" -V && sha256sum requirements.lock pyproject.toml && pwd; } | sha256sum; }
 
+# A copied or moved tree brings programs along that run another tree's code: their first line names its place.
 venv_is_ours() {
     [ "$(sed -n 's/^home = //p' "$VENV/pyvenv.cfg" 2>/dev/null)" = "$(dirname "$PYTHON")" ] &&
+        grep -qsF "$PWD/$VENV/bin/" "$VENV/bin/pip" &&
         "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1
 }
 

@@ -194,7 +194,12 @@ class RedisClient:
         return replies
 
     def _connected(self) -> _Wire:
-        """Return the connection. Connecting and logging in get half the time each, so that both fit into it."""
+        """Return the connection. Connecting and logging in get half the time each, so that both fit into it.
+
+        One that Redis closed while it was idle (restart, failover, timeout) is replaced first: nothing was sent on it.
+        """
+        if self._wire is not None and _is_stale(self._wire):
+            self.close()
         if self._wire is None:
             options = dict(self._options)
             make = options.pop("connection_class", Connection)
@@ -212,6 +217,14 @@ class RedisClient:
             return wire.read_response()
         except ResponseError as error:
             return FunctionFailed(f"{error}")
+
+
+def _is_stale(wire: _Wire) -> bool:
+    """Return whether an idle connection has ended, or has an answer that nobody waits for."""
+    try:
+        return wire.can_read(0)
+    except (RedisError, OSError):
+        return True
 
 
 def _raised(reply: Reply | FunctionFailed) -> Reply:

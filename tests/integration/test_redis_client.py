@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Timer
 
 import pytest
 
@@ -101,6 +102,14 @@ def test_a_late_reply_is_never_taken_for_another(server: RedisServer, client: Re
     assert client.execute("GET", "{0}none") is None
 
 
+def test_a_connection_that_redis_closed_while_idle_costs_no_call(server: RedisServer, client: RedisClient) -> None:
+    """After a restart, a failover or an idle time-out the first call goes over a new connection."""
+    admin = RedisClient(server.url, TIMEOUT_MS)
+    assert admin.execute("CLIENT", "KILL", "USER", "worker") == 1
+    admin.close()
+    assert client.execute("PING") == b"PONG"
+
+
 def test_nothing_was_sent_while_the_breaker_is_open() -> None:
     """Who gets this error need not release anything."""
     client = RedisClient("unix:///nonexistent/redis.sock", TIMEOUT_MS)
@@ -155,23 +164,37 @@ def test_an_error_reply_is_told_apart_from_no_reply(redis_client: RedisClient) -
     assert redis_client.available()
 
 
-def test_a_connection_that_is_one_reply_off_is_found_and_dropped(
-    redis_client: RedisClient, redis_worker_url: str
-) -> None:
-    """Each answer carries the id of its operation; a foreign one raises, and the next call is right again."""
-    worker = RedisClient(redis_worker_url, 2_000)
-    bench = RedisBench(redis_client, worker)
+def test_a_connection_that_is_one_reply_off_is_found_and_dropped(server: RedisServer) -> None:
+    """Each answer carries the id of its operation; a foreign one raises, and the next call is right again.
+
+    The server is stopped while both commands leave: the foreign answer is not there yet when the second is sent.
+    """
+    admin, worker = RedisClient(server.url, 2_000), RedisClient(server.worker_url, 2_000)
+    bench = RedisBench(admin, worker)
     bench.set_terms("11:EUR", FundTerms(1, 1_000))
     wanted = hold("11:EUR", rows=((60, 60),))
     assert isinstance(bench.funds.reserve("a:0", "a", wanted, 60, 0, codec.pack(pinned("a"))), Held)
     wire = worker._wire
     assert wire is not None
+    os.kill(server.pid, signal.SIGSTOP)
     wire.send_packed_command(wire.pack_commands([Fcall("tandem_status_1", (), ("other",)).words()]))
+    go_on = Timer(0.1, os.kill, (server.pid, signal.SIGCONT))
+    go_on.start()
     with pytest.raises(StoreUnavailable, match="another call's") as failure:
         bench.funds.batch([Answer("a:1", "a", 1, 60)])
+    go_on.join()
     assert failure.value.maybe_applied
     assert bench.funds.status().armed
     worker.close()
+    admin.close()
+
+
+def test_an_answer_that_nobody_waits_for_is_never_taken_for_the_next(client: RedisClient) -> None:
+    """What lies on an idle connection is dropped with it."""
+    assert client._wire is not None
+    client._wire.send_packed_command(client._wire.pack_commands([("ECHO", "stray")]))
+    until(lambda: client._wire is not None and client._wire.can_read(0), 2, "the stray answer")
+    assert client.execute("PING") == b"PONG"
 
 
 def test_every_method_costs_one_round_trip(redis_client: RedisClient, redis_worker_url: str) -> None:

@@ -189,4 +189,4 @@ def test_a_lease_is_as_long_as_all_attempts_may_ring() -> None:
     decision = admit(made, invite()).decision
 
     assert isinstance(decision, Route)
-    assert made.lease_s(decision) == 120 * len(decision.targets)
+    assert made.lease_s(decision) == (3 + 120) * len(decision.targets)

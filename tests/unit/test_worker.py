@@ -101,7 +101,7 @@ def test_a_route_is_queued_before_it_leaves() -> None:
 
     (held,) = scene.queued()
     assert isinstance(held, Held)
-    assert (held.rid, held.funds, held.granted_s, held.lease_s, held.is_held) == (RID, ("5:EUR",), 60, 20, True)
+    assert (held.rid, held.funds, held.granted_s, held.lease_s, held.is_held) == (RID, ("5:EUR",), 60, 23, True)
     names = [call[0] for call in scene.ksr.calls]
     order = ["tm.t_newtran", "tm.t_reply", "mqueue.mq_add", "dialog.dlg_manage", "rr.record_route", "tm.t_relay"]
     assert [name for name in names if name in order] == order
@@ -338,6 +338,17 @@ def test_a_last_resort_that_fails_too_still_returns() -> None:
     scene.ksr.tables.clear()
 
     scene.request()
+
+
+def test_a_refusal_of_somebody_unknown_is_queued_only_where_redis_may_hold() -> None:
+    """Scanners leave no records; a hold whose answer was lost must be released whoever called."""
+    for maybe_held in (False, True):
+        scene = Scene(reject("store_down", call=builders.call(RID, ())._replace(source="")))
+        scene.admission.verdict = scene.admission.verdict._replace(held=None, maybe_held=maybe_held)
+
+        scene.request()
+
+        assert [type(message) for message in scene.queued()] == ([Refused] if maybe_held else [])
 
 
 @pytest.mark.parametrize(
