@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from kemi.adapters.redis_client import RedisUrlError
 from tools.account import app as account
 from tools.bench.relay import relay
 from tools.errors import OperatorError
@@ -46,7 +47,7 @@ def main() -> None:
     try:
         _join_running_stack()
         app()
-    except OperatorError as error:
+    except (OperatorError, RedisUrlError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         sys.exit(1)
 

@@ -30,6 +30,10 @@ Reply = Any
 """What RESP can say: bytes, int, None, or a list of these."""
 
 
+class RedisUrlError(ValueError):
+    """The address of Redis cannot be read; it may hold a password, so the message does not show it."""
+
+
 class StoreUnavailable(Exception):  # noqa: N818  the name that the rooms agreed on
     """Redis gave no usable answer. maybe_applied: it may have done what was asked all the same."""
 
@@ -114,7 +118,13 @@ class RedisClient:
     """
 
     def __init__(self, url: str, timeout_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._options = parse_url(url)  # type: ignore[no-untyped-call]
+        """Take where Redis is, without connecting. Raises RedisUrlError, which does not repeat the URL."""
+        try:
+            self._options = parse_url(url)  # type: ignore[no-untyped-call]
+        except ValueError:
+            raise RedisUrlError(
+                "REDIS_URL is neither redis://user:password@host nor unix://user:password@path"
+            ) from None
         self._timeout_s = timeout_ms / 1000
         self._clock = clock
         self._start()

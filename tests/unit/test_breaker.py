@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kemi.adapters.redis_client import FAILURES_MAX, PROBE_EVERY_S, Breaker
+from kemi.adapters.redis_client import FAILURES_MAX, PROBE_EVERY_S, Breaker, RedisClient, RedisUrlError
 
 
 class Clock:
@@ -71,3 +71,10 @@ def test_a_probe_that_succeeds_closes_it(opened: Breaker, clock: Clock) -> None:
     assert not opened.is_open
     opened.failed(refused=False)
     assert opened.would_pass()
+
+
+def test_an_address_that_cannot_be_read_is_refused_without_showing_it() -> None:
+    """It holds a password."""
+    with pytest.raises(RedisUrlError) as refusal:
+        RedisClient("redis://worker:sek/ret@@host", 80)
+    assert "sek" not in str(refusal.value)
