@@ -7,6 +7,8 @@ It knows nothing of Kamailio.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Final, NamedTuple, Protocol
 
 from kemi import codec
@@ -14,8 +16,9 @@ from kemi.adapters.redis_client import StoreUnavailable
 from kemi.adapters.redis_funds import Held, Refused, Stale, Unarmed, Void
 from kemi.adapters.redis_tables import Tables
 from kemi.core.decide import decide, decide_offline, refused_hold
-from kemi.core.outcome import Decision, Hold, Need, Route
-from kemi.core.request import CallRequest, Facts
+from kemi.core.outcome import Decision, Hold, Need, Reject, Route
+from kemi.core.refusals import reject
+from kemi.core.request import UNCOUNTED, CallRequest, Facts
 from kemi.settings import Settings
 
 FETCHES_MAX: Final = 3  # who calls; everything about where the call goes; and the masks, after a drop of everything
@@ -45,12 +48,18 @@ class Seen(NamedTuple):
     """What the node's shared memory says about a request. Meaning as in Facts.
 
     newest_pass: version of the configuration that the node's agent last saw in Redis, 0 = not heard.
+    count_nonce: counts this use of the nonce and says how often it came; asked at most once a request.
     """
 
-    nonce_uses: int = 0
+    nonce_uses: int = UNCOUNTED
     down_servers: frozenset[int] = frozenset()
     draining: bool = False
     newest_pass: int = 0
+    count_nonce: Callable[[], int] = int
+
+    def counted(self) -> Seen:
+        """Return the same with the use of the nonce counted."""
+        return self._replace(nonce_uses=max(0, self.count_nonce())) if self.nonce_uses == UNCOUNTED else self
 
 
 class Verdict(NamedTuple):
@@ -88,11 +97,12 @@ class Admission:
 
     def admit(self, request: CallRequest, seen: Seen) -> Verdict:
         """Return the decision on an INVITE or REGISTER, and its hold."""
+        seen = seen._replace(count_nonce=cache(seen.count_nonce))
         for stale in range(HOLDS_MAX):
             decision = self._decide_on_what_is_true(request, seen)
             if not isinstance(decision, Route):
                 return Verdict(decision, stale=stale)
-            verdict = self._hold(request, seen, decision)
+            verdict = self._hold(decision)
             if verdict is not None:
                 return verdict._replace(stale=stale)
             last = decision
@@ -114,23 +124,29 @@ class Admission:
         decision = self._decide(request, seen)
         if isinstance(decision, Route) or seen.newest_pass <= self._tables.seen_pass:
             return decision
-        try:
-            self._tables.fetch(Need(()))
-        except StoreUnavailable:
-            return decision
-        return self._decide(request, seen)
+        return self._decide(request, seen) if self._fetch(Need(())) else decision
 
     def _decide(self, request: CallRequest, seen: Seen) -> Decision:
-        for _ in range(FETCHES_MAX):
-            outcome = decide(request, self._facts(seen))
+        """Decide as often as something is needed that can be had."""
+        fetches, store_up = 0, True
+        while True:
+            facts = self._facts(seen)
+            outcome = decide(request, facts) if store_up else decide_offline(request, facts)
             if not isinstance(outcome, Need):
                 return outcome
-            try:
-                self._tables.fetch(outcome)
-            except StoreUnavailable:
-                return decide_offline(request, self._facts(seen))
-        outcome = decide(request, self._facts(seen))
-        return decide_offline(request, self._facts(seen)) if isinstance(outcome, Need) else outcome
+            if outcome.nonce_uses:
+                seen = seen.counted()
+            else:
+                store_up = fetches < FETCHES_MAX and self._fetch(outcome)
+                fetches += 1
+
+    def _fetch(self, need: Need) -> bool:
+        """Fetch what is needed; tell whether Redis answered."""
+        try:
+            self._tables.fetch(need)
+        except StoreUnavailable:
+            return False
+        return True
 
     def _facts(self, seen: Seen) -> Facts:
         return Facts(
@@ -147,7 +163,7 @@ class Admission:
             config_pass=self._tables.seen_pass,
         )
 
-    def _hold(self, request: CallRequest, seen: Seen, route: Route) -> Verdict | None:
+    def _hold(self, route: Route) -> Verdict | None:
         """Return the verdict, None when the decision was made on what has changed since."""
         if not route.hold.funds:
             return Verdict(route)
@@ -166,6 +182,8 @@ class Admission:
             return None
         if isinstance(answer, Held | Refused):
             self._tables.invalidate(answer.changed, answer.config_pass)
+        if isinstance(answer, Held) and answer.replayed:
+            return Verdict(_merged(route))
         if isinstance(answer, Held):
             return Verdict(route, answer)
         if route.emergency:
@@ -180,3 +198,12 @@ class Admission:
             self._tables.invalidate(stale.changed, stale.config_pass)
         else:
             self._tables.clear()
+
+
+def _merged(route: Route) -> Reject:
+    """Return the refusal of a request whose hold another request had got.
+
+    No client repeats a hold and the transactions absorb retransmissions, so the same call came on a second path or with
+    another branch (RFC 3261 §8.2.2.2). The hold, and the record of the call, are the first request's: no CDR here.
+    """
+    return reject("merged", (*route.trace, "held before: the same call came in another transaction"))

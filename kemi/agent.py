@@ -16,19 +16,20 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from kemi import keys
-from kemi.adapters import ksr_bye, ksr_noc, ksr_queue, ksr_shared
+from kemi.adapters import ksr_bye, ksr_noc, ksr_queue, ksr_shared, ksr_sides
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.ksr_queue import Ended, Message
+from kemi.adapters.ksr_bye import Send
+from kemi.adapters.ksr_queue import ByeAnswered, Ended, LateAnswer, Message
 from kemi.adapters.redis_client import Argument, StoreUnavailable
 from kemi.adapters.redis_funds import Extend, Result
 from kemi.adapters.spool import Spool
-from kemi.agent_calls import Adopt, Bye, Calls, Order, Outgoing
+from kemi.agent_calls import Adopt, Calls, LetGo, Order, Outgoing
 from kemi.agent_outbox import Entry, Money, Outbox
 from kemi.settings import Settings
 
 MESSAGES_MAX: Final = 1_000  # per turn
 PUBLISH_NS: Final = 500_000_000
-HEARTBEAT_NS: Final = 5_000_000_000
+HEARTBEAT_NS: Final = 1_000_000_000  # the sweeper takes a node for dead that was silent for ten of them
 FOLLOW_NS: Final = 100_000_000  # how old a refusal may be; 10 reads a second cost Redis nothing
 NS_PER_MS: Final = 1_000_000
 
@@ -67,6 +68,7 @@ class AgentState(NamedTuple):
 
     calls: list[bytes]
     outbox: list[tuple[str, bytes]]
+    closings: list[bytes]
 
 
 class Agent:
@@ -106,12 +108,13 @@ class Agent:
 
     def export(self) -> AgentState:
         """Return all that the code after a reload must know."""
-        return AgentState(self._calls.export(), self._outbox.export())
+        return AgentState(self._calls.export(), self._outbox.export(), self._calls.closings.export())
 
     def restore(self, state: AgentState) -> None:
         """Take over from the code before a reload."""
         self._calls.restore(state.calls)
         self._outbox.restore(state.outbox)
+        self._calls.closings.restore(state.closings)
 
     def close(self) -> None:
         """Let the spool and the connection go."""
@@ -122,11 +125,17 @@ class Agent:
 
     def answered(self, sent: Outgoing, result: Result) -> Iterable[Entry]:
         """Hear a result of Redis."""
-        return _entries(self._calls.answered(sent, result, self._clock.monotonic_ns()))
+        orders = self._calls.answered(sent, result, *self._now())
+        self._do(orders)
+        return _entries(orders)
 
     def not_sent(self, operation: Extend) -> None:
         """Hear that Redis took no extension."""
         self._calls.not_sent(operation, self._clock.monotonic_ns())
+
+    def buried(self, what: str) -> None:
+        """Hear that something was put aside for people."""
+        self._log(f"kept among the dead letters: {what}")
 
     def adopted(self, ended: Ended) -> Iterable[Entry]:
         """Settle a call that ended here and began elsewhere, or before a restart. Raises StoreUnavailable."""
@@ -152,22 +161,30 @@ class Agent:
     def _hear(self, message: Message) -> None:
         now_ns, now_ms = self._now()
         self._obey(self._calls.hear(message, now_ns, now_ms))
-        self._show(message.rid)
+        if not isinstance(message, ByeAnswered | LateAnswer):
+            self._show(message.rid)
 
     def _obey(self, orders: list[Order]) -> None:
-        """Carry out what the calls ask for: BYEs now, the rest through the outbox."""
+        """Carry out what the calls ask for: our own requests now, the rest through the outbox."""
         self._outbox.add(_entries(orders))
-        for order in orders:
-            if isinstance(order, Bye):
-                self._apart("bye", partial(self._hang_up, order))
+        self._do(orders)
 
-    def _hang_up(self, bye: Bye) -> None:
-        self._show(bye.rid)
-        try:
-            if not ksr_bye.hang_up(self._ksr, bye.call_id, bye.from_tag, bye.to_tag, bye.from_uri):
-                self._log(f"{bye.call_id}: the dialog was gone before our BYE")
-        finally:
-            ksr_bye.let_go(self._ksr, bye.h_entry, bye.h_id)
+    def _do(self, orders: list[Order]) -> None:
+        for order in orders:
+            if isinstance(order, Send):
+                self._apart("bye", partial(self._send, order))
+            elif isinstance(order, LetGo):
+                self._apart("end", partial(self._let_go, order))
+
+    def _send(self, order: Send) -> None:
+        if not ksr_bye.send(self._ksr, order):
+            self._log(f"{order.call_id}: our {order.method} could not be sent")
+
+    def _let_go(self, order: LetGo) -> None:
+        """Forget an ended call, here and in Kamailio."""
+        self._show(order.rid)
+        ksr_sides.forget(self._ksr, order.rid)
+        ksr_bye.let_go(self._ksr, order.h_entry, order.h_id)
 
     # How it goes ------------------------------------------------------------------------------------------------------
 
@@ -205,6 +222,7 @@ class Agent:
                 "waiting": len(outbox),
                 "spool": outbox.on_disk,
                 "torn": self._spool.torn,
+                "dead": self._spool.dead,
                 "store": "down" if self._client.breaker_is_open else "up",
                 "opseq": outbox.opseq,
                 "opseq_lost": outbox.opseq_lost,
@@ -217,6 +235,7 @@ class Agent:
         self._count("ended_by_agent", calls.cut)
         self._count("overtalk_ms", calls.overtalk_ms)
         self._count("spooled", outbox.spooled)
+        self._count("bye_failed", calls.closings.failed)
 
     def _count(self, name: str, total: int) -> None:
         """Add to a statistic what came since the last time."""

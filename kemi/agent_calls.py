@@ -4,6 +4,8 @@ Rule 1: a deadline counts from the 200, on CLOCK_MONOTONIC. Nothing but a grante
 Rule 2: one extension of a call is on its way at a time, and it is repeated with its operation id until it is answered.
 Rule 3: billed = min(real, granted), real rounded up to seconds. What was talked beyond is our loss: overtalk.
 Rule 4: a call ends once; what is heard of it afterwards changes nothing.
+Rule 5: an end that Redis cannot settle is told all the same, as a late one: Postgres posts what is missing.
+Rule 6: a call whose hold Redis does not know is cut at once: nobody talks without a hold.
 """
 
 from __future__ import annotations
@@ -14,11 +16,25 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, assert_never
 
 from kemi import codec
-from kemi.adapters.ksr_queue import Ended, Failed, HangUp, Held, Message, Refused, Started
+from kemi.adapters.ksr_bye import Send
+from kemi.adapters.ksr_queue import (
+    ByeAnswered,
+    Ended,
+    Failed,
+    HangUp,
+    Held,
+    LateAnswer,
+    Message,
+    Moved,
+    Refused,
+    Started,
+)
 from kemi.adapters.redis_funds import (
     Answer,
     Applied,
     Extend,
+    Invalid,
+    Late,
     Note,
     Operation,
     Release,
@@ -28,9 +44,11 @@ from kemi.adapters.redis_funds import (
     Settle,
     Unknown,
 )
+from kemi.agent_closing import CONFIRM_NS, Closings, byes
 from kemi.core.causes import Cause, cause_of
 from kemi.core.rating import prices, schedule
 from kemi.core.refusals import REFUSALS
+from kemi.core.sides import CALLEE, CALLER
 from kemi.records import CallEnd, PinnedCall, Rate
 from kemi.settings import Limits
 
@@ -44,26 +62,23 @@ MS: Final = 1_000_000  # nanoseconds
 ANSWERED_OK: Final = 200
 NORMAL_CLEARING: Final = 16
 INTERNAL: Final = 500
-CLOSED: Final = frozenset({"settled", "released", "void", "refused"})
+CANCELLED: Final = 487
+OPEN: Final = frozenset({"held", "answered"})
 
 
 class Outgoing(NamedTuple):
-    """An operation for Redis. pinned: packed PinnedCall, for a note should Redis not know the reservation."""
+    """An operation for Redis. pinned: packed PinnedCall, to tell of the call should Redis not know the reservation."""
 
     operation: Operation
     pinned: bytes = b""
 
 
-class Bye(NamedTuple):
-    """End this call on both sides now. from_uri: the From that the called side knows, "" = the caller's."""
+class LetGo(NamedTuple):
+    """Let Kamailio forget this call. h_entry, h_id: the dialog's place."""
 
     rid: str
-    call_id: str
-    from_tag: str
-    to_tag: str
     h_entry: int
     h_id: int
-    from_uri: str
 
 
 class Adopt(NamedTuple):
@@ -72,7 +87,7 @@ class Adopt(NamedTuple):
     ended: Ended
 
 
-Order = Outgoing | Bye | Adopt
+Order = Outgoing | Send | LetGo | Adopt
 
 
 @dataclass(slots=True)
@@ -121,6 +136,7 @@ class Calls:
         self._talks: dict[str, Talk] = {}
         self._due: list[tuple[int, str]] = []
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self.closings = Closings()
         self.overtalk_ms = 0
         self.cut = 0
 
@@ -136,7 +152,7 @@ class Calls:
         """Return a call that goes on, None when there is none."""
         return self._talks.get(rid)
 
-    def hear(self, message: Message, now_ns: int, now_ms: int) -> list[Order]:
+    def hear(self, message: Message, now_ns: int, now_ms: int) -> list[Order]:  # noqa: PLR0911  one per message
         """Return what to do after `message`. now_ns: monotonic, now_ms: Unix time; both here and below."""
         match message:
             case Held():
@@ -145,7 +161,9 @@ class Calls:
             case Started():
                 return self._started(message, now_ns)
             case Ended():
-                return self._ended_by(message)
+                return self._ended_by(message, now_ns)
+            case Moved() | ByeAnswered() | LateAnswer():
+                return self._on_the_wire(message, now_ns)
             case Failed():
                 return self._failed(message)
             case Refused():
@@ -164,14 +182,18 @@ class Calls:
             talk = self._talks.get(rid)
             if talk is not None and talk.due_ns == due_ns:
                 orders += self._look_at(talk, now_ns, now_ms)
-        return orders
+        return [*orders, *self.closings.due(now_ns)]
 
-    def answered(self, sent: Outgoing, result: Result, now_ns: int) -> list[Order]:
-        """Return what to do after Redis answered an operation."""
-        if isinstance(result, Unknown) and sent.pinned and isinstance(sent.operation, Settle | Release):
-            return [Outgoing(_note(sent.operation, sent.pinned))]
-        if isinstance(sent.operation, Extend):
-            self._extended(sent.operation, result, now_ns)
+    def answered(self, sent: Outgoing, result: Result, now_ns: int, now_ms: int) -> list[Order]:
+        """Return what to do after Redis answered an operation. Raises ValueError for an end that cannot be read."""
+        operation = sent.operation
+        if isinstance(operation, Settle | Release):
+            return _unsettled(operation, sent.pinned, result) if sent.pinned else []
+        if isinstance(operation, Answer | Extend) and isinstance(result, Unknown):
+            talk = self._talks.get(operation.rid)
+            return self._cut(talk, "lost_hold", now_ns, now_ms) if talk is not None else []
+        if isinstance(operation, Extend):
+            self._extended(operation, result, now_ns)
         return []
 
     def not_sent(self, operation: Extend, now_ns: int) -> None:
@@ -181,19 +203,28 @@ class Calls:
             self._look_again(talk, min(now_ns + int(RETRY_S * NS), _deadline_ns(talk, talk.started)))
 
     def adopt(self, ended: Ended, reservation: Reservation | None, ended_redis_ms: int) -> list[Order]:
-        """Return the settlement of a call that another process let in. ended_redis_ms: its end by Redis' clock."""
-        if reservation is None or reservation.state in CLOSED:
+        """Return the settlement of a call that another process let in. ended_redis_ms: its end by Redis' clock.
+
+        Where a sweeper has ended it on a guess, the real end is told as a late one. Raises ValueError for a reservation
+        whose call cannot be read.
+        """
+        if reservation is None or not reservation.pinned:
             return []
         call = codec.unpack(PinnedCall, reservation.pinned)
         talk = Talk(call, reservation.pinned, reservation.funds, reservation.granted_s, is_held=True)
         talk.seq = reservation.seq
         self._remember(ended.rid)
+        is_open = reservation.state in OPEN
         if not reservation.answered_ms:
-            return [self._settle(talk, 0, _end("unknown_end", ended.ended_ms, 0, 0, 0, ended.by))]
+            unproven = _end("unknown_end", ended.ended_ms, 0, 0, 0, ended.by)
+            return [self._settle(talk, 0, unproven)] if is_open else []
         talk_ms = max(0, ended_redis_ms - reservation.answered_ms)
         billed_s = min(_seconds_up(talk_ms * MS), talk.granted_s)
         end = _end("answered", ended.ended_ms, ended.ended_ms - talk_ms, talk_ms, billed_s, ended.by)
-        return [self._settle(talk, billed_s, end._replace(server_id=reservation.server_id))]
+        end = end._replace(server_id=reservation.server_id)
+        if not is_open:
+            return [Outgoing(Late(*talk.next_op(), reservation.pinned, codec.pack(end)))]
+        return [self._settle(talk, billed_s, end)]
 
     def export(self) -> list[bytes]:
         """Return all calls as bytes, for the code that takes over after a reload."""
@@ -232,13 +263,42 @@ class Calls:
         left_s = _seconds_up(_deadline_ns(talk, message) - now_ns)
         return [Outgoing(Answer(*talk.next_op(), lease_s=left_s, server_id=message.server_id))]
 
-    def _ended_by(self, message: Ended) -> list[Order]:
+    def _on_the_wire(self, message: Moved | ByeAnswered | LateAnswer, now_ns: int) -> list[Order]:
+        if isinstance(message, LateAnswer):
+            return [*self.closings.late(message, now_ns)]
+        if isinstance(message, ByeAnswered):
+            self.closings.answered(message, now_ns)
+        else:
+            self._moved(message)
+        return []
+
+    def _moved(self, message: Moved) -> None:
+        """Keep what a side became; a CSeq never falls."""
         talk = self._talks.get(message.rid)
-        if talk is not None and talk.started is not None:
-            return [self._finish(talk, talk.started, message.by, message.ended_ns, message.ended_ms)]
-        if talk is not None or message.rid in self._ended:
+        if talk is None or talk.started is None or message.which not in (CALLER, CALLEE):
+            return
+        if message.which == CALLER:
+            talk.started = talk.started._replace(caller=message.side.after(talk.started.caller))
+        else:
+            talk.started = talk.started._replace(callee=message.side.after(talk.started.callee))
+
+    def _ended_by(self, message: Ended, now_ns: int) -> list[Order]:
+        talk = self._talks.get(message.rid)
+        if talk is None:
+            return [] if message.rid in self._ended else [Adopt(message)]
+        if not message.is_followed:
             return []
-        return [Adopt(message)]
+        if talk.started is None:
+            return self._failed(Failed(message.rid, CANCELLED, True, (), message.ended_ms))
+        self._close(talk, talk.started, message, now_ns)
+        return [self._finish(talk, talk.started, message.by, message.ended_ns, message.ended_ms)]
+
+    def _close(self, talk: Talk, started: Started, ended: Ended, now_ns: int) -> None:
+        """Make sure that the call ends on the wire: who said BYE from its own address is out, nobody else."""
+        orders = byes(ended.rid, talk.call.call_id, started.caller, started.callee)
+        if ended.is_sure:
+            orders.pop(ended.by, None)
+        self.closings.open(orders.values(), now_ns + CONFIRM_NS if ended.by else now_ns)
 
     def _failed(self, message: Failed) -> list[Order]:
         talk = self._talks.get(message.rid)
@@ -309,11 +369,11 @@ class Calls:
         if started is None:
             return []
         self.cut += 1
-        call = talk.call
-        bye = Bye(
-            call.rid, call.call_id, call.from_tag, started.to_tag, started.h_entry, started.h_id, started.from_uri
-        )
-        return [bye, self._finish(talk, started, by, now_ns, now_ms)]
+        self._close(talk, started, Ended(talk.call.rid, "", now_ns, now_ms), now_ns)
+        return [
+            self._finish(talk, started, by, now_ns, now_ms),
+            LetGo(talk.call.rid, started.h_entry, started.h_id),
+        ]
 
     def _finish(self, talk: Talk, started: Started, by: str, ended_ns: int, ended_ms: int) -> Outgoing:
         self._drop(talk)
@@ -349,8 +409,18 @@ def _refusal(message: Refused) -> Outgoing:
     return Outgoing(Note(f"{message.rid}:note", message.rid, message.pinned, message.end))
 
 
-def _note(closing: Settle | Release, pinned: bytes) -> Note:
-    return Note(f"{closing.rid}:note", closing.rid, pinned, closing.end)
+def _unsettled(closing: Settle | Release, pinned: bytes, result: Result) -> list[Order]:
+    """Return how to tell of an end that Redis did not settle: the reservation is gone, closed, or does not fit it.
+
+    A refusal is noted where nothing was held. Where something is, another request's call has it, and its end counts.
+    """
+    if not isinstance(result, Unknown | Invalid):
+        return []
+    if codec.unpack(CallEnd, closing.end).outcome == "refused":
+        note = Note(f"{closing.rid}:note", closing.rid, pinned, closing.end)
+        return [Outgoing(note)] if isinstance(result, Unknown) else []
+    seq = closing.seq + 1
+    return [Outgoing(Late(f"{closing.rid}:{seq}", closing.rid, seq, pinned, closing.end))]
 
 
 def _end(outcome: str, ended_ms: int, answered_ms: int, talk_ms: int, billed_s: int, by: str) -> CallEnd:

@@ -3,22 +3,26 @@
 Rule 1: nothing that must arrive leaves the memory before Redis has answered or the spool has it on disk.
 Rule 2: while the spool is not empty, what is new waits behind it: operations of a call keep their order.
 Rule 3: an extension is never spooled. Nobody talks on a hold that was not granted, and later it is worth nothing.
+Rule 4: one entry never stops the others. What cannot be read, applied or followed up is counted and kept among the
+dead letters; only Redis being away, or our own disk, holds everything up.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
 from kemi import codec
 from kemi.adapters.ksr_queue import Ended
-from kemi.adapters.redis_client import StoreUnavailable
+from kemi.adapters.redis_client import FunctionFailed, StoreUnavailable
 from kemi.adapters.redis_funds import (
     Answer,
     Extend,
     Invalid,
+    Late,
     Note,
     Operation,
     Release,
@@ -26,6 +30,7 @@ from kemi.adapters.redis_funds import (
     Result,
     Settle,
     Unarmed,
+    Unknown,
 )
 from kemi.adapters.spool import Spool
 from kemi.agent_calls import Adopt, Outgoing
@@ -34,7 +39,13 @@ BATCH_MAX: Final = 64  # operations per round trip: about 2 ms of Redis
 ROUNDS_MAX: Final = 16  # round trips per turn, so that a turn stays far below a second
 REST_NS: Final = 200_000_000  # after Redis took nothing; the answer marks have a second
 ADOPT: Final = "adopt"
-KINDS: Final[dict[str, type[Operation]]] = {"answer": Answer, "settle": Settle, "release": Release, "note": Note}
+KINDS: Final[dict[str, type[Operation]]] = {
+    "answer": Answer,
+    "settle": Settle,
+    "release": Release,
+    "note": Note,
+    "late": Late,
+}
 _NAMES: Final = {kind: name for name, kind in KINDS.items()}
 
 Entry = Outgoing | Adopt
@@ -68,6 +79,9 @@ class Listener(Protocol):
 
     def adopted(self, ended: Ended) -> Iterable[Entry]:
         """Return what settles the call of an unknown end. May raise StoreUnavailable."""
+
+    def buried(self, what: str) -> None:
+        """Hear that something is kept among the dead letters, and why."""
 
 
 class Outbox:
@@ -134,19 +148,23 @@ class Outbox:
         return done > 0
 
     def _replay(self) -> int:
-        """Tell Redis the oldest entries on disk; one that nobody can read is counted and left out."""
+        """Tell Redis the oldest entries on disk."""
         readable: list[Entry] = []
         for kind, body in self._spool.head(BATCH_MAX):
             try:
                 readable.append(_load(kind, body))
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 if readable:
                     break
                 self.invalid += 1
-                self.last_error = str(error)
+                self._bury(kind, body, str(error))
                 self._spool.drop(1)
                 return 1
+        before = len(self._fresh)
         done = self._tell(readable)
+        follow = [self._fresh.pop() for _ in range(len(self._fresh) - before)]
+        if follow:  # what was on disk stays there until all of it is told
+            self._spool.append(_dump(entry) for entry in reversed(follow))
         self._spool.drop(done)
         return done
 
@@ -154,16 +172,25 @@ class Outbox:
         """Tell Redis the first of `waiting`; return how many are done. Raises StoreUnavailable when none is."""
         first = waiting[0]
         if isinstance(first, Adopt):
-            self._fresh.extend(self._listener.adopted(first.ended))
+            with self._apart(first):
+                self._fresh.extend(self._listener.adopted(first.ended))
             return 1
         batch = _leading(waiting)
-        results = self._funds.batch([entry.operation for entry in batch])
+        try:
+            results = self._funds.batch([entry.operation for entry in batch])
+        except Exception as error:
+            if len(batch) > 1 and _is_its_own(error):
+                return self._tell([first])
+            with self._apart(first):
+                raise
+            return 1
         for done, (sent, result) in enumerate(zip(batch, results, strict=True)):
             if isinstance(result, Unarmed):
                 if done:
                     return done
                 raise StoreUnavailable("unarmed", maybe_applied=False)
-            self._hear(sent, result)
+            with self._apart(sent):
+                self._hear(sent, result)
         return len(batch)
 
     def _hear(self, sent: Outgoing, result: Result) -> None:
@@ -172,7 +199,29 @@ class Outbox:
             self.last_error = f"{type(sent.operation).__name__} {sent.operation.op_id}: {result.text}"
         else:
             self._watch(result.opseq)
-        self._fresh.extend(self._listener.answered(sent, result))
+        follow = list(self._listener.answered(sent, result))
+        self._fresh.extend(follow)
+        if not follow and _is_unheard(sent.operation, result):
+            why = result.text if isinstance(result, Invalid) else "Redis does not know the reservation"
+            self._bury(*_dump(sent), f"{sent.operation.op_id}: {why}")
+
+    @contextmanager
+    def _apart(self, entry: Entry) -> Iterator[None]:
+        """Keep what goes wrong with one entry from the others."""
+        try:
+            yield
+        except Exception as error:
+            if not _is_its_own(error):
+                raise
+            self.invalid += 1
+            if _is_kept(entry):
+                self._bury(*_dump(entry), f"{type(error).__name__}: {error}")
+
+    def _bury(self, kind: str, body: bytes, why: str) -> None:
+        """Keep an entry among the dead letters. Raises OSError."""
+        self._spool.bury(kind, body)
+        self.last_error = why
+        self._listener.buried(f"{kind}: {why}")
 
     def _watch(self, opseq: int) -> None:
         """Keep the highest operation number seen: a lower one means that Redis has lost acknowledged operations."""
@@ -200,6 +249,18 @@ def _leading(waiting: list[Entry]) -> list[Outgoing]:
             break
         batch.append(entry)
     return batch
+
+
+def _is_its_own(error: Exception) -> bool:
+    """Return whether the entry is to blame: neither Redis, nor the disk."""
+    if isinstance(error, FunctionFailed):
+        return error.is_bug
+    return not isinstance(error, StoreUnavailable | OSError)
+
+
+def _is_unheard(operation: Operation, result: Result) -> bool:
+    """Return whether Redis did not take the end of a call."""
+    return isinstance(operation, Settle | Release | Note | Late) and isinstance(result, Invalid | Unknown)
 
 
 def _is_kept(entry: Entry) -> bool:

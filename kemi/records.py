@@ -342,7 +342,7 @@ class CallEnd(NamedTuple):
     """How a call ended. `outcome`: answered, cancelled, failed, refused, estimated, unknown_end.
 
     answered_ms: Unix time of the 200, 0 if never. talk_ms: measured; billed_s: min(real, granted), whole
-    seconds, rounded up. ended_by: caller, callee, money, maximum, noc, sweeper, "".
+    seconds, rounded up. ended_by: caller, callee, money, maximum, noc, sweeper, lost_hold, "".
     """
 
     outcome: str
@@ -371,7 +371,8 @@ class FundPosting(NamedTuple):
 class CallEvent(NamedTuple):
     """One entry of the event stream, written by the function that moved the money.
 
-    kind: "settle", "release", "refused" (no hold was made). Unique by (rid, seq).
+    kind: "settle", "release", "refused" (no hold was made), "late" (the end came when nothing was held any more: what
+    is missing is posted in Postgres). Unique by (rid, seq).
     """
 
     kind: str

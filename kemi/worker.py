@@ -17,17 +17,30 @@ from contextlib import suppress
 from typing import Final
 
 from kemi import codec
-from kemi.adapters import ksr_apply, ksr_hunt, ksr_noc, ksr_queue, ksr_read, ksr_shared
+from kemi.adapters import (
+    ksr_apply,
+    ksr_hunt,
+    ksr_noc,
+    ksr_queue,
+    ksr_read,
+    ksr_replies,
+    ksr_shared,
+    ksr_sides,
+    ksr_within,
+)
 from kemi.adapters.ksr_api import Ksr
 from kemi.admission import Admission, Seen, Verdict
 from kemi.core.outcome import Reject, Route
-from kemi.core.request import CallRequest
-from kemi.core.token import rid_of, sign
+from kemi.core.refusals import reject
+from kemi.core.request import CallRequest, reservation_id
+from kemi.core.sides import CALLEE, CALLER, host_of
+from kemi.core.token import Origin, sign
 from kemi.records import CallEnd
 from kemi.settings import Settings
 
 MAX_FORWARDS: Final = 70  # RFC 3261 §8.1.1.6
 SANITY_CHECKS: Final = 17_767  # Kamailio's default without 128: a datagram longer than its Content-Length is legal
+PROXY_REQUIRE_CHECK: Final = 512  # answers 420 to an extension that a proxy must know (RFC 3261 §16.3); we know none
 URI_CHECKS: Final = 7  # R-URI, From and To can be parsed
 DONE: Final = 1  # what every callback returns
 
@@ -50,31 +63,48 @@ class Worker:
         self._admission = self._new_admission()
         if rank > 0:
             self._guarded("child_init", self._admission.load)
+        self._guarded("child_init", lambda: ksr_sides.note_boot(self._ksr, _unix_ms()))
         self._guarded("child_init", lambda: ksr_noc.publish_process(self._ksr, rank, os.getpid(), self.load_state))
         return 0
 
-    def ksr_request_route(self, _msg: object) -> int:
-        """Route a SIP request."""
+    def ksr_request_route(self, _msg: object, *more: object) -> int:
+        """Route a SIP request. more: given by `evrexec.run`, which has no request; here and below."""
+        if more:
+            return DONE
         if not self._guarded("request", self._request):
             self._guarded("last resort", self._last_resort)
         return DONE
 
-    def ksr_branch(self, _msg: object) -> int:
+    def ksr_branch(self, _msg: object, *more: object) -> int:
         """Edit a branch that is about to leave."""
-        self._guarded("branch", lambda: ksr_hunt.edit_branch(self._ksr))
+        if not more:
+            self._guarded("branch", lambda: ksr_hunt.edit_branch(self._ksr))
         return DONE
 
-    def ksr_failure(self, _msg: object) -> int:
+    def ksr_failure(self, _msg: object, *more: object) -> int:
         """Go on after all branches of an attempt failed. May run in a timer process."""
-        self._guarded("failure", lambda: ksr_hunt.failed(self._ksr, time.monotonic_ns()))
+        if not more:
+            self._guarded("failure", lambda: ksr_hunt.failed(self._ksr, time.monotonic_ns()))
         return DONE
 
-    def ksr_dialog_event(self, _msg: object, event: str) -> int:
+    def ksr_within_failure(self, _msg: object, *more: object) -> int:
+        """Look at what was refused inside a call. May run in a timer process."""
+        if not more:
+            self._guarded("failure within", lambda: ksr_within.failed(self._ksr))
+        return DONE
+
+    def ksr_reply_route(self, _msg: object, *more: object) -> int:
+        """Look at a reply before Kamailio does."""
+        if not more:
+            self._guarded("reply", lambda: ksr_replies.serve(self._ksr, self._ours()))
+        return DONE
+
+    def ksr_dialog_event(self, _msg: object, event: str = "", *_more: object) -> int:
         """Note that a call was answered, ended, or failed. May run in a timer process, on a message not the call's."""
         self._guarded("dialog", lambda: self._dialog_event(event))
         return DONE
 
-    def noc(self, _msg: object, data: str) -> int:
+    def noc(self, _msg: object, data: str = "", *_more: object) -> int:
         """`kamcmd evrexec.run noc "<command>"`; the answer is put into the table `noc`."""
         self._guarded("noc", lambda: ksr_noc.serve(self._ksr, data))
         return DONE
@@ -88,14 +118,20 @@ class Worker:
         if ksr.maxfwd.process_maxfwd(MAX_FORWARDS) < 0:
             ksr_apply.refuse(ksr, "too_many_hops")
             return
-        if ksr.sanity.sanity_check(SANITY_CHECKS, URI_CHECKS) < 0:
+        extensions = 0 if ksr.is_ACK() or ksr.is_CANCEL() else PROXY_REQUIRE_CHECK
+        if ksr.sanity.sanity_check(SANITY_CHECKS | extensions, URI_CHECKS) < 0:
             return
         if ksr.is_CANCEL():
             if ksr.tm.t_check_trans() > 0:
                 ksr.tm.t_relay()
+            else:
+                ksr_apply.refuse_stray(ksr)
             return
         if ksr.siputils.has_totag() > 0:
-            self._within_dialog()
+            if self._is_smuggling():
+                self._malformed("malformed")
+            else:
+                ksr_within.serve(ksr, self._ours())
             return
         if ksr.tmx.t_precheck_trans() > 0:
             ksr.tm.t_check_trans()
@@ -112,6 +148,8 @@ class Worker:
                 ksr_apply.answer_options(self._ksr)
             case "ACK":
                 return
+            case "BYE" | "INFO" | "UPDATE" | "PRACK":
+                ksr_apply.refuse_stray(self._ksr)
             case _:
                 ksr_apply.refuse_method(self._ksr)
 
@@ -120,8 +158,7 @@ class Worker:
         ksr = self._ksr
         request = ksr_read.read(ksr, _unix_ms())
         if isinstance(request, ksr_read.Malformed):
-            ksr.statistics.update_stat("malformed", 1)
-            ksr_apply.refuse(ksr, request.reason)
+            self._malformed(request.reason)
             return
         if ksr.tm.t_newtran() <= 0:
             return
@@ -130,51 +167,75 @@ class Worker:
             if ksr_shared.is_loop(ksr, request.call_id):
                 ksr_apply.refuse(ksr, "loop")
                 return
+            if ksr_shared.is_known_call(ksr, reservation_id(request)):  # asks nothing of Redis that could get lost
+                ksr_apply.refuse(ksr, "merged")
+                return
             ksr.tm.t_reply(100, "Trying")
         asked_before = self._admission.round_trips
         verdict = self._admission.admit(request, self._seen(request))
-        ksr.statistics.update_stat("round_trips", self._admission.round_trips - asked_before)
-        self._carry_out(request, verdict)
+        self._carry_out(request, verdict, self._admission.round_trips - asked_before)
 
-    def _carry_out(self, request: CallRequest, verdict: Verdict) -> None:
-        """Tell the agent first, so that no call goes that nobody would end; then Kamailio."""
-        decision = verdict.decision
-        self._count(verdict)
-        signed = ""
-        if isinstance(decision, Route):
-            signed = sign(self._settings.secret, decision.call.rid)
-            ksr_queue.put(self._ksr, self._held(decision, verdict))
-        elif isinstance(decision, Reject):
-            self._log_refusal(request, decision)
-            self._queue_refusal(decision, verdict)
+    def _carry_out(self, request: CallRequest, verdict: Verdict, round_trips: int) -> None:
+        """Tell the agent first, so that no call goes that nobody would end; then Kamailio.
+
+        What fails on the way gives the hold back: no dialog will tell the agent that this call never went.
+        """
+        is_told = False
         try:
-            ksr_apply.apply(self._ksr, decision, signed, time.monotonic_ns())
+            self._count(verdict, round_trips)
+            signed = self._tell(request, verdict)
+            is_told = True
+            ksr_apply.apply(self._ksr, verdict.decision, signed, time.monotonic_ns())
         except Exception:
-            if isinstance(decision, Route):  # no dialog will tell the agent that this call never went
-                self._queue(
-                    ksr_queue.Failed(decision.call.rid, 500, is_cancelled=False, attempts=(), ended_ms=_unix_ms())
-                )
+            if isinstance(verdict.decision, Route):
+                self._give_back(verdict.decision, verdict, is_told=is_told)
             raise
 
-    def _within_dialog(self) -> None:
-        """Pass on what belongs to a call of ours: a known dialog, or one whose route carries our token."""
-        ksr = self._ksr
-        route = ksr_read.text(lambda: ksr.hdr.gete("Route"))
-        if ksr.rr.loose_route() <= 0:
-            if not ksr.is_ACK():
-                ksr.sl.send_reply(481, "Call/Transaction Does Not Exist")
-            elif ksr.tm.t_check_trans() > 0:
-                ksr.tm.t_relay()
-            return
-        if ksr.dialog.is_known_dlg() < 0:
-            rid = rid_of(self._settings.secret, route)
-            if not rid:
-                ksr.sl.send_reply(481, "Call/Transaction Does Not Exist")
-                return
-            if ksr.is_BYE():
-                by = "caller" if ksr.rr.is_direction("downstream") > 0 else "callee"
-                self._queue(ksr_queue.Ended(rid, by, time.monotonic_ns(), _unix_ms()))
-        ksr.tm.t_relay()
+    def _tell(self, request: CallRequest, verdict: Verdict) -> str:
+        """Tell the agent of a call, and of a refusal. Return the value of our Record-Route parameter, or ""."""
+        decision = verdict.decision
+        if isinstance(decision, Route):
+            signed = self._signed(decision)
+            ksr_queue.put(self._ksr, self._held(decision, verdict))
+            return signed
+        if isinstance(decision, Reject):
+            self._log_refusal(request, decision)
+            self._queue_refusal(decision, verdict)
+        return ""
+
+    def _signed(self, route: Route) -> str:
+        """Return the token of a call: for its own Call-ID and tag, and to the hosts that it may be ended at."""
+        call = route.call
+        uris = (ksr_sides.contact_of(self._ksr), *(target.next_hop for target in route.targets))
+        hosts = (ksr_sides.source(self._ksr)[0], *(host for host in map(host_of, uris) if host))
+        return sign(
+            self._settings.secret,
+            call.rid,
+            call.call_id,
+            call.from_tag,
+            Origin(self._settings.node, _unix_ms(), hosts),
+        )
+
+    def _give_back(self, route: Route, verdict: Verdict, *, is_told: bool) -> None:
+        """Let the agent release what is held for a call that did not go. is_told: the agent knows of the call."""
+        rid = route.call.rid
+        if is_told:
+            self._queue(ksr_queue.Failed(rid, 500, is_cancelled=False, attempts=(), ended_ms=_unix_ms()))
+        else:
+            refusal = reject("internal", route.trace, call=route.call)
+            self._queue_refusal(refusal, verdict._replace(maybe_held=True))
+
+    def _is_smuggling(self) -> bool:
+        """Tell whether a request within a call is malformed. What ends a call passes: it must end."""
+        return not (self._ksr.is_ACK() or self._ksr.is_BYE()) and bool(ksr_read.head_fault(self._ksr))
+
+    def _malformed(self, reason: str) -> None:
+        self._ksr.statistics.update_stat("malformed", 1)
+        ksr_apply.refuse(self._ksr, reason)
+
+    def _ours(self) -> ksr_within.Ours:
+        settings = self._settings
+        return ksr_within.Ours(settings.secret, settings.node, time.monotonic_ns(), _unix_ms(), self._queue)
 
     def _last_resort(self) -> None:
         if not self._ksr.is_ACK():
@@ -191,21 +252,24 @@ class Worker:
             case "dialog:start":
                 self._started(rid)
             case "dialog:end":
-                self._queue(ksr_queue.Ended(rid, self._said_bye(), time.monotonic_ns(), _unix_ms()))
+                ksr_sides.forget(ksr, rid)
+                self._queue(ksr_queue.Ended(rid, "", time.monotonic_ns(), _unix_ms()))
             case "dialog:failed":
+                ksr_sides.forget(ksr, rid)
                 was = ksr_hunt.outcome(ksr)
                 self._queue(ksr_queue.Failed(rid, was.status, was.is_cancelled, was.attempts, _unix_ms(), was.reason))
 
     def _started(self, rid: str) -> None:
         ksr = self._ksr
-        server_id, from_uri = ksr_hunt.answered_by(ksr)
+        server_id = ksr_hunt.answered_by(ksr)
+        caller, callee = (ksr_sides.get(ksr, rid, which) for which in (CALLER, CALLEE))
         self._queue(
             ksr_queue.Started(
                 rid=rid,
                 h_entry=ksr.pv.geti("$dlg(h_entry)"),
                 h_id=ksr.pv.geti("$dlg(h_id)"),
-                to_tag=str(ksr.pv.gete("$tt")),
-                from_uri=from_uri,
+                caller=caller or ksr_sides.NOBODY,
+                callee=callee or ksr_sides.of_reply(ksr, rid),
                 server_id=server_id,
                 attempts=ksr_hunt.outcome(ksr).attempts,
                 answered_ns=time.monotonic_ns(),
@@ -215,20 +279,14 @@ class Worker:
         if server_id:
             ksr_shared.forgive(ksr, server_id)
 
-    def _said_bye(self) -> str:
-        """Who sent the BYE that ended the dialog; "" when it ended without one."""
-        ksr = self._ksr
-        if not ksr.is_BYE():
-            return ""
-        return "caller" if ksr.pv.gete("$ft") == ksr.pv.gete("$dlg(from_tag)") else "callee"
-
     # Agent, counters, log --------------------------------------------------------------------------------------------
 
     def _seen(self, request: CallRequest) -> Seen:
         limits, secret = self._settings.limits, self._settings.secret
-        uses = ksr_shared.nonce_uses(self._ksr, request.credentials, secret, request.received_ms, limits.nonce_expire_s)
         return Seen(
-            nonce_uses=uses,
+            count_nonce=lambda: ksr_shared.nonce_uses(
+                self._ksr, request.credentials, secret, request.received_ms, limits.nonce_expire_s
+            ),
             down_servers=ksr_shared.down_servers(self._ksr),
             draining=ksr_shared.is_draining(self._ksr),
             newest_pass=ksr_shared.newest_pass(self._ksr),
@@ -271,7 +329,8 @@ class Worker:
             self._ksr.statistics.update_stat("agent_lost", 1)
             self._ksr.err(f"{error}\n")
 
-    def _count(self, verdict: Verdict) -> None:
+    def _count(self, verdict: Verdict, round_trips: int) -> None:
+        self._ksr.statistics.update_stat("round_trips", round_trips)
         if verdict.stale:
             self._ksr.statistics.update_stat("stale_decisions", verdict.stale)
         if isinstance(verdict.decision, Route) and verdict.decision.emergency:

@@ -57,6 +57,9 @@ class Hdr(Protocol):
     def gete(self, name: str, /) -> Xval:
         """Return the first body of this header, "" when absent."""
 
+    def get_idx(self, name: str, index: int, /) -> Xval:
+        """Return the body of the header of this name at `index`, from 0, whatever its form; None behind the last."""
+
     def append(self, line: str, /) -> int:
         r"""Append `Name: value\r\n`."""
 
@@ -121,9 +124,6 @@ class Dialog(Protocol):
     def dlg_manage(self) -> int:
         """Follow this call from now on."""
 
-    def is_known_dlg(self) -> int:
-        """Tell whether this in-dialog request belongs to a followed call."""
-
     def dlg_get(self, call_id: str, from_tag: str, to_tag: str, /) -> int:
         """Make this call the one that `$dlg(…)` and the variables speak of."""
 
@@ -148,9 +148,6 @@ class Rr(Protocol):
 
     def add_rr_param(self, parameter: str, /) -> int:
         """Add `;name=value` to our Record-Route."""
-
-    def is_direction(self, direction: str, /) -> int:
-        """Tell whether an in-dialog request goes "downstream", from the caller, or "upstream"."""
 
     def loose_route(self) -> int:
         """Follow the Route headers; > 0 when they named us."""
@@ -312,6 +309,12 @@ class Ksr(Protocol):
 
     def is_CANCEL(self) -> bool:  # noqa: N802
         """Tell the method."""
+
+    def is_myself(self, uri: str, /) -> bool:
+        """Tell whether this node listens at the host and port of a URI."""
+
+    def set_drop(self) -> int:
+        """Let the reply under our hands go no further."""
 
     def force_rport(self) -> bool:
         """Answer to the port that the request came from."""

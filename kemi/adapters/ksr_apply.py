@@ -47,6 +47,11 @@ def refuse(ksr: Ksr, reason: str) -> None:
     answer(ksr, reject(reason))
 
 
+def refuse_stray(ksr: Ksr) -> None:
+    """Refuse a request that belongs to a call or a transaction which we do not know."""
+    ksr.sl.send_reply(481, "Call/Transaction Does Not Exist")
+
+
 def refuse_method(ksr: Ksr) -> None:
     """Refuse a method that we do not serve outside a call, naming those that we do (RFC 3261 §21.4.6)."""
     ksr.hdr.append_to_reply(f"Allow: {ALLOW}\r\n")

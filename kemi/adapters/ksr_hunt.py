@@ -12,11 +12,12 @@ import re
 from typing import Final, NamedTuple
 
 from kemi import codec
-from kemi.adapters import ksr_shared
+from kemi.adapters import ksr_shared, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.core.hunt import after_failure
 from kemi.core.outcome import Route, Target
 from kemi.core.refusals import REFUSALS
+from kemi.core.sides import CALLER
 from kemi.core.token import PARAMETER
 from kemi.records import Attempt
 
@@ -70,8 +71,11 @@ def start(ksr: Ksr, route: Route, signed_rid: str, now_ns: int) -> None:
     """
     if ksr.dialog.dlg_manage() < 0:
         raise RuntimeError("dlg_manage failed")
+    if ksr.dialog.var_gete("rid"):
+        raise RuntimeError("the dialog is another call's")
     ksr.dialog.dlg_set_timeout(route.call.max_s + BACKSTOP_S)
     ksr.dialog.var_sets("rid", route.call.rid)
+    ksr_sides.put(ksr, route.call.rid, CALLER, ksr_sides.of_invite(ksr))
     ksr.rr.add_rr_param(f";{PARAMETER}={signed_rid}")
     ksr.rr.record_route()
     _try_from(ksr, Plan(route.call.rid, route.ring_max_s, route.targets, asked_ns=now_ns), route.targets[0])
@@ -82,8 +86,9 @@ def failed(ksr: Ksr, now_ns: int) -> None:
     plan = _load(ksr)
     status = _meaning(plan, ksr.tm.t_get_status_code(), now_ns)
     if ksr.tm.t_is_canceled() > 0:
-        plan = plan.failed(0)
-        _keep(ksr, Outcome(REFUSALS["cancelled"].status, is_cancelled=True, attempts=plan.attempts))
+        was = Outcome(REFUSALS["cancelled"].status, is_cancelled=True, attempts=plan.failed(0).attempts)
+        _keep(ksr, was)
+        ksr.tm.t_reply(was.status, "Request Terminated")
         return
     if plan.target.kind == "server":
         ksr_shared.count_failure(ksr, plan.target.pinned.server_id, status)
@@ -100,7 +105,6 @@ def edit_branch(ksr: Ksr) -> None:
     target = _load(ksr).target
     branch = ksr.pv.geti("$T_branch_idx")
     ksr.dialog.var_sets(f"server{branch}", str(target.pinned.server_id))
-    ksr.dialog.var_sets(f"from{branch}", target.from_uri)
     if target.from_uri or target.from_display:
         ksr.uac.uac_replace_from(_line(target.from_display), _line(target.from_uri))
     for name in (*STRIPPED, *target.remove):
@@ -115,11 +119,10 @@ def outcome(ksr: Ksr) -> Outcome:
     return codec.build(Outcome, json.loads(kept)) if kept else Outcome(0, is_cancelled=False, attempts=())
 
 
-def answered_by(ksr: Ksr) -> tuple[int, str]:
-    """Return server id and rewritten From of the branch whose 200 this is; (0, "") for a phone of ours."""
+def answered_by(ksr: Ksr) -> int:
+    """Return the server id of the branch whose 200 this is; 0 for a phone of ours."""
     branch = max(0, ksr.pv.geti("$T_branch_idx"))
-    server = str(ksr.dialog.var_gete(f"server{branch}"))
-    return int(server or 0), str(ksr.dialog.var_gete(f"from{branch}"))
+    return int(str(ksr.dialog.var_gete(f"server{branch}")) or 0)
 
 
 def _try_from(ksr: Ksr, plan: Plan, target: Target) -> None:

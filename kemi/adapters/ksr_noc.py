@@ -33,6 +33,7 @@ COUNTERS: Final = (
     "ended_by_agent",
     "overtalk_ms",
     "spooled",
+    "bye_failed",
 )
 _STATISTICS: Final = {name: f"$stat({name})" for name in COUNTERS}
 AGENT: Final = "agent"

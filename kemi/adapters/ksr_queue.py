@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, get_type_hints
 
 from kemi import codec
 from kemi.adapters.ksr_api import Ksr
+from kemi.core.sides import Side
 from kemi.records import Attempt
 
 QUEUE: Final = "agent"
@@ -37,7 +38,7 @@ class Held(NamedTuple):
 
 
 class Started(NamedTuple):
-    """The 200 came. h_entry, h_id: the dialog's place. from_uri: the From that the called side sees, "" = the caller's.
+    """The 200 came. h_entry, h_id: the dialog's place. caller, callee: where our own BYEs go.
 
     server_id: who answered, 0 = a phone of ours. attempts: the failed ones before.
     """
@@ -45,21 +46,53 @@ class Started(NamedTuple):
     rid: str
     h_entry: int
     h_id: int
-    to_tag: str
-    from_uri: str
+    caller: Side
+    callee: Side
     server_id: int
     attempts: tuple[Attempt, ...]
     answered_ns: int
     answered_ms: int
 
 
+class Moved(NamedTuple):
+    """A side sent a request inside the call. which: CALLER, CALLEE, or one that only rings. side: as it is now."""
+
+    rid: str
+    which: str
+    side: Side
+
+
 class Ended(NamedTuple):
-    """A BYE came, or the dialog's backstop ran out. by: "caller", "callee", or "" when nobody said BYE."""
+    """A BYE came, or the dialog's backstop ran out. by: "caller", "callee", or "" when nobody said BYE.
+
+    is_sure: it came from the address of who it says it is. is_followed False: this node does not know the call.
+    """
 
     rid: str
     by: str
     ended_ns: int
     ended_ms: int
+    is_sure: bool = False
+    is_followed: bool = True
+
+
+class ByeAnswered(NamedTuple):
+    """A final answer to a BYE, of a side or ours. from_tag: of who said BYE; ip: where the answer came from."""
+
+    call_id: str
+    from_tag: str
+    status: int
+    ip: str
+
+
+class LateAnswer(NamedTuple):
+    """A 2xx that came when the call was over, or another one had answered; it went no further. cseq: of the INVITE."""
+
+    rid: str
+    call_id: str
+    from_tag: str
+    callee: Side
+    cseq: int
 
 
 class Failed(NamedTuple):
@@ -91,11 +124,14 @@ class HangUp(NamedTuple):
     rid: str
 
 
-Message = Held | Started | Ended | Failed | Refused | HangUp
+Message = Held | Started | Moved | Ended | ByeAnswered | LateAnswer | Failed | Refused | HangUp
 KINDS: Final[dict[str, type[Message]]] = {
     "held": Held,
     "start": Started,
+    "moved": Moved,
     "end": Ended,
+    "bye": ByeAnswered,
+    "late": LateAnswer,
     "failed": Failed,
     "refused": Refused,
     "hangup": HangUp,
@@ -107,7 +143,7 @@ _IS_BYTES: Final = {kind: tuple(hint is bytes for hint in get_type_hints(kind).v
 def put(ksr: Ksr, message: Message) -> None:
     """Queue a message. Raises QueueFullError."""
     if ksr.mqueue.mq_add(QUEUE, _NAMES[type(message)], _dump(message)) < 0:
-        raise QueueFullError(f"queue {QUEUE} is full: {type(message).__name__} of {message.rid} is lost")
+        raise QueueFullError(f"queue {QUEUE} is full: {type(message).__name__} of {message[0]} is lost")
 
 
 def take(ksr: Ksr) -> Message | None:

@@ -11,15 +11,18 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from kemi.adapters.ksr_api import Ksr, Xval
-from kemi.core.digest import parse_credentials
-from kemi.core.request import CallRequest, SipUri
-from kemi.core.uri import parse_uri
+from kemi.core.contacts import parse_contacts
+from kemi.core.digest import for_realm
+from kemi.core.request import CallRequest, Contact, SipUri
+from kemi.core.uri import default_port, parse_uri
 
 CALL_ID_MAX: Final = 256  # characters; real ones stay below 128
 TAG_MAX: Final = 128
 HEADER_MAX: Final = 1_024
 SCHEMES: Final = ("sip", "sips")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+VALUES_MAX: Final = 16  # headers of one name
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LONE_BREAK: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
 class Malformed(NamedTuple):
@@ -58,8 +61,9 @@ def text(get: Callable[[], Xval]) -> str:
 
 def _request(ksr: Ksr, received_ms: int) -> CallRequest:
     method = _text(ksr.kx.get_method())
-    header = "Authorization" if method == "REGISTER" else "Proxy-Authorization"
-    credentials = _text(ksr.hdr.gete(header))
+    is_register = method == "REGISTER"
+    credentials = _values(ksr, "Authorization" if is_register else "Proxy-Authorization")
+    from_uri = _uri("From", ksr.pv.gete("$fu"))
     return CallRequest(
         method=method,
         call_id=_bounded("Call-ID", ksr.kx.get_callid(), CALL_ID_MAX),
@@ -69,30 +73,69 @@ def _request(ksr: Ksr, received_ms: int) -> CallRequest:
         source_port=ksr.pv.geti("$sp"),
         transport=_text(ksr.pv.gete("$proto")).lower(),
         ruri=_uri("R-URI", ksr.pv.gete("$ru"), SCHEMES),
-        from_uri=_uri("From", ksr.pv.gete("$fu")),
+        from_uri=from_uri,
         to_uri=_uri("To", ksr.pv.gete("$tu")),
         received_ms=received_ms,
-        credentials=parse_credentials(credentials) if credentials else None,
+        credentials=for_realm(credentials, from_uri.host),
         pai=_header(ksr, "P-Asserted-Identity"),
         ppi=_header(ksr, "P-Preferred-Identity"),
         rpid=_header(ksr, "Remote-Party-ID"),
         diversion=_header(ksr, "Diversion"),
-        privacy=_header(ksr, "Privacy"),
+        privacy=";".join(_values(ksr, "Privacy"))[:HEADER_MAX],
         user_agent=_header(ksr, "User-Agent"),
+        contact="" if is_register else _header(ksr, "Contact"),
+        contacts=_contacts(ksr) if is_register else (),
     )
 
 
+def head_fault(ksr: Ksr) -> str:
+    """Return what no head of a message may contain, "" when there is nothing of it (RFC 3261 §25.1).
+
+    Control characters, and CR or LF apart from each other: some parsers end a line there, so that the text behind it
+    would be a header for them that we have not seen. A body may be binary.
+    """
+    head = _head(ksr)
+    if _LONE_BREAK.search(head):
+        return "CR or LF alone in a header"
+    return "control character in a header" if _CONTROL.search(head) else ""
+
+
 def _check_bytes(ksr: Ksr) -> None:
-    """Refuse a head with control characters or bytes that are not UTF-8 (RFC 3261 §25.1). A body may be binary."""
+    """Refuse a head with such characters, or with bytes that are not UTF-8."""
+    fault = head_fault(ksr)
+    if fault:
+        raise _UnreadableError("malformed", fault)
+    _head(ksr).decode()
+
+
+def _head(ksr: Ksr) -> bytes:
     try:
-        head = _text(ksr.kx.get_msgbuf()).partition("\r\n\r\n")[0]
+        message = _text(ksr.kx.get_msgbuf()).encode()
     except UnicodeDecodeError as error:
-        end = error.object.find(b"\r\n\r\n")
-        if end < 0 or error.start < end:
-            raise _UnreadableError("malformed", f"not UTF-8 at byte {error.start}") from error
-        head = error.object[:end].decode()
-    if _CONTROL.search(head):
-        raise _UnreadableError("malformed", "control character in a header")
+        message = error.object
+    return message.lstrip(b"\r\n").partition(b"\r\n\r\n")[0]  # empty lines may come first: RFC 3261 §7.5
+
+
+def _contacts(ksr: Ksr) -> tuple[Contact, ...]:
+    uris = parse_contacts(_values(ksr, "Contact"))
+    if uris is None:
+        raise _UnreadableError("malformed", "Contact that cannot be read, or too many of them")
+    return tuple(Contact(uri, _is_ours(ksr, uri)) for uri in uris)
+
+
+def _is_ours(ksr: Ksr, uri: SipUri) -> bool:
+    """Tell whether this node listens where the URI leads, on any transport."""
+    return ksr.is_myself(str(SipUri("sip", "", uri.host, default_port(uri)))) if uri.host else False
+
+
+def _values(ksr: Ksr, name: str) -> tuple[str, ...]:
+    """Return the values of all headers of this name, long and compact form, in order; "" for an empty one."""
+    found: list[str] = []
+    while (value := ksr.hdr.get_idx(name, len(found))) is not None:
+        found.append(_text(value))
+        if len(found) > VALUES_MAX:
+            raise _UnreadableError("malformed", f"more than {VALUES_MAX} headers {name}")
+    return tuple(found)
 
 
 def _uri(what: str, value: Xval, schemes: tuple[str, ...] = ()) -> SipUri:

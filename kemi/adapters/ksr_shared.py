@@ -6,7 +6,7 @@ from typing import Final
 
 from kemi.adapters.ksr_api import Ksr
 from kemi.core import health
-from kemi.core.digest import nonce_state
+from kemi.core.digest import has_count, nonce_state
 from kemi.core.request import Credentials
 
 LOOPS_MAX: Final = 10  # INVITEs of one Call-ID within 30 s: a challenge, a hunt through us, no more
@@ -23,14 +23,22 @@ def is_loop(ksr: Ksr, call_id: str) -> bool:
     return ksr.htable.sht_inc("loops", call_id) > LOOPS_MAX
 
 
+def is_known_call(ksr: Ksr, rid: str) -> bool:
+    """Tell whether the agent follows a call with this reservation: then a new transaction of it is a merged request."""
+    return ksr.htable.sht_get(CALLS, rid) is not None
+
+
 def nonce_uses(ksr: Ksr, credentials: Credentials | None, secret: bytes, now_ms: int, expire_s: int) -> int:
     """Count this use of a nonce and return how often it came; 0 without a nonce of ours that is still good.
 
-    Only our own nonces are counted, so that nobody can fill the table.
+    To be asked only once the response is known to be right: a nonce of ours is free for the asking, so whoever could
+    have its counts noted without a password would fill the table. A key has 41 characters.
     """
-    if credentials is None or nonce_state(secret, credentials.nonce, now_ms, expire_s) != "ok":
+    if credentials is None or not has_count(credentials):
         return 0
-    key = f"{credentials.nonce}:{credentials.nc}"
+    if nonce_state(secret, credentials.nonce, now_ms, expire_s) != "ok":
+        return 0
+    key = f"{credentials.nonce}:{credentials.nc.lower()}"
     uses = ksr.htable.sht_inc("nonce", key)
     ksr.htable.sht_setex("nonce", key, expire_s)
     return uses

@@ -26,12 +26,16 @@ FUND_STATE: Final = struct.Struct("<B6d")
 
 
 class Held(NamedTuple):
-    """All levels hold `granted_s` seconds of talk. changed: drop these names, then the view is that of config_pass."""
+    """All levels hold `granted_s` seconds of talk. changed: drop these names, then the view is that of config_pass.
+
+    replayed: the hold is an earlier request's; whoever asks with the same id gets no second one.
+    """
 
     granted_s: int
     changed: tuple[str, ...]
     config_pass: int
     opseq: int
+    replayed: bool = False
 
 
 class Refused(NamedTuple):
@@ -140,15 +144,29 @@ class Note(NamedTuple):
     end: bytes
 
 
-Operation = Answer | Extend | Settle | Release | Note
+class Late(NamedTuple):
+    """How a call ended of which Redis holds nothing any more, or nothing that fits: told, and charged in Postgres.
+
+    seq: above all others of this call that its node has used. call, end: PinnedCall and CallEnd bytes.
+    """
+
+    op_id: str
+    rid: str
+    seq: int
+    call: bytes
+    end: bytes
+
+
+Operation = Answer | Extend | Settle | Release | Note | Late
 Result = Applied | Replayed | Unknown | Unarmed | Invalid
 
 
 class Reservation(NamedTuple):
     """A reservation as it stands. state: held, answered, settled, released, void, refused.
 
-    pinned: PinnedCall bytes, empty once ended. held: micros per fund, in the order of funds. node: the last that
-    worked on it. lease_ms: expiry by Redis' clock, 0 = no lease. server_id: who answered, 0 = nobody or a phone.
+    pinned: PinnedCall bytes, empty once ended, except where a sweeper ended it: the real end may yet come. held:
+    micros per fund, in the order of funds. node: the last that worked on it. lease_ms: expiry by Redis' clock, 0 = no
+    lease. server_id: who answered, 0 = nobody or a phone.
     """
 
     pinned: bytes
@@ -227,6 +245,8 @@ class Funds:
         match code:
             case b"HELD":
                 return Held(rest[0], _names(rest[2:]), rest[1], opseq)
+            case b"REPLAYED":
+                return Held(rest[0], (), rest[1], opseq, replayed=True)
             case b"REFUSED":
                 account_id = hold.funds[rest[1] - 1].account_id if rest[1] else 0
                 return Refused(rest[0].decode(), account_id, _names(rest[3:]), rest[2])
@@ -310,6 +330,8 @@ class Funds:
                 return Fcall("tandem_release_1", key, (*head, seq, end))
             case Note(call=call, end=end):
                 return Fcall("tandem_note_1", key, (*head, call, end))
+            case Late(seq=seq, call=call, end=end):
+                return Fcall("tandem_late_1", key, (*head, seq, call, end))
 
     def _result(self, call: Fcall, reply: Reply | FunctionFailed) -> Result:
         if isinstance(reply, FunctionFailed):

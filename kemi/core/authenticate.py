@@ -11,11 +11,13 @@ from __future__ import annotations
 from typing import Final
 
 from kemi import keys
+from kemi.core import contacts
 from kemi.core.digest import DUMMY_HA1, challenge_values, make_nonce, nonce_state, uri_matches, verify
 from kemi.core.draft import Draft
 from kemi.core.identity import FromSubscriber
+from kemi.core.known import Uncounted
 from kemi.core.outcome import Challenge, Register, Reject
-from kemi.core.request import Credentials, SipUri, reservation_id
+from kemi.core.request import UNCOUNTED, Credentials, SipUri, reservation_id
 from kemi.records import SipDomain, Status, Subscriber
 
 USER_MAX: Final = 64  # characters of a user name that is looked up; a longer one cannot exist
@@ -53,18 +55,24 @@ def by_digest(draft: Draft) -> FromSubscriber | Challenge | Reject:
 
 
 def registration(draft: Draft) -> Register | Challenge | Reject:
-    """Return what a REGISTER may do: bind contacts to the authenticated user's own address of record.
+    """Return what a REGISTER may do: bind contacts of phones to the authenticated user's own address of record.
 
     Trusted addresses do not count: who is reached by its address has no need to register.
     A suspended account may register, so that it rings again the moment it is reinstated; its calls are refused.
     """
-    draft.known.expect(names_of(draft.call.from_uri))
+    wanted_contacts, by_from = draft.call.contacts, names_of(draft.call.from_uri)
+    draft.known.expect((keys.MASKS, *by_from) if wanted_contacts else by_from)
+    masks = draft.known.masks() if wanted_contacts else None
+    draft.known.expect((*contacts.source_names(wanted_contacts, masks), *by_from))
     who = by_digest(draft)
     if not isinstance(who, FromSubscriber):
         return who
     wanted = address_of_record(draft.call.to_uri)
     if wanted != who.name:  # RFC 3261 §10.3 step 4
         return draft.refuse("foreign_registration", f"sub {who.name} may not register {wanted}")
+    unfit = contacts.fault(draft, masks)
+    if unfit:
+        return draft.refuse("contact", unfit)
     return Register(who.name, draft.trace)
 
 
@@ -89,9 +97,16 @@ def _fault(draft: Draft, domain: SipDomain, subscriber: Subscriber | None) -> st
         (subscriber is None, "no such subscriber"),
         (active is None, "subscriber is not active"),
         (not is_proven, "wrong password"),
-        (nonce == "stale" or draft.facts.nonce_uses != 1, STALE),
+        (nonce == "stale", STALE),
     )
-    return next((sentence for is_wrong, sentence in faults if is_wrong), "")
+    return next((sentence for is_wrong, sentence in faults if is_wrong), "") or _reuse(draft)
+
+
+def _reuse(draft: Draft) -> str:
+    """Return STALE for a right response that came before. Nothing else is counted: anybody may invent counts."""
+    if draft.facts.nonce_uses == UNCOUNTED:
+        raise Uncounted
+    return "" if draft.facts.nonce_uses == 1 else STALE
 
 
 def _nonce_state(draft: Draft, credentials: Credentials) -> str:

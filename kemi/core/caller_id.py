@@ -76,9 +76,20 @@ def asserted_uri(header_value: str) -> SipUri | None:
     """Return the URI of an identity header (`"Name" <sip:…>`, `<sip:…>` or `sip:…`), None when it has none."""
     if len(header_value) > HEADER_MAX:
         return None
-    bare = _DISPLAY_NAME.sub("", header_value, count=1) if header_value.lstrip().startswith('"') else header_value
+    bare = _without_display_name(header_value)
     _, bracket, inside = bare.partition("<")
     return parse_uri(inside.partition(">")[0] if bracket else bare.strip())
+
+
+def bare_uri(header_value: str) -> str:
+    """Return what stands in the angle brackets of a header with an address, as written; "" without brackets."""
+    inside, bracket, _ = _without_display_name(header_value).partition("<")[2].partition(">")
+    return inside.strip() if bracket else ""
+
+
+def _without_display_name(header_value: str) -> str:
+    """Return the value without a quoted name, in which brackets would mean nothing."""
+    return _DISPLAY_NAME.sub("", header_value, count=1) if header_value.lstrip().startswith('"') else header_value
 
 
 def _claim(draft: Draft, subscriber: Subscriber, rules: RewriteSet) -> tuple[str, str]:
@@ -105,5 +116,5 @@ def _number(draft: Draft, rules: RewriteSet, text: str) -> str:
 
 
 def _wants_privacy(call: CallRequest) -> bool:
-    asked = {value.strip().lower() for value in re.split("[;,]", call.privacy)}
+    asked = {value.strip().lower() for value in re.split(r"[;,\s]", call.privacy)}
     return bool(asked & HIDING) or call.from_uri.user.lower() == ANONYMOUS

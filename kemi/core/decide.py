@@ -23,7 +23,7 @@ from kemi.core.charges import free_legs, hold_for, paid_legs
 from kemi.core.draft import Draft
 from kemi.core.identity import FromPeer, FromSubscriber
 from kemi.core.inbound import identify
-from kemi.core.known import Unknown
+from kemi.core.known import Uncounted, Unknown
 from kemi.core.outcome import Challenge, Decision, Need, Reject, Route, Target
 from kemi.core.refusals import reject
 from kemi.core.request import E164, CallRequest, Facts, SipUri
@@ -42,29 +42,28 @@ STORE_REASONS: Final = frozenset(("full", "void", "unarmed", "store_down", "stal
 
 def decide(call: CallRequest, facts: Facts) -> Decision | Need:
     """Return what to do with an INVITE or a REGISTER, or what has to be fetched before that can be said."""
-    if not facts.store_up:
-        return decide_offline(call, facts)
     draft = Draft(call, facts)
     try:
         if call.method == "REGISTER":
             return authenticate.registration(draft)
-        return _call(draft) if call.method == "INVITE" else _no_call(draft)
+        if call.method != "INVITE":
+            return _no_call(draft)
+        return _call(draft) if facts.store_up else _without_store(draft)
+    except Uncounted:
+        return Need((), nonce_uses=True)
     except Unknown as gap:
-        return draft.known.need(gap.name)
+        if facts.store_up:
+            return draft.known.need(gap.name)
+        return draft.refuse("store_down", f"{gap.name} is not cached")
 
 
-def decide_offline(call: CallRequest, facts: Facts) -> Decision:
+def decide_offline(call: CallRequest, facts: Facts) -> Decision | Need:
     """Return the decision when nothing more can be fetched: the store is down, or a fetch did not bring what it should.
 
-    Nothing can be held either. So calls are refused, emergency calls go, and a REGISTER is decided from what is cached.
+    Nothing can be held either. So calls are refused, emergency calls go, and a REGISTER is decided from what is cached;
+    only the uses of its nonce may still be needed.
     """
-    draft = Draft(call, facts._replace(store_up=False))
-    try:
-        if call.method == "REGISTER":
-            return authenticate.registration(draft)
-        return _without_store(draft) if call.method == "INVITE" else _no_call(draft)
-    except Unknown as gap:
-        return draft.refuse("store_down", f"{gap.name} is not cached")
+    return decide(call, facts._replace(store_up=False))
 
 
 def refused_hold(route: Route, account_id: int, reason: str) -> Reject:
@@ -157,13 +156,13 @@ def _from_peer(draft: Draft, caller: FromPeer) -> Decision:
         return draft.refuse("not_found", f"number {callee} is not reached by {caller.name}")
     draft.replies = called.chain.replies
     draft.pinned = draft.pinned._replace(account_id=called.subscriber.account_id)
-    return _route(draft, free_legs(called.chain), [targets.to_phone(called, shown, is_from_peer=True)], shown)
+    return _route(draft, free_legs(called.chain), [targets.to_phone(draft, called, shown, is_from_peer=True)], shown)
 
 
 def _internal(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, called: Called) -> Route:
     """Route from line to line of ours: free, but a channel on both chains."""
     draft.pinned = draft.pinned._replace(direction="internal")
-    phone = targets.to_phone(called, shown, is_from_peer=False)
+    phone = targets.to_phone(draft, called, shown, is_from_peer=False)
     return _route(draft, free_legs(chain, called.chain), [phone], shown, caller.domain.name)
 
 

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from kemi.core.request import Credentials, SipUri
@@ -20,6 +20,7 @@ from kemi.core.uri import default_port, parse_uri
 
 HEADER_MAX: Final = 2048  # characters of a header with credentials
 PARAMETERS_MAX: Final = 32
+CNONCE_MAX: Final = 128  # characters; clients send 8 to 64
 DUMMY_HA1: Final = "0" * 32
 """HA1 of a user who does not exist: verified in the usual time, never accepted."""
 
@@ -95,6 +96,11 @@ def verify(credentials: Credentials, method: str, ha1_md5: str, ha1_sha256: str)
     return is_equal and is_known
 
 
+def has_count(credentials: Credentials) -> bool:
+    """Whether the count is one of RFC 7616: exactly eight hex digits."""
+    return bool(_NC.fullmatch(credentials.nc))
+
+
 def parse_credentials(header_value: str) -> Credentials | None:
     """Return the parts of `Digest username="…", …`, None when it is something else, broken or too long.
 
@@ -108,6 +114,19 @@ def parse_credentials(header_value: str) -> Credentials | None:
     if found is None or not all(found.get(name) for name in ("username", "realm", "nonce", "uri", "response")):
         return None
     return Credentials(**{name: found.get(name, "") for name in Credentials._fields})
+
+
+def for_realm(header_values: Iterable[str], realm: str) -> Credentials | None:
+    """Return the credentials for `realm` among all headers that carry some (RFC 3261 §22.3: one per realm).
+
+    A client may know other proxies too. Two for our realm: None, as if there were none, for each of two answers is as
+    good as a guess. None for ours: the first, so that a trace can say for whom it was.
+    """
+    found = [parsed for value in header_values if (parsed := parse_credentials(value)) is not None]
+    ours = [parsed for parsed in found if parsed.realm == realm]
+    if len(ours) > 1:
+        return None
+    return next(iter(ours or found), None)
 
 
 def uri_matches(digest_uri: str, ruri: SipUri) -> bool:
@@ -139,7 +158,8 @@ def _parameters(text: str) -> dict[str, str] | None:
 
 def _is_complete(credentials: Credentials) -> bool:
     """Whether the answer is of the one form we ask for: qop=auth, a count and a client nonce."""
-    return credentials.qop.lower() == "auth" and bool(_NC.fullmatch(credentials.nc)) and bool(credentials.cnonce)
+    has_cnonce = 0 < len(credentials.cnonce) <= CNONCE_MAX
+    return credentials.qop.lower() == "auth" and has_count(credentials) and has_cnonce
 
 
 def _md5(text: str) -> str:

@@ -3,7 +3,7 @@
 Rule 1: every name that was looked at is remembered, those found absent too: the hold is told all of them, and answers
 STALE when one has changed since.
 Rule 2: a record that nobody has fetched stops the decision. `Unknown` is raised here and caught in `decide` alone,
-which makes one Need of all that the present stage stands on.
+which makes one Need of all that the present stage stands on. `Uncounted` does the same for the use of a nonce.
 Rule 3: a record of another type than asked for counts as absent.
 """
 
@@ -39,6 +39,10 @@ class Unknown(Exception):  # noqa: N818  no error: the decision waits for a fetc
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
+
+
+class Uncounted(Exception):  # noqa: N818  as above
+    """A response is right, and how often it came has not been counted: only what is right may fill a table."""
 
 
 class Known:

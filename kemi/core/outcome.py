@@ -19,10 +19,12 @@ class Need(NamedTuple):
 
     keys: short names; the fetch follows their links (subscriber -> account -> parents -> tariffs …).
     digits: when not "", the fetch also brings the rate buckets of these digits for every tariff reached.
+    nonce_uses: nothing to fetch: the response is right, so now count how often its nonce and count came.
     """
 
     keys: tuple[str, ...]
     digits: str = ""
+    nonce_uses: bool = False
 
 
 class Challenge(NamedTuple):

@@ -36,11 +36,13 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         "method": Refusal(405, "Method Not Allowed", 63),
         "unsupported_scheme": Refusal(416, "Unsupported URI Scheme", 127),
         "loop": Refusal(482, "Loop Detected", 25),
+        "merged": Refusal(482, "Loop Detected", 25),
         "too_many_hops": Refusal(483, "Too Many Hops", 25),
         "bad_number": Refusal(484, "Address Incomplete", 28),
         # Who: a domain that is not ours gets no challenge, since no password could ever answer it.
         "relaying_denied": Refusal(403, "Relaying Denied", 21),
         "foreign_registration": Refusal(403, "Not Your Address", 21),
+        "contact": Refusal(403, "Contact Not Allowed", 21),
         "inbound_rule": Refusal(403, "Forbidden", 21),
         "cli": Refusal(403, "Caller ID Not Allowed", 21),
         # Where to: 404 is final for a client that hunts, 480 tells it that the number exists.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple, NewType
+from typing import Final, NamedTuple, NewType
 
 from kemi.records import Emergency
 from kemi.settings import Limits
@@ -54,11 +54,19 @@ class Credentials(NamedTuple):
     cnonce: str
 
 
+class Contact(NamedTuple):
+    """Where a REGISTER wants calls to go. is_ours: the node itself listens there."""
+
+    uri: SipUri
+    is_ours: bool = False
+
+
 class CallRequest(NamedTuple):
     """An initial request: INVITE, or REGISTER (then `to_uri` is the address of record).
 
     source_ip: text of the address, transport: "udp", "tcp", "tls", "ws". ruri etc. parsed.
-    pai, ppi, rpid, diversion, privacy: first value of that header or ""; trusted only from peers.
+    pai, ppi, rpid, diversion: first value of that header or ""; trusted only from peers. privacy: all its values,
+    separated by ";". contact: the first Contact of a call, as written; contacts: all of a REGISTER.
     received_ms: Unix time. cseq: number as text.
     """
 
@@ -80,12 +88,18 @@ class CallRequest(NamedTuple):
     diversion: str = ""
     privacy: str = ""
     user_agent: str = ""
+    contact: str = ""
+    contacts: tuple[Contact, ...] = ()
+
+
+UNCOUNTED: Final = -1
 
 
 class Facts(NamedTuple):
     """All that a decision may look at. Missing knowledge is asked for with `Need`, never guessed.
 
-    nonce_uses: how often this nonce and count came, this request included; 0 = no valid nonce was sent.
+    nonce_uses: how often this nonce and count came, this request included; UNCOUNTED = to be asked for, 0 = no valid
+    nonce was sent.
     down_servers: servers that the node's health memory passes over.
     secret: key of the node's HMACs (nonces, weighted draws), the same on all nodes of a cell.
     store_up: False while the breaker is open: then nothing more can be fetched or held.

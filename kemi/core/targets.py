@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from kemi.core.called import Called
-from kemi.core.caller_id import ANONYMOUS, CallerId
+from kemi.core.caller_id import ANONYMOUS, CallerId, bare_uri
 from kemi.core.draft import Draft
 from kemi.core.numbers import rules_towards
 from kemi.core.order import Candidate
@@ -33,10 +33,26 @@ ALWAYS_REMOVED: Final = (
     "P-Preferred-Identity",
     "Remote-Party-ID",
     "Privacy",
+    "History-Info",  # numbers along the way, not ours to pass on
+    "P-Charge-Info",  # who pays is between us and our tenants
+    "Identity",  # signs a From that we may have changed
+    "Referred-By",
     "X-Tandem-*",  # all names that begin so: what we say to ourselves cannot be said by others
 )
 REMOVED_FROM_SUBSCRIBERS: Final = (*ALWAYS_REMOVED, "Diversion")
 """A peer may report a diversion that happened beyond it; a subscriber may not invent one."""
+
+REMOVED_OF_HIDDEN: Final = (
+    "Reply-To",
+    "Call-Info",
+    "Organization",
+    "User-Agent",
+    "Server",
+    "Subject",
+    "In-Reply-To",
+    "P-Access-Network-Info",
+)
+"""What else tells who calls, when he asked not to be told: RFC 3323 §5.3 and the place that a network adds."""
 
 _USER_MARKS: Final = "-_.!~*'()&=+$,?/"  # besides letters and digits: RFC 3261 §25.1 `user`, without ";"
 
@@ -57,11 +73,12 @@ def to_carrier(draft: Draft, candidate: Candidate, caller: CallerId, host: str, 
     for sentence in (called_sentence, caller_sentence):
         draft.note(sentence and f"server {server.id}: {sentence}")
     pinned = PinnedTarget(group.id, server.id, f"{group.name}/{server.name}", candidate.cost)
-    return _to_server(server, called_user, pinned)._replace(
+    target = _to_server(server, called_user, pinned)._replace(
         from_uri=from_uri(caller, caller_user, host),
         from_display=_display(caller, caller_user),
         headers=_identity(caller, caller_user, host),
     )
+    return _hidden(draft, target) if caller.anonymous else target
 
 
 def to_emergency(group: PeeringGroup, server: PeerServer, dialled: str, caller: CallerId, host: str) -> Target:
@@ -80,13 +97,13 @@ def to_emergency(group: PeeringGroup, server: PeerServer, dialled: str, caller: 
     )
 
 
-def to_phone(called: Called, caller: CallerId, *, is_from_peer: bool) -> Target:
+def to_phone(draft: Draft, called: Called, caller: CallerId, *, is_from_peer: bool) -> Target:
     """Return the attempt at the phones registered for a line of ours.
 
     The From is in the called line's own domain, where the number can be dialled back.
     """
     user = f"+{caller.number}" if caller.number else ""
-    return Target(
+    target = Target(
         kind="local",
         ruri=f"sip:{called.address_of_record}",
         next_hop="",
@@ -97,6 +114,7 @@ def to_phone(called: Called, caller: CallerId, *, is_from_peer: bool) -> Target:
         pinned=PinnedTarget(0, 0, called.address_of_record),
         address_of_record=called.address_of_record,
     )
+    return _hidden(draft, target) if caller.anonymous else target
 
 
 def escaped(user: str) -> str:
@@ -118,6 +136,19 @@ def _to_server(server: PeerServer, user: str, pinned: PinnedTarget) -> Target:
         remove=REMOVED_FROM_SUBSCRIBERS,
         pinned=pinned,
     )
+
+
+def _hidden(draft: Draft, target: Target) -> Target:
+    """Return the attempt without what else names the caller.
+
+    His Contact stays, since he is reached there, but only its URI: the display name and the parameters, which may hold
+    the serial number of his phone, go.
+    """
+    remove = (*target.remove, *REMOVED_OF_HIDDEN)
+    uri = bare_uri(draft.call.contact)
+    if not uri:
+        return target._replace(remove=remove)
+    return target._replace(remove=(*remove, "Contact"), headers=(*target.headers, Header("Contact", f"<{uri}>")))
 
 
 def _display(caller: CallerId, user: str) -> str:

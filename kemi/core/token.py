@@ -1,7 +1,11 @@
 """The signed token in our Record-Route: proof that we let this call in, for the BYE that nobody else remembers.
 
 A dialog is memory. After a crash of a node people keep talking; their BYE carries the token, so that any node can
-name the reservation, relay the BYE and settle. Who invents a token reaches nothing: it is an HMAC.
+name the reservation and settle.
+
+Rule 1: a token counts only with the Call-ID and the caller's tag that it was made for; so it also says who speaks.
+Rule 2: it says when and where it was made, so that a node that has not crashed since knows that the call is over.
+Rule 3: it names, as marks that tell nobody anything, the hosts that a request may be passed on to without a dialog.
 """
 
 from __future__ import annotations
@@ -9,26 +13,75 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 PARAMETER: Final = "tdm"
-_MAC_CHARACTERS: Final = 16  # 64 bits: guessed only on line, one request at a time
-_TOKEN: Final = re.compile(rf";{PARAMETER}=([0-9a-f]{{32}})\.([0-9a-f]{{{_MAC_CHARACTERS}}})(?![0-9a-z.])", re.ASCII)
+HOSTS_MAX: Final = 16
 ROUTE_MAX: Final = 8_192  # characters
+_MAC_CHARACTERS: Final = 16  # 64 bits: guessed only on line, one request at a time
+_MARK_CHARACTERS: Final = 4
+_NODE_CHARACTERS: Final = 8
+_TOKEN: Final = re.compile(
+    rf";{PARAMETER}=([0-9a-f]{{32}})\.([0-9a-f]{{12}})([0-9a-f]{{{_NODE_CHARACTERS}}})"
+    rf"((?:[0-9a-f]{{{_MARK_CHARACTERS}}}){{0,{HOSTS_MAX}}})\.([0-9a-f]{{{_MAC_CHARACTERS}}})(?![0-9a-z.])",
+    re.ASCII,
+)
 
 
-def sign(secret: bytes, rid: str) -> str:
-    """Return the value of our Record-Route parameter. rid: 32 hex characters."""
-    return f"{rid}.{_mac(secret, rid)}"
+class Origin(NamedTuple):
+    """Where a token was made. issued_ms: Unix time. hosts: addresses of the caller and of the servers to be asked."""
+
+    node: str
+    issued_ms: int
+    hosts: tuple[str, ...] = ()
 
 
-def rid_of(secret: bytes, route: str) -> str:
-    """Return the reservation that a Route header value names with a token of ours, "" when there is none."""
+class Token(NamedTuple):
+    """A token of ours. node: mark of who made it. hosts: marks. is_callers: the tag is that of the request's From."""
+
+    rid: str
+    issued_ms: int
+    node: str
+    hosts: tuple[str, ...]
+    is_callers: bool
+
+    def is_of(self, node: str) -> bool:
+        """Tell whether this node made it."""
+        return self.node == _node_mark(node)
+
+    def leads_to(self, secret: bytes, host: str) -> bool:
+        """Tell whether `host` is one of the call's."""
+        return _host_mark(secret, self.rid, host) in self.hosts
+
+
+def sign(secret: bytes, rid: str, call_id: str, from_tag: str, origin: Origin) -> str:
+    """Return the value of our Record-Route parameter. rid: 32 hex characters; from_tag: the caller's."""
+    hosts = tuple(dict.fromkeys(origin.hosts))[:HOSTS_MAX]
+    marks = "".join(_host_mark(secret, rid, host) for host in hosts)
+    text = f"{rid}.{origin.issued_ms:012x}{_node_mark(origin.node)}{marks}"
+    return f"{text}.{_mac(secret, text, call_id, from_tag)}"
+
+
+def token_of(secret: bytes, route: str, call_id: str, from_tag: str, to_tag: str) -> Token | None:
+    """Return the token of ours in a Route or Record-Route, None when there is none for this dialog."""
     for match in _TOKEN.finditer(route[:ROUTE_MAX]):
-        if hmac.compare_digest(match[2], _mac(secret, match[1])):
-            return match[1]
-    return ""
+        rid, issued, node, marks, mac = match.groups()
+        text = f"{rid}.{issued}{node}{marks}"
+        for tag, is_callers in ((from_tag, True), (to_tag, False)):
+            if tag and hmac.compare_digest(mac, _mac(secret, text, call_id, tag)):
+                hosts = tuple(marks[at : at + _MARK_CHARACTERS] for at in range(0, len(marks), _MARK_CHARACTERS))
+                return Token(rid, int(issued, 16), node, hosts, is_callers)
+    return None
 
 
-def _mac(secret: bytes, rid: str) -> str:
-    return hmac.new(secret, f"route:{rid}".encode(), hashlib.sha256).hexdigest()[:_MAC_CHARACTERS]
+def _mac(secret: bytes, text: str, call_id: str, from_tag: str) -> str:
+    signed = f"route:{text}\n{call_id}\n{from_tag}".encode()
+    return hmac.new(secret, signed, hashlib.sha256).hexdigest()[:_MAC_CHARACTERS]
+
+
+def _host_mark(secret: bytes, rid: str, host: str) -> str:
+    return hmac.new(secret, f"host:{rid}\n{host}".encode(), hashlib.sha256).hexdigest()[:_MARK_CHARACTERS]
+
+
+def _node_mark(node: str) -> str:
+    return hashlib.sha256(node.encode()).hexdigest()[:_NODE_CHARACTERS]

@@ -147,7 +147,7 @@ def test_a_repeated_operation_returns_its_first_answer(bench: Bench) -> None:
     answer, more = Answer("a:1", "a", 1, 120), extend("a", 2, HoldRow(180, (1800, 1200)))
     end = Settle("a:3", "a", 3, 30, (300, 200), ended())
     bench.funds.batch([answer, more])
-    assert reserve(bench, "a", chain()) == Held(120, (), 0, 3)
+    assert reserve(bench, "a", chain()) == Held(120, (), 0, 3, replayed=True)
     assert first == Held(120, (), 0, 1)
     bench.funds.batch([end])
     assert bench.funds.batch([answer, more, end]) == [Replayed(120, 4), Replayed(180, 4), Replayed(180, 4)]
@@ -181,7 +181,7 @@ def test_the_last_four_answers_are_kept_and_that_of_the_reserve(bench: Bench) ->
     answers = [Answer(f"a:{seq}", "a", seq, 60) for seq in range(1, 6)]
     bench.funds.batch(answers)
     assert [type(result) for result in bench.funds.batch(answers)] == [Invalid, *[Replayed] * 4]
-    assert reserve(bench, "a", chain()) == Held(120, (), 0, 6)
+    assert reserve(bench, "a", chain()) == Held(120, (), 0, 6, replayed=True)
 
 
 def test_the_first_report_of_the_answer_counts(bench: Bench) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e.traffic import sipp
 from tests.fix_stack import SHORT, free_address, short_directory
+from tools.noc import ask
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
 from tools.settle.command import options_from, verdict
@@ -90,6 +91,11 @@ def test_a_kill_in_the_middle_of_traffic_loses_nothing(victim: str, doomed: Stac
     with psycopg.connect(endpoint.database_url, autocommit=True) as database:
         until(lambda: answered <= _recorded(database, label).keys(), 20, "a record of every answered call")
         outcomes = _recorded(database, label)
+        poison = database.execute("select reason from tandem.event_poison").fetchall()
+    assert poison == []
+    until(lambda: ask(values["TANDEM_CTL"], "status")["agent"], 5, "the agent's first word")
+    agent = ask(values["TANDEM_CTL"], "status")["agent"]
+    assert (agent["invalid"], agent["dead"]) == (0, 0), agent["last_error"]
     unproven = {call_id for call_id in answered if outcomes[call_id] not in PROVEN}
     # A node that dies takes with it the answer marks of its last second: those calls end as unproven, charged nothing.
     assert len(unproven) <= (RATE + 1 if victim == "kamailio" else 0), outcomes

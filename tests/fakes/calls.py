@@ -6,12 +6,24 @@ from collections.abc import Mapping, Sequence
 
 from kemi import keys
 from kemi.core.rating import price
+from kemi.core.sides import Side
 from kemi.records import Attempt, CallEnd, CallEvent, FundPosting, PinnedCall, PinnedLeg, PinnedTarget, Rate
 
 STARTED_MS = 1_770_000_000_000
 RETAIL = Rate(per_min_micros=60_000, first_s=1, next_s=1)
 WHOLESALE = Rate(per_min_micros=30_000, first_s=1, next_s=1)
 DECK = Rate(per_min_micros=12_000, first_s=1, next_s=1)
+CALLER = Side(
+    "tag", "sip:alice@a.example", "192.0.2.1", "sip:192.0.2.1:5060;transport=udp", "sip:alice@192.0.2.1", cseq=2
+)
+CALLEE = Side(
+    "to",
+    "sip:bob@c.example",
+    "198.51.100.1",
+    "sip:198.51.100.1:5060;transport=udp",
+    "sip:bob@198.51.100.1",
+    shown="sip:shown@c.example",
+)
 
 
 def leg(level: int, payer_id: int, payee_id: int, rate: Rate = RETAIL, currency: str = "EUR") -> PinnedLeg:
@@ -110,6 +122,10 @@ def settled(
         if micros
     )
     return CallEvent("settle", epoch, pinned.rid, seq, postings, pinned, end)
+
+
+def late(pinned: PinnedCall, end: CallEnd, seq: int = 5, epoch: int = 1) -> CallEvent:
+    return CallEvent("late", epoch, pinned.rid, seq, (), pinned, end)
 
 
 def refused(pinned: PinnedCall, status: int = 402, reason: str = "credit", epoch: int = 1) -> CallEvent:

@@ -19,6 +19,7 @@ from kemi.adapters.redis_funds import (
     FundTerms,
     Held,
     Invalid,
+    Late,
     MoneyStatus,
     Note,
     Operation,
@@ -39,6 +40,7 @@ from kemi.records import CallEnd, CallEvent, FundPosting, PinnedCall, Status
 OPS_KEPT = 4
 CHANGED_MAX = 512
 AMOUNT_END = 2**53
+SWEEP = ":sweep:"
 OPEN = ("held", "answered")
 
 
@@ -112,7 +114,7 @@ class FakeFunds:
         if rid in self._rows:
             row = self._rows[rid]
             mine = row.phase in OPEN and next(iter(row.ops)) == op_id
-            return Held(row.ops[op_id], (), seen_pass, self.opseq) if mine else Void(self.opseq)
+            return Held(row.ops[op_id], (), seen_pass, self.opseq, replayed=True) if mine else Void(self.opseq)
         changed = self._changed_since(seen_pass)
         if changed is None or set(changed) & set(hold.used):
             return Stale(changed or (), self.config_pass)
@@ -258,6 +260,8 @@ class FakeFunds:
             return Unarmed(self.opseq)
         if isinstance(operation, Note):
             return self._note(operation, row)
+        if isinstance(operation, Late):
+            return self._late(operation, row)
         if row is None and isinstance(operation, Release):
             self._bury(operation.rid, "void", operation.op_id, operation.seq)
         if row is not None and operation.op_id in row.ops and row.phase != "void":
@@ -320,7 +324,8 @@ class FakeFunds:
                 state.n += 1
                 postings.append(FundPosting(fund, prices[at], state.n, state.charged))
         self._add_event(kind, operation.rid, operation.seq, tuple(postings), row.pinned, operation.end)
-        row.phase, row.pinned = ("settled" if kind == "settle" else "released"), b""
+        row.phase = "settled" if kind == "settle" else "released"
+        row.pinned = row.pinned if SWEEP in operation.op_id else b""
         del self.leases[operation.rid]
         return self._applied(operation, row)
 
@@ -332,6 +337,20 @@ class FakeFunds:
         self._bury(operation.rid, "refused", operation.op_id, 0)
         self._add_event("refused", operation.rid, 0, (), operation.call, operation.end)
         return Applied(0, self.opseq)
+
+    def _late(self, operation: Late, row: Row | None) -> Result:
+        if not all(isinstance(msgpack.unpackb(part), list) for part in (operation.call, operation.end)):
+            return Invalid("the sequence is whole, call and end are arrays")
+        if row and operation.op_id in row.ops:
+            return Replayed(row.ops[operation.op_id], self.opseq)
+        if row is None:
+            self._bury(operation.rid, "void", operation.op_id, operation.seq)
+        else:
+            self.opseq += 1
+            row.remember(operation.op_id, max(operation.seq, row.seq))
+            row.pinned = row.pinned if row.phase in OPEN else b""
+        self._add_event("late", operation.rid, operation.seq, (), operation.call, operation.end)
+        return Applied(row.granted_s if row else 0, self.opseq)
 
     def _applied(self, operation: Answer | Extend | Settle | Release, row: Row) -> Applied:
         self.opseq += 1

@@ -2,8 +2,8 @@
 
 A wrong type, None, a wrong number of arguments or a NUL character raises SystemError, an unknown name AttributeError,
 as in the real module. tests/contract/test_ksr.py proves that these signatures are those of the generated stub.
-What a test sets: `pvs`, `headers`, `message`, `results` (what a function returns, by "module.name"). What it asserts
-on: `calls`, `sent` (replies), `tables`, `queue`.
+What a test sets: `pvs`, `headers` (a list where there are several of one name), `message`, `results` (what a function
+returns, by "module.name"). What it asserts on: `calls`, `sent` (replies), `tables`, `queue`.
 """
 
 # ruff: noqa: D102  what each function stands for is said in kemi/adapters/ksr_api.py
@@ -54,19 +54,20 @@ class FakeKsr(Module):
             "$fu": "sip:alice@a.example",
             "$tu": "sip:33140000000@a.example",
         }
-        self.headers: dict[str, str | bytes] = {}
+        self.headers: dict[str, str | bytes | list[str]] = {}
         self.message = b"INVITE sip:33140000000@a.example SIP/2.0\r\nCall-ID: call-1\r\n\r\n"
         self.results: dict[str, int] = {}
         self.avps: dict[str, list[str]] = {}
         self.dialog_vars: dict[str, str] = {}
         self.tables: dict[str, dict[str, Xval]] = {
-            name: {} for name in ("calls", "noc", "failing", "health", "nonce", "loops")
+            name: {} for name in ("calls", "noc", "sides", "failing", "health", "nonce", "loops")
         }
         self.iterators: dict[str, deque[str]] = {}
         self.queue: deque[tuple[str, str]] = deque()
         self.queue_max = 1000
         self.taken = ("", "")
         self.calls: list[tuple[object, ...]] = []
+        self.is_dropped = False
         self.sent: list[tuple[int, str]] = []
         self.requests: list[tuple[str, ...]] = []
         self.reply_headers: list[str] = []
@@ -109,6 +110,15 @@ class FakeKsr(Module):
     @strict
     def is_CANCEL(self) -> bool:  # noqa: N802
         return self.method == "CANCEL"
+
+    @strict
+    def is_myself(self, uri: str, /) -> bool:
+        return uri.startswith("sip:127.0.0.1:5060")
+
+    @strict
+    def set_drop(self) -> int:
+        self.is_dropped = True
+        return 1
 
     @strict
     def force_rport(self) -> bool:

@@ -110,8 +110,17 @@ class Hdr(Module):
 
     @strict
     def gete(self, name: str, /) -> Xval:
-        value = self.fake.headers.get(name, "")
-        return value.decode() if isinstance(value, bytes) else value
+        values = self._all(name)
+        return values[0] if values else ""
+
+    @strict
+    def get_idx(self, name: str, index: int, /) -> Xval:
+        values = self._all(name)
+        return values[index] if index < len(values) else None
+
+    def _all(self, name: str) -> list[str]:
+        value = self.fake.headers.get(name, [])
+        return value if isinstance(value, list) else [value.decode() if isinstance(value, bytes) else value]
 
     @strict
     def append(self, line: str, /) -> int:
@@ -198,10 +207,6 @@ class Dialog(Module):
         return YES
 
     @strict
-    def is_known_dlg(self) -> int:
-        return YES
-
-    @strict
     def dlg_get(self, call_id: str, from_tag: str, to_tag: str, /) -> int:
         return YES if call_id and from_tag and to_tag else NO
 
@@ -233,10 +238,6 @@ class Rr(Module):
     @strict
     def add_rr_param(self, parameter: str, /) -> int:
         return YES if parameter.startswith(";") else NO
-
-    @strict
-    def is_direction(self, direction: str, /) -> int:
-        return YES if direction == "downstream" else NO
 
     @strict
     def loose_route(self) -> int:

@@ -16,10 +16,10 @@ import pytest
 
 from kemi.adapters.redis_client import RedisClient
 from tests.edge import NOWHERE, SOON_S, Edge, running_edge
-from tests.edge_world import load_world, place
+from tests.edge_world import load_world, place, welcome
 from tests.fakes.world import ABROAD, World
 from tests.kamailio_node import running_kamailio
-from tests.redis_server import TIMEOUT_MS, running_redis
+from tests.redis_server import TIMEOUT_MS, empty, running_redis
 from tests.sip import SDP, Call, Endpoint, Message, dial
 from tests.wait import until
 
@@ -108,7 +108,7 @@ def test_an_emergency_call_goes_without_redis(edge: Edge, phone: Endpoint) -> No
     assert final.status == 200
     until(lambda: edge.events(final.get("Call-ID")), LONG_S, "the event")
     (event,) = edge.events(final.get("Call-ID"))
-    assert (event.kind, event.end.outcome, event.call.emergency) == ("refused", "answered", True)
+    assert (event.kind, event.end.outcome, event.call.emergency) == ("late", "answered", True)
 
 
 def test_what_redis_does_not_take_waits_on_disk_and_is_told_in_order(edge: Edge, phone: Endpoint) -> None:
@@ -142,6 +142,25 @@ def test_a_prepaid_call_ends_with_its_slice_when_redis_stays_away(edge: Edge, ph
 
     event = edge.event(final.get("Call-ID"))
     assert (event.end.ended_by, event.end.billed_s) == ("money", 3)
+
+
+def test_a_call_whose_hold_redis_has_lost_is_cut_on_both_sides_and_told(edge: Edge, phone: Endpoint) -> None:
+    """Redis comes back empty and armed: the next extension finds no hold, so nobody talks on, and the talk is told."""
+    _, final = talking(phone, edge)
+    until(lambda: agent(edge)["talking"] == 1, SOON_S, "the answer mark")
+    empty(edge.admin)
+    world = World()
+    place(world, edge.acme, None, edge.bell)
+    welcome(world)
+    load_world(edge.admin, world)
+    for side in (edge.acme, phone):
+        bye = side.wait_request("BYE", LONG_S)
+        side.send(side.reply(bye, 200, "OK"))
+
+    event = edge.event(final.get("Call-ID"))
+    assert (event.kind, event.end.outcome, event.end.ended_by) == ("late", "answered", "lost_hold")
+    assert 1 <= event.end.billed_s <= 3
+    assert (agent(edge)["dead"], agent(edge)["invalid"], edge.leases()) == (0, 0, 0)
 
 
 def test_a_spool_survives_the_death_of_its_node(edge: Edge, phone: Endpoint) -> None:
@@ -186,3 +205,32 @@ def test_another_node_ends_the_call_of_a_dead_one() -> None:
     assert (event.kind, event.end.outcome, event.end.ended_by) == ("settle", "answered", "caller")
     assert event.end.billed_s >= 1
     assert event.end.server_id == 31
+
+
+def test_what_a_node_did_not_see_begin_may_only_end_and_only_among_its_own_hosts() -> None:
+    """After a restart: no re-INVITE, no BYE to elsewhere, no other Call-ID; the end itself is settled."""
+    with running_redis() as redis, Endpoint(NOWHERE) as acme, Endpoint(NOWHERE, "127.0.0.3") as victim:
+        admin, world = RedisClient(redis.url, TIMEOUT_MS), World()
+        place(world, acme)
+        writer = load_world(admin, world)
+        first = Path(tempfile.mkdtemp(prefix="tdm-"))
+        with running_kamailio(redis.worker_url, folder=first) as node, Endpoint(node.address, "127.0.0.2") as phone:
+            edge = Edge(node, redis, admin, writer, acme, acme)
+            acme.server = node.address
+            _, final = talking(phone, edge)
+            until(lambda: agent(edge)["talking"] == 1, SOON_S, "the answer mark")
+            node.kill()
+            with running_kamailio(redis.worker_url, folder=first, port=node.address[1]) as second:
+                edge = edge._replace(node=second)
+                bye = phone.within("BYE", final, cseq=9)
+                for text in (phone.within("INVITE", final, cseq=5, body=SDP), bye.replace("Call-ID: ", "Call-ID: x")):
+                    phone.send(text)
+                    assert phone.final().status == 481
+                phone.send(bye.replace(f"BYE {acme.contact}", f"BYE {victim.contact}", 1))
+                assert phone.final().status == 200
+                assert edge.event(final.get("Call-ID")).end.ended_by == "caller"
+                assert acme.silent()
+                assert victim.silent()
+                until(lambda: edge.leases() == 0, SOON_S, "the lease to be gone")
+        admin.close()
+        shutil.rmtree(first)

@@ -8,7 +8,7 @@ import pytest
 
 from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient
-from kemi.adapters.redis_funds import Answer, FundTerms, Note, Operation, Release, Settle
+from kemi.adapters.redis_funds import Answer, FundTerms, Late, Note, Operation, Release, Settle
 from tests.funds_bench import EPOCH, RedisBench, ended, hold, pinned
 from tests.redis_server import RedisServer
 
@@ -44,7 +44,9 @@ def test_an_ended_reservation_and_a_tombstone_stay_for_an_hour(bench: RedisBench
     note = Note("d:n", "d", codec.pack(pinned("d")), ended("refused"))
     ends: list[Operation] = [Settle("a:1", "a", 1, 6, (6,), ended()), Release("b:1", "b", 1, ended())]
     bench.funds.batch([*ends, Release("c:1", "c", 1, ended()), note])
-    for rid in "abcd":
+    call = codec.pack(pinned("a"))
+    bench.funds.batch([Late("a:2", "a", 2, call, ended()), Late("e:2", "e", 2, call, ended())])
+    for rid in "abcde":
         assert HOUR_MS - 60_000 < redis_client.execute("PTTL", keys.reservation(rid)) <= HOUR_MS
     assert redis_client.execute("STRLEN", keys.reservation("a")) < 100
 

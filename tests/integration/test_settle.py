@@ -160,13 +160,16 @@ def test_the_role_of_settle_has_the_rights_it_needs(pair: SettlePair) -> None:
     for seq in (3, 4):
         pair.append(codec.pack(calls.settled(free, calls.answered(seq), seq=seq)))
         run_once(options)
+    pair.append(codec.pack(calls.late(pair.pinned(), calls.answered(9, 7))))
     pair.append(b"no event")
     pair.redis.execute("DEL", keys.EPOCH)
     run_once(options)
-    assert pair.posted() == 2
+    assert pair.posted() == 3
     assert pair.sql("select billed_s from tandem.cdr where rid = %s", free.rid) == [(4,)]
     assert pair.sql("select count(*) from tandem.event_poison") == [(1,)]
-    assert verdict(options).differences == ()
+    pair.sync()
+    (difference,) = verdict(options).differences
+    assert "is set aside in tandem.event_poison: the bytes are not a call event" in difference
 
 
 def test_sigterm_ends_it_with_everything_posted(pair: SettlePair) -> None:

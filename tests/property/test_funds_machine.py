@@ -23,6 +23,7 @@ from kemi.adapters.redis_funds import (
     Extend,
     FundTerms,
     Held,
+    Late,
     Operation,
     Refused,
     Release,
@@ -201,6 +202,17 @@ class FundsMachine(RuleBasedStateMachine):
         )
         assert isinstance(late, Void)
 
+    @rule(pick=picks)
+    def late(self, pick: int) -> None:
+        """Tell of a late end: once, and neither holds nor charges move."""
+        if not self.calls:
+            return
+        rid = list(self.calls)[pick % len(self.calls)]
+        call = self.calls[rid]
+        end = Late(f"{rid}:{call.seq + 1}", rid, call.seq + 1, codec.pack(pinned(rid)), ended())
+        assert [type(got) for got in self.bench.funds.batch([end, end])] == [Applied, Replayed]
+        self.calls[rid] = call._replace(seq=call.seq + 1, done=(*call.done, (end, call.granted_s)))
+
     @invariant()
     def holds_are_those_of_open_calls(self) -> None:
         """I1."""
@@ -226,7 +238,7 @@ class FundsMachine(RuleBasedStateMachine):
     def grants_are_open_or_ended(self) -> None:
         """I4: each grant is a lease or one event of its end, never both."""
         leases = [rid for rid, call in self.calls.items() if call.is_open]
-        told = [event.rid for event in self.bench.events()]
+        told = [event.rid for event in self.bench.events() if event.kind != "late"]
         assert sorted([*leases, *told]) == sorted(self.calls)
         assert self.grants == len(self.calls)
 

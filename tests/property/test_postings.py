@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from kemi.records import CallEnd, CallEvent, PinnedCall, PinnedLeg, Rate
 from tests.fakes import calls
-from tools.settle.postings import CdrRow, Plan, Poison, plan
+from tools.settle.late import Place, difference, taken_back
+from tools.settle.postings import CdrRow, EntryRow, Plan, Poison, plan
 
 rates = st.builds(
     Rate,
@@ -96,6 +97,72 @@ def test_order_and_repetition_of_events_change_nothing(found: list[CallEvent], d
     once = unique(found)
     delivered = data.draw(st.permutations(once + data.draw(st.lists(st.sampled_from(once)) if once else st.just([]))))
     assert tables(delivered) == tables(once)
+
+
+@st.composite
+def corrected_calls(draw: st.DrawFn) -> list[CallEvent]:
+    """Events of one call, at least one of them a late end, under sequences of their own."""
+    pinned = draw(pinned_calls())
+    ends = st.builds(calls.answered, st.integers(0, 86_400), server_id=st.integers(0, 3))
+    made = [
+        calls.late(pinned, draw(ends), seq=seq) if draw(st.booleans()) else calls.settled(pinned, draw(ends), seq=seq)
+        for seq in range(2, draw(st.integers(2, 6)))
+    ]
+    return [*made, calls.late(pinned, draw(ends), seq=draw(st.sampled_from([1, 9])))]
+
+
+class Ledger:
+    """What Postgres holds of one call, an event at a time: the steps of Books.post, with sets for tables."""
+
+    def __init__(self) -> None:
+        self.rows: dict[object, EntryRow] = {}
+        self.standing: Plan | None = None
+
+    def post(self, event: CallEvent) -> None:
+        """Post one event."""
+        made, before = planned(event), self.standing
+        if before is None or (before.cdr.is_late, before.cdr.seq) < (made.cdr.is_late, made.cdr.seq):
+            self.standing = made
+        if not made.cdr.is_late:
+            new = [row for row in made.entries if row.id not in self.rows]
+            self.add(new)
+            if before is not None and before.cdr.is_late:
+                self.add(taken_back(new))
+        elif self.standing is made:
+            self.add(difference(made, self.sums()))
+
+    def add(self, rows: Iterable[EntryRow]) -> None:
+        """Add rows, whose ids and places must be new, and which sum to zero."""
+        rows = list(rows)
+        totals: Counter[tuple[object, str]] = Counter()
+        for row in rows:
+            place = (row.level, row.seq, row.book)
+            assert place not in {(each.level, each.seq, each.book) for each in self.rows.values()}
+            assert row.id not in self.rows
+            self.rows[row.id] = row
+            totals[row.txn_id, row.currency] += row.amount_micros
+        assert not any(totals.values())
+
+    def sums(self) -> dict[Place, int]:
+        """Return place -> sum."""
+        sums: Counter[Place] = Counter()
+        for row in self.rows.values():
+            sums[Place(row.account_id, row.book, row.currency, row.level)] += row.amount_micros
+        return dict(sums)
+
+
+@given(corrected_calls(), st.data())
+def test_a_late_end_is_charged_once_in_any_order(found: list[CallEvent], data: st.DataObject) -> None:
+    """Whatever else is told of the call, before or after and how often: the sums are those of the last late end."""
+    delivered = data.draw(st.permutations(found + data.draw(st.lists(st.sampled_from(found)))))
+    ledger = Ledger()
+    for event in delivered:
+        ledger.post(event)
+    truth = planned(max((event for event in found if event.kind == "late"), key=lambda event: event.seq))
+    due = {Place(row.account_id, row.book, row.currency, row.level): row.amount_micros for row in truth.entries}
+    assert {place: micros for place, micros in ledger.sums().items() if micros} == due
+    assert ledger.standing is not None
+    assert (ledger.standing.cdr.is_late, ledger.standing.cdr.seq) == (True, truth.cdr.seq)
 
 
 @given(events(), st.integers(-5, 5).filter(bool))

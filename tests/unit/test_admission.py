@@ -175,6 +175,45 @@ def test_a_dead_store_refuses_all_but_emergencies_and_asks_nothing() -> None:
     assert redis.round_trips == before
 
 
+def test_a_merged_request_does_not_go_on_the_hold_of_the_first() -> None:
+    """Nor does it leave a record or give that hold back: both are the first request's. RFC 3261 §8.2.2.2."""
+    made, _, _ = admission(Held(60, (), 1, 1, replayed=True))
+
+    for call in (invite(), invite(callee="112")):
+        verdict = admit(made, call)
+
+        assert refusal(verdict) == "merged"
+        assert isinstance(verdict.decision, Reject)
+        assert (verdict.decision.status, verdict.decision.call) == (482, None)
+        assert (verdict.held, verdict.maybe_held) == (None, False)
+
+
+def test_the_use_of_a_nonce_is_counted_once_and_only_after_a_right_response() -> None:
+    made, _, _ = admission(Stale((), 2), Held(60, (), 2, 2))
+    counted: list[int] = []
+
+    def count() -> int:
+        counted.append(1)
+        return len(counted)
+
+    seen = Seen(count_nonce=count)
+    right = invite()
+    assert right.credentials is not None
+    wrong = right._replace(credentials=right.credentials._replace(response="0" * 32))
+    foreign = right._replace(from_uri=right.from_uri._replace(host="nowhere.example"))
+
+    for call in (request(), wrong, foreign):
+        admit(made, call, seen)
+    assert counted == []
+
+    verdict = admit(made, right, seen)
+    assert isinstance(verdict.decision, Route)
+    assert (verdict.stale, counted) == (1, [1]), "a decision that is made again counts no second use"
+
+    assert isinstance(admit(made, right, seen).decision, Challenge)
+    assert counted == [1, 1]
+
+
 def test_a_challenge_holds_nothing() -> None:
     made, _, _ = admission()
 

@@ -7,12 +7,24 @@ from collections.abc import Iterable
 import pytest
 
 from kemi import codec
-from kemi.adapters.ksr_queue import Ended, Failed, HangUp, Held, Refused, Started
+from kemi.adapters.ksr_bye import Send
+from kemi.adapters.ksr_queue import (
+    ByeAnswered,
+    Ended,
+    Failed,
+    HangUp,
+    Held,
+    LateAnswer,
+    Moved,
+    Refused,
+    Started,
+)
 from kemi.adapters.redis_funds import (
     Answer,
     Applied,
     Extend,
     Invalid,
+    Late,
     Note,
     Release,
     Replayed,
@@ -21,7 +33,7 @@ from kemi.adapters.redis_funds import (
     Settle,
     Unknown,
 )
-from kemi.agent_calls import Adopt, Bye, Calls, Order, Outgoing
+from kemi.agent_calls import Adopt, Calls, LetGo, Order, Outgoing
 from kemi.records import Attempt, CallEnd, PinnedCall, Rate
 from kemi.settings import Limits
 from tests.fakes import calls as builders
@@ -42,7 +54,7 @@ def held(granted_s: int = 60, *, is_held: bool = True, max_s: int = 14_400) -> H
 
 
 def started(at_ns: int = 0) -> Started:
-    return Started(RID, 7, 8, "to", "sip:shown@c.example", 31, (Attempt(30, 503),), at_ns, NOW_MS)
+    return Started(RID, 7, 8, builders.CALLER, builders.CALLEE, 31, (Attempt(30, 503),), at_ns, NOW_MS)
 
 
 def talking(granted_s: int = 60, *, slice_s: int = 60, is_held: bool = True, max_s: int = 14_400) -> Calls:
@@ -51,6 +63,10 @@ def talking(granted_s: int = 60, *, slice_s: int = 60, is_held: bool = True, max
     known.hear(held(granted_s, is_held=is_held, max_s=max_s), 0, NOW_MS)
     known.hear(started(), 0, NOW_MS)
     return known
+
+
+def methods(orders: Iterable[Order]) -> list[str]:
+    return [order.method for order in orders if isinstance(order, Send)]
 
 
 def operations(orders: Iterable[Order]) -> list[object]:
@@ -66,12 +82,12 @@ def the_extension(orders: list[Order]) -> Extend:
 def extend(known: Calls, at_s: float, result: Result) -> None:
     """Let an extension be due at this time and have this result."""
     sent = Outgoing(the_extension(known.due(int(at_s * S), NOW_MS)))
-    assert known.answered(sent, result, int(at_s * S)) == []
+    assert known.answered(sent, result, int(at_s * S), NOW_MS) == []
 
 
 def end_of(order: Order) -> CallEnd:
     assert isinstance(order, Outgoing)
-    assert isinstance(order.operation, Settle | Release | Note)
+    assert isinstance(order.operation, Settle | Release | Note | Late)
     return codec.unpack(CallEnd, order.operation.end)
 
 
@@ -104,17 +120,19 @@ def test_a_granted_extension_moves_the_deadline_and_the_next_look() -> None:
     assert the_extension(known.due(110 * S, NOW_MS)).rows[-1].talk_s == 180
 
 
-@pytest.mark.parametrize("result", [Applied(60, 1), Unknown(1), Invalid("?")])
+@pytest.mark.parametrize("result", [Applied(60, 1), Invalid("?")])
 def test_without_more_money_the_call_ends_at_its_deadline_on_both_sides(result: Result) -> None:
     known = talking()
     for at_s in range(50, 60):
         extend(known, at_s, result)
 
     assert operations(known.due(int(59.999 * S), NOW_MS)) == []
-    bye, settlement = known.due(60 * S, NOW_MS)
+    settlement, let_go, to_caller, to_callee = known.due(60 * S, NOW_MS)
 
-    call = pinned()
-    assert bye == Bye(RID, call.call_id, call.from_tag, "to", 7, 8, "sip:shown@c.example")
+    call_id = pinned().call_id
+    assert let_go == LetGo(RID, 7, 8)
+    assert to_caller == Send(RID, "BYE", call_id, "sip:bob@c.example", "to", builders.CALLER, 1)
+    assert to_callee == Send(RID, "BYE", call_id, "sip:shown@c.example", "tag", builders.CALLEE, 3)
     end = end_of(settlement)
     assert (end.ended_by, end.billed_s, end.talk_ms, end.server_id) == ("money", 60, 60_000, 31)
     assert len(known) == 0
@@ -131,11 +149,11 @@ def test_money_that_arrives_in_time_saves_the_call() -> None:
 def test_the_hard_maximum_ends_a_call_that_nobody_ends() -> None:
     known = talking(granted_s=60, max_s=90)
     extension = the_extension(known.due(50 * S, NOW_MS))
-    known.answered(Outgoing(extension), Applied(90, 1), 50 * S)
+    known.answered(Outgoing(extension), Applied(90, 1), 50 * S, NOW_MS)
 
     assert extension.rows[-1].talk_s == 90
     assert operations(known.due(int(89.9 * S), NOW_MS)) == []
-    assert end_of(known.due(90 * S, NOW_MS)[1]).ended_by == "maximum"
+    assert end_of(known.due(90 * S, NOW_MS)[0]).ended_by == "maximum"
 
 
 def test_an_extension_that_redis_did_not_take_is_asked_again_with_the_same_id() -> None:
@@ -146,7 +164,7 @@ def test_an_extension_that_redis_did_not_take_is_asked_again_with_the_same_id() 
     again = the_extension(known.due(51 * S, NOW_MS))
 
     assert again == first
-    known.answered(Outgoing(again), Replayed(120, 1), 51 * S)
+    known.answered(Outgoing(again), Replayed(120, 1), 51 * S, NOW_MS)
     assert known.due(60 * S, NOW_MS) == []
 
 
@@ -184,7 +202,8 @@ def test_a_late_bye_is_our_loss_and_counted() -> None:
 
 def test_a_call_ends_once() -> None:
     known = talking()
-    known.hear(Ended(RID, "caller", S, NOW_MS), S, NOW_MS)
+    known.hear(Ended(RID, "caller", S, NOW_MS, is_sure=True), S, NOW_MS)
+    known.hear(ByeAnswered(pinned().call_id, "tag", 200, builders.CALLEE.ip), S, NOW_MS)
 
     assert known.hear(Ended(RID, "callee", 2 * S, NOW_MS), 2 * S, NOW_MS) == []
     assert known.hear(Failed(RID, 500, is_cancelled=False, attempts=(), ended_ms=NOW_MS), 2 * S, NOW_MS) == []
@@ -214,17 +233,61 @@ def test_a_cancelled_call_is_released() -> None:
     assert end.attempts == (Attempt(31, 0),)
 
 
-def test_a_release_that_redis_knows_nothing_of_becomes_a_note() -> None:
+@pytest.mark.parametrize("result", [Unknown(1), Invalid("sequence 3 after 4")])
+def test_an_end_that_redis_cannot_settle_is_told_as_a_late_one(result: Result) -> None:
+    """Whether the reservation is gone, was ended by a sweeper, or has lost what was granted last."""
+    known = talking()
+    (order,) = known.hear(Ended(RID, "caller", int(7.3 * S), NOW_MS), int(7.3 * S), NOW_MS)
+    assert isinstance(order, Outgoing)
+    assert isinstance(order.operation, Settle)
+
+    (late,) = operations(known.answered(order, result, 8 * S, NOW_MS))
+
+    assert late == Late(f"{RID}:3", RID, 3, order.pinned, order.operation.end)
+    assert known.answered(Outgoing(late), Applied(0, 1), 8 * S, NOW_MS) == []
+
+
+@pytest.mark.parametrize("at", ["answer", "extension"])
+def test_a_call_whose_hold_redis_does_not_know_is_cut_at_once(at: str) -> None:
+    known = Calls(Limits())
+    known.hear(held(), 0, NOW_MS)
+    (sent,) = known.hear(started(), 0, NOW_MS)
+    at_ns = 2 * S
+    if at == "extension":
+        at_ns = 50 * S
+        (sent,) = known.due(at_ns, NOW_MS)
+    assert isinstance(sent, Outgoing)
+
+    settlement, let_go = known.answered(sent, Unknown(1), at_ns, NOW_MS)
+
+    assert isinstance(let_go, LetGo)
+    assert methods(known.due(at_ns, NOW_MS)) == ["BYE", "BYE"]
+    assert (end_of(settlement).ended_by, end_of(settlement).billed_s) == ("lost_hold", at_ns // S)
+    assert (len(known), known.cut) == (0, 1)
+    assert known.answered(sent, Unknown(1), at_ns, NOW_MS) == [], "it is cut once"
+
+
+def test_a_release_that_redis_knows_nothing_of_is_told_all_the_same() -> None:
     known = Calls(Limits())
     known.hear(held(), 0, NOW_MS)
     (order,) = known.hear(Failed(RID, 503, is_cancelled=False, attempts=(), ended_ms=NOW_MS), S, NOW_MS)
     assert isinstance(order, Outgoing)
 
-    (note,) = operations(known.answered(order, Unknown(1), S))
+    (late,) = operations(known.answered(order, Unknown(1), S, NOW_MS))
 
-    assert isinstance(note, Note)
-    assert (note.call, codec.unpack(CallEnd, note.end).outcome) == (order.pinned, "failed")
-    assert known.answered(Outgoing(note), Invalid("the call was released"), S) == []
+    assert isinstance(late, Late)
+    assert (late.call, codec.unpack(CallEnd, late.end).outcome) == (order.pinned, "failed")
+
+
+def test_a_refusal_never_ends_a_call_that_another_request_has() -> None:
+    """Nothing is held: it is noted. Something is: that call's own end counts, not this one."""
+    known = Calls(Limits())
+    end = codec.pack(builders.unanswered("refused", 503, "store_down"))
+    (order,) = known.hear(Refused(RID, b"pinned", end, maybe_held=True), 0, NOW_MS)
+    assert isinstance(order, Outgoing)
+
+    assert operations(known.answered(order, Unknown(1), S, NOW_MS)) == [Note(f"{RID}:note", RID, b"pinned", end)]
+    assert known.answered(order, Invalid("sequence 1 after 3"), S, NOW_MS) == []
 
 
 def test_an_emergency_call_without_a_hold_has_no_extension_and_no_charge() -> None:
@@ -253,9 +316,10 @@ def test_a_refused_call_is_noted_and_released_first_when_redis_may_hold_it() -> 
 def test_the_noc_ends_an_answered_call() -> None:
     known = talking()
 
-    bye, settlement = known.hear(HangUp(RID), int(2.5 * S), NOW_MS)
+    settlement, let_go = known.hear(HangUp(RID), int(2.5 * S), NOW_MS)
 
-    assert isinstance(bye, Bye)
+    assert isinstance(let_go, LetGo)
+    assert methods(known.due(int(2.5 * S), NOW_MS)) == ["BYE", "BYE"]
     assert (end_of(settlement).ended_by, end_of(settlement).billed_s) == ("noc", 3)
     assert known.hear(HangUp("no such call"), S, NOW_MS) == []
 
@@ -274,6 +338,22 @@ def test_an_unknown_end_is_looked_up_and_an_old_one_is_not() -> None:
     assert isinstance(order.operation, Settle)
     assert (order.operation.seq, order.operation.billed_s, order.operation.price_micros) == (5, 5, (5000, 5000))
     assert known.hear(ended, 5 * S, NOW_MS) == []
+
+
+def test_an_end_that_a_sweeper_guessed_is_corrected_by_whoever_hears_the_real_one() -> None:
+    """The reservation is closed, but keeps its call for an hour; what is unproven corrects nothing."""
+    known, ended = Calls(Limits()), Ended(RID, "caller", 0, NOW_MS)
+    packed = codec.pack(pinned())
+    row = Reservation(packed, ("5:EUR", "3:EUR"), 60, (0, 0), NOW_MS - 41_500, 4, "settled", "n2", 0, server_id=31)
+
+    (late,) = known.adopt(ended, row, NOW_MS)
+
+    assert isinstance(late, Outgoing)
+    assert isinstance(late.operation, Late)
+    assert (late.operation.seq, late.operation.call) == (5, packed)
+    assert (end_of(late).outcome, end_of(late).billed_s, end_of(late).server_id) == ("answered", 42, 31)
+    assert known.adopt(ended, row._replace(answered_ms=0, state="released"), NOW_MS) == []
+    assert known.adopt(ended, row._replace(pinned=b""), NOW_MS) == []
 
 
 def test_an_adopted_call_pays_no_more_than_was_granted_and_nothing_unproven() -> None:
@@ -308,7 +388,7 @@ def test_a_reload_changes_nothing_for_the_calls() -> None:
 
     fresh.restore(known.export())
 
-    fresh.answered(Outgoing(first), Applied(120, 1), 51 * S)
+    fresh.answered(Outgoing(first), Applied(120, 1), 51 * S, NOW_MS)
     assert fresh.due(60 * S, NOW_MS) == []
     assert the_extension(fresh.due(110 * S, NOW_MS)).seq == 3
 
@@ -323,3 +403,104 @@ def test_a_reason_that_we_know_better_than_the_status_says_is_told() -> None:
 
     end = end_of(order)
     assert (end.outcome, end.status, end.reason, end.q850) == ("failed", 480, "offline", 20)
+
+
+def test_an_end_that_is_not_of_a_followed_dialog_never_ends_a_live_call() -> None:
+    known = talking()
+
+    assert known.hear(Ended(RID, "caller", S, NOW_MS, is_followed=False), S, NOW_MS) == []
+    assert len(known) == 1
+
+
+def test_the_end_of_a_call_that_nobody_answered_releases_it() -> None:
+    known = Calls(Limits())
+    known.hear(held(), 0, NOW_MS)
+
+    (order,) = known.hear(Ended(RID, "", S, NOW_MS), S, NOW_MS)
+
+    assert end_of(order).outcome == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("is_sure", "answers", "byes"),
+    [
+        (True, [("tag", 200, builders.CALLEE.ip)], 0),
+        (True, [("tag", 481, builders.CALLEE.ip)], 0),
+        (True, [("tag", 200, "198.51.100.66")], 1),
+        (True, [("to", 200, builders.CALLER.ip)], 1),
+        (True, [], 1),
+        (False, [("tag", 200, builders.CALLEE.ip)], 1),
+        (False, [], 2),
+    ],
+)
+def test_a_side_that_is_not_known_to_be_out_gets_our_bye(
+    *, is_sure: bool, answers: list[tuple[str, int, str]], byes: int
+) -> None:
+    known = talking()
+    known.hear(Ended(RID, "caller", S, NOW_MS, is_sure=is_sure), S, NOW_MS)
+    for answer in answers:
+        known.hear(ByeAnswered(pinned().call_id, *answer), S, NOW_MS)
+
+    assert known.due(int(1.9 * S), NOW_MS) == []
+    assert len(methods(known.due(2 * S, NOW_MS))) == byes
+
+
+def test_a_bye_of_ours_is_repeated_with_a_rising_cseq_until_it_is_given_up() -> None:
+    known = talking()
+    known.hear(Ended(RID, "caller", S, NOW_MS, is_sure=True), S, NOW_MS)
+    known.closings.restore(Calls(Limits()).closings.export())
+
+    sent = [order for at_s in range(1, 60) for order in known.due(at_s * S, NOW_MS) if isinstance(order, Send)]
+
+    assert [order.cseq for order in sent] == [3, 4, 5, 6]
+    assert (known.closings.failed, len(known.closings)) == (1, 0)
+
+
+def test_a_bye_that_is_refused_is_repeated_at_once_also_after_a_reload() -> None:
+    before = talking()
+    before.hear(HangUp(RID), S, NOW_MS)
+    assert len(methods(before.due(S, NOW_MS))) == 2
+    known = Calls(Limits())
+    known.closings.restore(before.closings.export())
+
+    known.hear(ByeAnswered(pinned().call_id, "tag", 500, builders.CALLEE.ip), S, NOW_MS)
+
+    (again,) = known.due(S, NOW_MS)
+    assert isinstance(again, Send)
+    assert (again.to, again.cseq) == (builders.CALLEE, 4)
+
+
+def test_our_bye_follows_where_a_side_went_and_its_cseq_never_falls() -> None:
+    known = talking()
+    moved = builders.CALLER._replace(cseq=9, target="sip:alice@192.0.2.7")
+    known.hear(Moved(RID, "caller", moved), S, NOW_MS)
+    known.hear(Moved(RID, "caller", moved._replace(cseq=4)), S, NOW_MS)
+    known.hear(Moved(RID, "early/x", builders.CALLEE), S, NOW_MS)
+
+    known.hear(HangUp(RID), S, NOW_MS)
+
+    to_caller, to_callee = known.due(S, NOW_MS)
+    assert isinstance(to_caller, Send)
+    assert isinstance(to_callee, Send)
+    assert (to_caller.to.target, to_callee.cseq) == ("sip:alice@192.0.2.7", 10)
+
+
+def test_a_late_answer_is_acknowledged_each_time_and_ended_once() -> None:
+    known = Calls(Limits())
+    late = LateAnswer(RID, "call", "tag", builders.CALLEE, 2)
+
+    acks = [order for _ in range(3) for order in known.hear(late, S, NOW_MS)]
+
+    assert methods(acks) == ["ACK"] * 3
+    assert {order.cseq for order in acks if isinstance(order, Send)} == {2}
+    (bye,) = known.due(S, NOW_MS)
+    assert isinstance(bye, Send)
+    assert (bye.method, bye.cseq, bye.is_by_hop) == ("BYE", 3, True)
+
+
+def test_a_call_has_no_endless_number_of_late_answers() -> None:
+    known = Calls(Limits())
+    for number in range(100):
+        known.hear(LateAnswer(RID, "call", "tag", builders.CALLEE._replace(tag=f"t{number}"), 2), S, NOW_MS)
+
+    assert len(known.closings) == 20

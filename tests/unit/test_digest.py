@@ -11,6 +11,7 @@ from kemi.core.digest import (
     DUMMY_HA1,
     HEADER_MAX,
     challenge_values,
+    for_realm,
     make_nonce,
     nonce_state,
     parse_credentials,
@@ -74,6 +75,7 @@ def test_rfc_2617_section_3_5() -> None:
         {"nc": "1"},
         {"nc": "0000000g"},
         {"cnonce": ""},
+        {"cnonce": "c" * 129},
         {"response": ""},
         {"response": "ÿ" * 32},
         {"uri": "/dir/\udcff"},
@@ -204,3 +206,19 @@ def test_a_broken_header_is_none(header: str) -> None:
 def test_uri_matches(digest_uri: str, ruri: SipUri, matches: bool) -> None:
     """An answer for one callee does not open the door to another; spelling and default port do not matter."""
     assert uri_matches(digest_uri, ruri) is matches
+
+
+def _for(realm: str, response: str = "r") -> str:
+    return f'Digest username="u", realm="{realm}", nonce="n", uri="sip:x", response="{response}"'
+
+
+def test_among_several_proxies_ours_is_meant() -> None:
+    """RFC 3261 §22.3: a request carries an answer for each proxy that asked. Two for one realm are as good as none."""
+    other, ours, broken = _for("other.example"), _for("a.example", "mine"), "Basic dTpw"
+    for headers in ((ours,), (other, ours), (ours, other), (broken, other, ours)):
+        found = for_realm(headers, "a.example")
+        assert found is not None
+        assert found.response == "mine"
+    assert for_realm((ours, other, _for("a.example", "guess")), "a.example") is None
+    assert for_realm((other, _for("third.example")), "a.example") == parse_credentials(other), "for the trace"
+    assert for_realm((), "a.example") is for_realm((broken,), "a.example") is None

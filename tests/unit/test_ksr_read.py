@@ -119,3 +119,86 @@ def test_a_look_up_for_the_log_never_fails() -> None:
     assert text(lambda: ksr.hdr.gete("Route")) == ""
     assert text(lambda: None) == ""
     assert text(lambda: 5) == "5"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Subject: a\rP-Asserted-Identity: <sip:b@c>",
+        b"Subject: a\nP-Asserted-Identity: <sip:b@c>",
+        b"Subject: a\r\rb: c",
+        b"Subject: a\n\nb: c",
+        b"Subject: a\n\r\nb: c",
+        b"Subject: a\n b",
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"\r\n\r\n", b"\n"])
+def test_a_line_that_other_parsers_end_elsewhere_is_malformed(before: bytes, head: bytes) -> None:
+    """Behind a lone CR or LF another element would see a header that we have not looked at."""
+    ksr = FakeKsr()
+    ksr.message = before + b"INVITE sip:a SIP/2.0\r\n" + head + b"\r\n\r\nv=0\n"
+
+    assert isinstance(read(ksr, NOW_MS), Malformed)
+
+
+def test_a_folded_line_and_a_body_of_any_lines_are_read() -> None:
+    ksr = FakeKsr()
+    ksr.message = b"\r\nINVITE sip:a SIP/2.0\r\nSubject: a\r\n b\tc\r\n\r\nv=0\no=-\r"
+
+    assert isinstance(read(ksr, NOW_MS), CallRequest)
+
+
+def _digest(realm: str, username: str = "alice") -> str:
+    return f'Digest username="{username}", realm="{realm}", nonce="n", uri="sip:a.example", response="r"'
+
+
+@pytest.mark.parametrize(
+    ("headers", "username"),
+    [
+        ([_digest("other.example", "x"), _digest("a.example")], "alice"),
+        ([_digest("a.example"), _digest("a.example", "bob")], None),
+        (["", "Basic x", _digest("a.example")], "alice"),
+    ],
+)
+def test_credentials_are_those_for_the_callers_domain(headers: list[str], username: str | None) -> None:
+    ksr = FakeKsr()
+    ksr.headers = {"Proxy-Authorization": headers}
+
+    request = read(ksr, NOW_MS)
+
+    assert isinstance(request, CallRequest)
+    assert (request.credentials.username if request.credentials else None) == username
+
+
+def test_every_privacy_header_counts() -> None:
+    ksr = FakeKsr()
+    ksr.headers = {"Privacy": ["none", "", "id"], "Contact": "<sip:ua@192.0.2.9>"}
+
+    request = read(ksr, NOW_MS)
+
+    assert isinstance(request, CallRequest)
+    assert (request.privacy, request.contact, request.contacts) == ("none;;id", "<sip:ua@192.0.2.9>", ())
+
+
+def test_the_contacts_of_a_registration_are_read_with_their_owner() -> None:
+    ksr = FakeKsr()
+    ksr.method = "REGISTER"
+    ksr.headers = {"Contact": ["<sip:ua@192.0.2.9>, <sip:127.0.0.1>", "<sip:ua@127.0.0.1:5062>"]}
+
+    request = read(ksr, NOW_MS)
+
+    assert isinstance(request, CallRequest)
+    assert [(str(contact.uri), contact.is_ours) for contact in request.contacts] == [
+        ("sip:ua@192.0.2.9", False),
+        ("sip:127.0.0.1", True),
+        ("sip:ua@127.0.0.1:5062", False),
+    ]
+
+
+@pytest.mark.parametrize("contact", ["<sip:ua@192.0.2.9;maddr=203.0.113.7>", ["<sip:ua@192.0.2.9>"] * 17])
+def test_contacts_that_cannot_be_read_are_malformed(contact: str | list[str]) -> None:
+    ksr = FakeKsr()
+    ksr.method = "REGISTER"
+    ksr.headers = {"Contact": contact}
+
+    assert isinstance(read(ksr, NOW_MS), Malformed)

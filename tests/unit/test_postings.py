@@ -8,6 +8,7 @@ import pytest
 
 from kemi.records import Attempt, CallEvent, FundPosting, PinnedCall, Rate
 from tests.fakes import calls
+from tools.settle.late import Place, difference
 from tools.settle.postings import Plan, Poison, entry_id, plan
 
 
@@ -110,6 +111,48 @@ def test_text_that_postgres_cannot_store_is_made_storable() -> None:
     assert planned(calls.settled(pinned, calls.answered(1))).cdr.call_id == "a\N{REPLACEMENT CHARACTER}b"
 
 
+def test_a_late_end_says_what_the_call_costs_though_redis_charged_nothing() -> None:
+    made = planned(calls.late(two_levels(), calls.answered(60, server_id=7)))
+    assert books(made) == {
+        (5, "fund", "pg", -60_000, None),
+        (2, "income", "pg", 60_000, None),
+        (2, "fund", "pg", -30_000, None),
+        (1, "income", "pg", 30_000, None),
+        (1, "cost", "pg", -12_000, None),
+        (1, "cash", "pg", 12_000, None),
+    }
+    assert made.cdr.is_late
+    assert made.cdr.trace[-1].startswith("late: ")
+
+
+def test_a_late_end_that_proves_nothing_only_fills_a_gap() -> None:
+    made = planned(calls.late(two_levels(), calls.unanswered("unknown_end", 0, "")))
+    assert (made.cdr.is_late, made.cdr.seq, made.entries) == (False, 0, ())
+
+
+def test_the_difference_is_what_is_due_less_what_is_posted() -> None:
+    """Another carrier than the one posted before: the old one is given back, the new one charged."""
+    made = planned(calls.late(two_levels(), calls.answered(60, server_id=8), seq=5))
+    estimate = planned(calls.settled(two_levels(), calls.answered(30, server_id=7), seq=2))
+    foreign = [row._replace(currency="USD") if row.book in ("cost", "cash") else row for row in estimate.entries]
+    posted = {Place(row.account_id, row.book, row.currency, row.level): row.amount_micros for row in foreign}
+    rows = difference(made, posted)
+    assert {(row.account_id, row.book, row.currency, row.amount_micros, row.seq) for row in rows} == {
+        (5, "fund", "EUR", -30_000, 5),
+        (2, "income", "EUR", 30_000, 5),
+        (2, "fund", "EUR", -15_000, 5),
+        (1, "income", "EUR", 15_000, 5),
+        (1, "cost", "EUR", -6_000, 5),
+        (1, "cash", "EUR", 6_000, 5),
+        (1, "cost", "USD", 6_000, -5),
+        (1, "cash", "USD", -6_000, -5),
+    }
+    assert len({row.txn_id for row in rows}) == 1
+    assert len({row.id for row in rows}) == len(rows)
+    same = {Place(row.account_id, row.book, row.currency, row.level): row.amount_micros for row in made.entries}
+    assert difference(made, same) == []
+
+
 def bad_events() -> dict[str, CallEvent]:
     good = calls.settled(two_levels(), calls.answered(60, 7))
     dear = good.postings[0]._replace(amount_micros=60_001)
@@ -121,6 +164,9 @@ def bad_events() -> dict[str, CallEvent]:
         "pays no leg": good._replace(postings=(*good.postings, FundPosting("9:EUR", 0, 1, 0))),
         "posted twice": good._replace(postings=(*good.postings, good.postings[0])),
         "two legs of one level": good._replace(call=good.call._replace(legs=good.call.legs + good.call.legs)),
+        "moves no money": good._replace(kind="late"),
+        "something of its call came before": good._replace(kind="late", postings=(), seq=0),
+        "cannot bill 60 s": good._replace(kind="late", postings=(), end=good.end._replace(outcome="estimated")),
         "not whole and positive": good._replace(seq=-1),
         "legs, at most": good._replace(call=good.call._replace(legs=good.call.legs * 13)),
         "do not fit their fields": good._replace(call=good.call._replace(node=5)),  # type: ignore[arg-type]

@@ -63,3 +63,14 @@ def test_a_full_disk_is_told_and_leaves_no_half_line(tmp_path: Path, monkeypatch
     spool.append(ENTRIES[2:])
 
     assert Spool(str(tmp_path)).head(10) == [ENTRIES[0], ENTRIES[2]]
+
+
+def test_what_is_buried_stays_and_can_be_tried_again(tmp_path: Path) -> None:
+    """Counted over restarts; its lines are those of a spool."""
+    spool = Spool(str(tmp_path))
+    for kind, body in ENTRIES[:2]:
+        spool.bury(kind, body)
+    assert (spool.dead, len(spool), Spool(str(tmp_path)).dead) == (2, 0, 2)
+    (tmp_path / "dead").rename(tmp_path / NAME)
+    again = Spool(str(tmp_path))
+    assert (again.head(10), again.dead) == (ENTRIES[:2], 0)

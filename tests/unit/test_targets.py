@@ -51,6 +51,42 @@ def test_a_hidden_caller_is_asserted_and_not_shown() -> None:
     )
 
 
+@pytest.mark.parametrize("header", ["History-Info", "P-Charge-Info", "Identity", "Referred-By"])
+def test_what_tells_of_others_goes_no_further(header: str) -> None:
+    """Neither to carriers nor to phones, whoever sent it."""
+    world = World()
+    attempts = (
+        target(world, ACME_1),
+        world.route(invite(callee=BOB_NUMBER)).targets[0],
+        world.route(from_peer()).targets[0],
+    )
+    assert all(header in attempt.remove for attempt in attempts)
+
+
+@pytest.mark.parametrize(
+    ("contact", "sent"),
+    [
+        ('"Joe Real" <sip:line@192.0.2.9;ob>;+sip.instance="<urn:uuid:1>"', ["<sip:line@192.0.2.9;ob>"]),
+        ('"a <sip:b@c>" <sip:line@192.0.2.9>', ["<sip:line@192.0.2.9>"]),
+        ("sip:line@192.0.2.9", []),
+        ("<sip:open@192.0.2.9", []),
+        ("", []),
+    ],
+)
+def test_a_hidden_caller_leaves_no_other_trace(contact: str, sent: list[str]) -> None:
+    """The Contact must stay, but says no more than where he is reached. RFC 3323 §5.3."""
+    world = World()
+    hidden = from_trunk(privacy="id", contact=contact), invite(callee=BOB_NUMBER, privacy="id", contact=contact)
+    for call in hidden:
+        attempt = world.route(call).targets[0]
+        assert {"Reply-To", "Call-Info", "Organization", "User-Agent", "Subject"} < set(attempt.remove)
+        assert [header.value for header in attempt.headers if header.name == "Contact"] == sent
+        assert ("Contact" in attempt.remove) is bool(sent)
+    for call in hidden:
+        attempt = world.route(call._replace(privacy="")).targets[0]
+        assert not {"Contact", "Reply-To", "User-Agent"} & set(attempt.remove)
+
+
 def test_a_caller_without_a_number_gets_none_from_a_rule() -> None:
     """A rule that prepends a "+" makes no number out of nothing."""
     world = World()

@@ -6,15 +6,28 @@ import json
 
 import pytest
 
+from kemi import codec
 from kemi.adapters.ksr_hunt import edit_branch
-from kemi.adapters.ksr_queue import Ended, Failed, Held, Message, Refused, Started, put, take
+from kemi.adapters.ksr_queue import (
+    ByeAnswered,
+    Ended,
+    Failed,
+    Held,
+    LateAnswer,
+    Message,
+    Moved,
+    Refused,
+    Started,
+    put,
+    take,
+)
 from kemi.adapters.redis_funds import Held as HeldFunds
 from kemi.admission import Admission, Seen, Verdict
 from kemi.core.outcome import Challenge, Decision, Header, Hold, HoldFund, HoldRow, Register, Route, Target
 from kemi.core.refusals import reject
 from kemi.core.request import CallRequest, SipUri
-from kemi.core.token import sign
-from kemi.records import Attempt, PinnedTarget
+from kemi.core.token import Origin, sign, token_of
+from kemi.records import Attempt, PinnedCall, PinnedTarget
 from kemi.settings import Limits, Settings
 from kemi.worker import DONE, Worker
 from tests.fakes import calls as builders
@@ -94,6 +107,10 @@ class Scene:
         return messages
 
 
+def held_call(held: Held) -> PinnedCall:
+    return codec.unpack(PinnedCall, held.pinned)
+
+
 def test_a_route_is_queued_before_it_leaves() -> None:
     scene = Scene(route(server(1)))
 
@@ -105,7 +122,10 @@ def test_a_route_is_queued_before_it_leaves() -> None:
     names = [call[0] for call in scene.ksr.calls]
     order = ["tm.t_newtran", "tm.t_reply", "mqueue.mq_add", "dialog.dlg_manage", "rr.record_route", "tm.t_relay"]
     assert [name for name in names if name in order] == order
-    assert scene.ksr.did("rr.add_rr_param") == [(f";tdm={sign(SECRET, RID)}",)]
+    ((parameter,),) = scene.ksr.did("rr.add_rr_param")
+    token = token_of(SECRET, str(parameter), held_call(held).call_id, held_call(held).from_tag, "")
+    assert token is not None
+    assert (token.rid, token.leads_to(SECRET, "192.0.2.1"), token.leads_to(SECRET, "192.0.2.2")) == (RID, True, False)
     assert scene.ksr.did("setdsturi") == [("sip:192.0.2.1:5060;transport=udp",)]
     assert scene.ksr.sent == [(100, "Trying")]
 
@@ -270,7 +290,7 @@ def test_a_branch_is_edited_for_its_carrier_alone() -> None:
 def test_who_answered_is_the_branch_of_the_200() -> None:
     scene = Scene(route(server(1), server(2)))
     scene.request()
-    scene.ksr.dialog_vars.update({"server0": "1", "from0": "sip:x", "server1": "2", "from1": ""})
+    scene.ksr.dialog_vars.update({"server0": "1", "server1": "2"})
     scene.ksr.pvs.update({"$T_branch_idx": 0, "$dlg(h_entry)": 7, "$dlg(h_id)": 8, "$tt": "to"})
     scene.queued()
 
@@ -278,21 +298,18 @@ def test_who_answered_is_the_branch_of_the_200() -> None:
 
     (started,) = scene.queued()
     assert isinstance(started, Started)
-    assert (started.server_id, started.from_uri, started.to_tag) == (1, "sip:x", "to")
+    assert (started.server_id, started.caller.tag, started.callee.tag) == (1, "tag-1", "to")
 
 
-@pytest.mark.parametrize(("from_tag", "by"), [("tag-1", "caller"), ("other", "callee")])
-def test_who_said_bye_is_noted(from_tag: str, by: str) -> None:
+def test_a_dialog_that_ends_by_itself_has_nobody_who_said_bye() -> None:
     scene = Scene(route(server(1)))
-    scene.ksr.method = "BYE"
     scene.ksr.dialog_vars["rid"] = RID
-    scene.ksr.pvs.update({"$ft": from_tag, "$dlg(from_tag)": "tag-1"})
 
     scene.worker.ksr_dialog_event(None, "dialog:end")
 
     (ended,) = scene.queued()
     assert isinstance(ended, Ended)
-    assert ended.by == by
+    assert ended.by == ""
 
 
 @pytest.mark.parametrize("event", ["unknown", "dialog:timeout", "dialog:start"])
@@ -305,20 +322,39 @@ def test_a_dialog_that_is_not_ours_and_an_event_that_says_nothing_are_passed_ove
     assert scene.queued() == []
 
 
+OF_ANOTHER_NODE = Origin("n9", 5, ("192.0.2.9",))
+TOKEN = sign(SECRET, RID, "call-1", "tag-1", OF_ANOTHER_NODE)
+
+
 @pytest.mark.parametrize(
-    ("token", "is_passed_on"), [(sign(SECRET, RID), True), (sign(b"another secret!!", RID), False), ("", False)]
+    ("method", "token", "ruri", "status", "is_passed_on"),
+    [
+        ("BYE", TOKEN, "sip:bob@192.0.2.9", 0, True),
+        ("ACK", TOKEN, "sip:bob@192.0.2.9", 0, True),
+        ("BYE", TOKEN, "sip:bob@192.0.2.10", 200, False),
+        ("BYE", TOKEN, "sip:bob@192.0.2.9;maddr=192.0.2.10", 200, False),
+        ("INVITE", TOKEN, "sip:bob@192.0.2.9", 481, False),
+        ("BYE", sign(SECRET, RID, "another", "tag-1", OF_ANOTHER_NODE), "sip:bob@192.0.2.9", 481, False),
+        ("BYE", sign(SECRET, RID, "call-1", "another", OF_ANOTHER_NODE), "sip:bob@192.0.2.9", 481, False),
+        ("BYE", sign(SECRET, RID, "call-1", "tag-1", Origin("n1", 5, ("192.0.2.9",))), "sip:x@192.0.2.9", 481, False),
+        ("BYE", "", "sip:bob@192.0.2.9", 481, False),
+    ],
 )
-def test_a_bye_of_an_unknown_dialog_needs_our_token(token: str, *, is_passed_on: bool) -> None:
+def test_of_a_call_of_before_only_the_end_passes_and_only_to_its_hosts(
+    method: str, token: str, ruri: str, status: int, *, is_passed_on: bool
+) -> None:
     scene = Scene(route(server(1)))
-    scene.ksr.method = "BYE"
-    scene.ksr.results.update({"siputils.has_totag": 1, "dialog.is_known_dlg": -1})
-    scene.ksr.headers["Route"] = f"<sip:127.0.0.1;lr=on;ftag=x;tdm={token}>"
+    scene.ksr.method = method
+    scene.ksr.results["siputils.has_totag"] = 1
+    scene.ksr.tables["noc"]["boot"] = "1"
+    scene.ksr.pvs.update({"$(hdr(Route)[*])": f"<sip:127.0.0.1:5060;lr=on;tdm={token}>", "$ru": ruri, "$tt": "to"})
 
     scene.request()
 
     assert bool(scene.ksr.did("tm.t_relay")) is is_passed_on
-    assert [type(message) for message in scene.queued()] == ([Ended] if is_passed_on else [])
-    assert scene.ksr.sent == ([] if is_passed_on else [(481, "Call/Transaction Does Not Exist")])
+    assert [sent[0] for sent in scene.ksr.sent] == ([status] if status else [])
+    is_end = method == "BYE" and status != 481
+    assert [type(message) for message in scene.queued()] == ([Ended] if is_end else [])
 
 
 def test_nothing_at_the_end_of_a_call_asks_redis() -> None:
@@ -355,8 +391,11 @@ def test_a_refusal_of_somebody_unknown_is_queued_only_where_redis_may_hold() -> 
     "message",
     [
         Held(RID, b"\x00\xff", ("5:EUR",), 60, 120),
-        Started(RID, 1, 2, "to", "", 31, (Attempt(1, 503),), 2**62, 2**41),
+        Started(RID, 1, 2, builders.CALLER, builders.CALLEE, 31, (Attempt(1, 503),), 2**62, 2**41),
         Ended(RID, "", 1, 2),
+        Moved(RID, "caller", builders.CALLER),
+        ByeAnswered("call", "tag", 200, "192.0.2.1"),
+        LateAnswer(RID, "call", "tag", builders.CALLEE, 2),
         Refused(RID, b"\x01", b"\x02", maybe_held=True),
     ],
 )

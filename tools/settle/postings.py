@@ -9,7 +9,11 @@ Rule 2: double entry. The entries of one event are one transaction and sum to ze
 
   A minus is a debit, a plus a credit. `cash` on the owner's side is what has left or is owed to the carrier:
   Redis holds nothing for it, so it is posted here alone and never enters a fund's sums.
-Rule 3: an event whose postings are not exactly the price of its pinned legs is poison: nothing of it is posted,
+Rule 3: a late end (kind `late`) moved no money in Redis. It says what the call costs, so what it leaves is the
+difference between that and everything posted for the call before, as entries of origin pg; and an event of the call
+that comes after it is taken back by entries with its sequence negated. Sums, record and legs are therefore those of
+the late end, whatever else is told of the call, in any order.
+Rule 4: an event whose postings are not exactly the price of its pinned legs is poison: nothing of it is posted,
 it is set aside with the reason.
 
 Knows nothing of Redis, Postgres, clocks or the order in which events arrive.
@@ -27,10 +31,15 @@ from kemi.records import CallEnd, CallEvent, PinnedCall, PinnedLeg
 NAMESPACE: Final = uuid.UUID("6f1b1f0e-52a4-5b7e-9d1c-7a1f3c0e5d21")
 """Root of every posting id; drawn once, never to be changed: ids made from it stand in the ledger."""
 
-KINDS: Final = frozenset({"settle", "release", "refused"})
+LATE: Final = "late"
+KINDS: Final = frozenset({"settle", "release", "refused", LATE})
+PROVEN: Final = frozenset({"answered", "cancelled", "failed"})
+"""Outcomes of somebody who was there. A late end with another one only fills the place of a record that is missing."""
 LEGS_MAX: Final = 24
 SECOND_MS: Final = 1000
 ID_MAX: Final = 2**63 - 1
+LATE_NOTE: Final = "late end: what the call costs less what was posted"
+LATE_TRACE: Final = "late: Redis held nothing for the call any more, so its end is posted in Postgres"
 
 
 class Poison(NamedTuple):
@@ -40,7 +49,10 @@ class Poison(NamedTuple):
 
 
 class CdrRow(NamedTuple):
-    """One call. Times are Unix milliseconds, 0 = never. attempts: (server id, SIP status) in hunting order."""
+    """One call. Times are Unix milliseconds, 0 = never. attempts: (server id, SIP status) in hunting order.
+
+    is_late: by a late end; only a later one replaces it.
+    """
 
     rid: str
     call_id: str
@@ -67,6 +79,7 @@ class CdrRow(NamedTuple):
     config_pass: int
     epoch: int
     seq: int
+    is_late: bool
 
 
 class LegRow(NamedTuple):
@@ -99,10 +112,11 @@ class EntryRow(NamedTuple):
     seq: int
     epoch: int
     fund_n: int | None
+    note: str = ""
 
 
 class Plan(NamedTuple):
-    """Everything that one event leaves in Postgres."""
+    """Everything that one event leaves in Postgres. entries: of a late end, what the call costs, posted or not."""
 
     cdr: CdrRow
     legs: tuple[LegRow, ...]
@@ -126,15 +140,13 @@ def plan(event: CallEvent) -> Plan | Poison:
         if fault:
             return Poison(fault)
         shares = _shares(event)
-        fault = _price_fault(event, shares)
+        fault = "" if event.kind == LATE else _price_fault(event, shares)
         if fault:
             return Poison(fault)
         carrier = _carrier_leg(event.call, event.end)
-        return Plan(
-            cdr=_cdr(event),
-            legs=_legs(event, carrier),
-            entries=(*_fund_entries(event, shares), *_carrier_entries(event, carrier)),
-        )
+        paid = _late_entries(event, shares) if event.kind == LATE else _fund_entries(event, shares)
+        made = Plan(_cdr(event), _legs(event, carrier), (*paid, *_carrier_entries(event, carrier)))
+        return _filler(made) if event.kind == LATE and event.end.outcome not in PROVEN else made
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         return Poison(f"the event's values do not fit their fields: {error}")
 
@@ -144,9 +156,19 @@ def entry_id(rid: str, level: int, seq: int, book: str) -> uuid.UUID:
     return uuid.uuid5(NAMESPACE, f"{rid}:{level}:{seq}:{book}")
 
 
+def _filler(made: Plan) -> Plan:
+    """Return what a late end leaves that proves nothing: a record below all others, and no money."""
+    return Plan(made.cdr._replace(is_late=False, seq=0), made.legs, ())
+
+
+def txn_id(rid: str, seq: int) -> uuid.UUID:
+    """Return the id of the transaction that the entries of an event are."""
+    return uuid.uuid5(NAMESPACE, f"{rid}:{seq}")
+
+
 def _fault(event: CallEvent) -> str:
     """Return what makes the event impossible to post, "" if nothing does."""
-    return _identity_fault(event) or _number_fault(event) or _fund_fault(event)
+    return _identity_fault(event) or _number_fault(event) or _fund_fault(event) or _late_fault(event)
 
 
 def _identity_fault(event: CallEvent) -> str:
@@ -172,6 +194,16 @@ def _fund_fault(event: CallEvent) -> str:
         return f"a fund is posted twice: {', '.join(sorted(funds))}"
     levels = [leg.level for leg in event.call.legs]
     return "" if len(set(levels)) == len(levels) else f"two legs of one level: {sorted(levels)}"
+
+
+def _late_fault(event: CallEvent) -> str:
+    if event.kind != LATE:
+        return ""
+    if event.postings or not event.seq:
+        return "a late end moves no money in Redis, and something of its call came before it"
+    if event.end.outcome not in PROVEN and event.end.billed_s:
+        return f"a late end that is {event.end.outcome} cannot bill {event.end.billed_s} s"
+    return ""
 
 
 def _shares(event: CallEvent) -> dict[str, _FundShare]:
@@ -208,6 +240,15 @@ def _fund_entries(event: CallEvent, shares: dict[str, _FundShare]) -> Iterable[E
         yield _entry(event, leg, leg.payee_id, "income", posting.amount_micros)
 
 
+def _late_entries(event: CallEvent, shares: dict[str, _FundShare]) -> Iterable[EntryRow]:
+    """Yield both sides of what each fund owes for the call: Redis charged nothing for this event."""
+    for share in shares.values():
+        leg, micros = share.leg, share.price_micros
+        if micros:
+            yield _entry(event, leg, leg.payer_id, "fund", -micros)._replace(origin="pg", note=LATE_NOTE)
+            yield _entry(event, leg, leg.payee_id, "income", micros)._replace(origin="pg", note=LATE_NOTE)
+
+
 def _carrier_entries(event: CallEvent, carrier: PinnedLeg | None) -> Iterable[EntryRow]:
     if carrier is None:
         return
@@ -220,7 +261,7 @@ def _carrier_entries(event: CallEvent, carrier: PinnedLeg | None) -> Iterable[En
 def _entry(event: CallEvent, leg: PinnedLeg, account_id: int, book: str, micros: int) -> EntryRow:
     return EntryRow(
         id=entry_id(event.rid, leg.level, event.seq, book),
-        txn_id=uuid.uuid5(NAMESPACE, f"{event.rid}:{event.seq}"),
+        txn_id=txn_id(event.rid, event.seq),
         account_id=account_id,
         book=book,
         currency=leg.currency,
@@ -273,6 +314,7 @@ def _leg(rid: str, leg: PinnedLeg, price_micros: int, book: str) -> LegRow:
 
 def _cdr(event: CallEvent) -> CdrRow:
     call, end = event.call, event.end
+    late = (LATE_TRACE,) if event.kind == LATE else ()
     group_id = next((target.group_id for target in call.targets if target.server_id == end.server_id), 0)
     return CdrRow(
         rid=_text(event.rid),
@@ -296,10 +338,11 @@ def _cdr(event: CallEvent) -> CdrRow:
         server_id=end.server_id,
         group_id=group_id,
         attempts=tuple((attempt.server_id, attempt.status) for attempt in end.attempts),
-        trace=tuple(_text(line) for line in (*call.trace, *end.trace)),
+        trace=tuple(_text(line) for line in (*call.trace, *end.trace, *late)),
         config_pass=call.config_pass,
         epoch=event.epoch,
         seq=event.seq,
+        is_late=event.kind == LATE,
     )
 
 

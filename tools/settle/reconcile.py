@@ -23,6 +23,7 @@ from tools.settle.stream import Stream, decoded
 
 SYNC_DEADLINE_S: Final = 3.0
 NUMBERS_SHOWN: Final = 5
+POISON_SHOWN: Final = 100
 ENDED_MAX: Final = 5_000  # ended reservations looked at; each costs a round trip
 OPEN: Final = frozenset({"held", "answered"})
 ENDED: Final = frozenset({"settled", "released"})
@@ -59,7 +60,8 @@ def reconcile(books: Books, cell: Cell, stream: Stream) -> Report:
     state = f"Redis is at epoch {status.epoch}, {armed}; Postgres says epoch {epoch.number} is {epoch.state}"
     holds = hold_differences(found) if found.still else []
     grants = _grant_differences(books, found, waiting) if found.still else []
-    return Report(len(names), (*holds, *charges, *credits_, *grants), (state, *_numbers(books, found)))
+    differences = (*holds, *charges, *credits_, *grants, *_poison_differences(books))
+    return Report(len(names), differences, (state, *_numbers(found)))
 
 
 def on_the_way(books: Books, stream: Stream) -> Waiting:
@@ -160,7 +162,16 @@ def _grant_differences(books: Books, found: Snapshot, waiting: Waiting) -> list[
     ]
 
 
-def _numbers(books: Books, found: Snapshot) -> Iterator[str]:
+def _poison_differences(books: Books) -> Iterator[str]:
+    """Yield the events that are set aside; their charges count as on the way until somebody has seen to them."""
+    poisoned = books.poisoned()
+    for event in poisoned[:POISON_SHOWN]:
+        yield f"event {event.id} is set aside in tandem.event_poison: {event.reason}"
+    if len(poisoned) > POISON_SHOWN:
+        yield f"{len(poisoned) - POISON_SHOWN} more events are set aside in tandem.event_poison"
+
+
+def _numbers(found: Snapshot) -> Iterator[str]:
     balances = found.balances.values()
     states = [reservation.state for reservation in found.reservations.values()]
     open_count = sum(state in OPEN for state in states)
@@ -174,9 +185,6 @@ def _numbers(books: Books, found: Snapshot) -> Iterator[str]:
     yield f"I2: {charged} micros are charged, in {events} events"
     yield f"I3: {sum(each.terms.cred_micros for each in balances if each.terms)} micros are credited"
     yield f"I4: {open_count + ended_count} grants of the last hour = {open_count} open + {ended_count} ended"
-    poisoned = len(books.poisoned())
-    if poisoned:
-        yield f"{poisoned} events are set aside in tandem.event_poison, their charges count as on the way"
 
 
 def _listed(numbers: Sequence[int]) -> str:

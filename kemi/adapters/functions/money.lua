@@ -37,6 +37,7 @@ local CHANGED_MAX = 512 -- a worker that missed more names drops all: cheaper th
 local EXPIRED_MAX = 1000
 local OPS_KEPT = 4 -- answers kept for repetitions, besides that of the reserve; an agent has one batch on its way
 local CLOSED_MS = 3600000 -- how long an ended reservation answers repetitions, and a tombstone stands
+local SWEEP = ":sweep:" -- in the operation ids of sweepers, and of nobody else
 local MEMORY_SHARE_MAX = 0.8 -- of maxmemory; the rest is for settling what is open
 
 -- Terms: msgpack array, written by the sync.
@@ -376,11 +377,12 @@ local function grant(key, args, ask, opseq, states, at, now)
   return rows[at]
 end
 
--- The answer to a reserve whose reservation exists: its first one while that is open, else VOID, for its hold is gone.
+-- The answer to a reserve whose reservation exists: what it got at first while that is open, under a code of its own
+-- (two requests must not leave as calls on one hold); else VOID, for its hold is gone.
 local function reserved_already(op_id, opseq, bytes, seen)
   local r = read_reservation(bytes)
   if OPEN[r.phase] and r.ops[1] == op_id then
-    return { op_id, "HELD", opseq, r.ops[2], seen }
+    return { op_id, "REPLAYED", opseq, r.ops[2], seen }
   end
   return { op_id, "VOID", opseq }
 end
@@ -388,8 +390,9 @@ end
 -- tandem_reserve_1(keys = [reservation], args = [op id, rid, ask, used names, pinned call]), all but ids msgpack:
 --   ask = [node, lease ms from now, seen pass, funds, channels per fund, rows flat]
 -- Holds the largest row that all funds can pay, on all funds or on none, with channels and lease.
--- HELD opseq, seconds, pass, changed names ... | REFUSED opseq, reason, position of the fund (0: none), pass, changed
--- names ... | STALE opseq, pass, changed names ... (none: drop all) | VOID | UNARMED | INVALID opseq, text.
+-- HELD opseq, seconds, pass, changed names ... | REPLAYED opseq, seconds, pass: held before, by this id
+-- | REFUSED opseq, reason, position of the fund (0: none), pass, changed names ...
+-- | STALE opseq, pass, changed names ... (none: drop all) | VOID | UNARMED | INVALID opseq, text.
 local function reserve(keys, args)
   local op_id, ask = args[1], cmsgpack.unpack(args[3])
   local fault = ask_fault(ask, args[5])
@@ -537,7 +540,10 @@ local function finish(kind, phase, args, key, r, opseq, prices, call_end)
     states[i] = read_state(got[1 + i])
   end
   local postings = post(r, states, prices)
-  r.phase, r.pinned = phase, ""
+  r.phase = phase
+  if not string.find(op_id, SWEEP, 1, true) then
+    r.pinned = "" -- a sweeper only guesses: the node that hears the real end later needs the call
+  end
   remember(r, op_id, seq)
   write(opseq, key, r, write_states({}, r.funds, states))
   redis.call("PEXPIRE", key, CLOSED_MS)
@@ -616,6 +622,38 @@ local function note(keys, args)
   bury(keys[1], args[2], "refused", op_id, 0, opseq + 1)
   add_event("refused", args[2], 0, "\144", args[3], args[4])
   return { op_id, "APPLIED", opseq + 1, 0 }
+end
+
+-- tandem_late_1(keys = [reservation], args = [op id, rid, seq, pinned call, CallEnd])
+-- Tells how a call ended whatever became of its reservation: event "late". No money moves here: Postgres posts what is
+-- missing. An open reservation stays so until its lease ends, with a sequence above this one.
+-- APPLIED or REPLAYED opseq, seconds | UNARMED | INVALID.
+local function late(keys, args)
+  local op_id, seq = args[1], tonumber(args[3])
+  local got = redis.call("MGET", KEY.epoch, KEY.opseq, keys[1])
+  local opseq, r = tonumber(got[2]) or 0, got[3] and read_reservation(got[3])
+  if not is_armed(got[1]) then
+    return { op_id, "UNARMED", opseq }
+  elseif not is_amount(seq) or not is_array(args[4]) or not is_array(args[5]) then
+    return { op_id, "INVALID", opseq, "the sequence is whole, call and end are arrays" }
+  end
+  for i = 1, r and #r.ops or 0, 2 do
+    if r.ops[i] == op_id then
+      return { op_id, "REPLAYED", opseq, r.ops[i + 1] }
+    end
+  end
+  if not r then
+    bury(keys[1], args[2], "void", op_id, seq, opseq + 1)
+  else
+    remember(r, op_id, math.max(seq, r.seq))
+    r.pinned = OPEN[r.phase] and r.pinned or ""
+    write(opseq + 1, keys[1], r, {})
+    if not OPEN[r.phase] then
+      redis.call("PEXPIRE", keys[1], CLOSED_MS) -- MSET took it away
+    end
+  end
+  add_event("late", args[2], seq, "\144", args[4], args[5])
+  return { op_id, "APPLIED", opseq + 1, r and r.granted_s or 0 }
 end
 
 -- tandem_describe_1(keys = [reservation], args = [id of the question, rid]); reads only, also unarmed.
@@ -699,6 +737,7 @@ register("extend", extend, "allow-oom")
 register("settle", settle, "allow-oom")
 register("release", release, "allow-oom")
 register("note", note, "allow-oom")
+register("late", late, "allow-oom")
 register("describe", describe, "no-writes")
 register("expired", expired, "no-writes")
 register("status", status, "no-writes")

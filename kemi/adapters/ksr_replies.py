@@ -1,0 +1,116 @@
+"""Every reply, before Kamailio takes it: who answers a call, and that a call which is over stays over.
+
+Rule 1: the first 2xx to an INVITE makes the called side. Kamailio would pass every later one on to the caller, also
+after a CANCEL or after we gave up: such a one is dropped here, and the agent ends that leg.
+Rule 2: what ends a BYE is told to the agent, which makes sure that both sides are out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kemi.adapters import ksr_sides
+from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, Message, Moved
+from kemi.adapters.ksr_read import text
+from kemi.adapters.ksr_within import REFRESHING, Ours
+from kemi.core.sides import CALLEE, CALLER, route_uris
+from kemi.core.token import token_of
+
+TRYING: Final = 100
+FINAL: Final = 200
+REFUSING: Final = 300
+
+
+def serve(ksr: Ksr, ours: Ours) -> None:
+    """Note what a reply says of a call; drop it when it must not go on."""
+    status = ksr.pv.geti("$rs")
+    method = text(ksr.kx.get_method)
+    if method == "BYE" and status >= FINAL:
+        ours.tell(
+            ByeAnswered(text(ksr.kx.get_callid), text(lambda: ksr.pv.gete("$ft")), status, text(ksr.kx.get_srcip))
+        )
+    elif method == "INVITE" and TRYING < status < FINAL:
+        _ringing(ksr, ours)
+    elif method in REFRESHING and FINAL <= status < REFUSING:
+        _answered(ksr, ours, method)
+
+
+def _ringing(ksr: Ksr, ours: Ours) -> None:
+    """Remember a side that rings: it may be asked something before it answers."""
+    tag = text(lambda: ksr.pv.gete("$tt"))
+    which = ksr_sides.early_of(tag)
+    for rid in _rids(ksr, ours) if tag else ():
+        if ksr_sides.get(ksr, rid, CALLER) and not ksr_sides.get(ksr, rid, which):
+            ksr_sides.put(ksr, rid, which, ksr_sides.of_reply(ksr, rid))
+
+
+def _answered(ksr: Ksr, ours: Ours, method: str) -> None:
+    rids = _rids(ksr, ours) or _followed(ksr)
+    if method == "INVITE" and (not rids or any(_is_late(ksr, rid) for rid in rids)):
+        ksr.set_drop()
+        for rid in rids[:1]:
+            ours.tell(_late(ksr, rid))
+        return
+    for rid in rids:
+        callee = ksr_sides.get(ksr, rid, CALLEE)
+        if callee is None and method == "INVITE":
+            _join(ksr, rid)
+        else:
+            _refresh(ksr, ours, rid)
+
+
+def _rids(ksr: Ksr, ours: Ours) -> tuple[str, ...]:
+    """Return the calls that the reply's Record-Route names: more than one when a call came through us twice."""
+    recorded = text(lambda: ksr.pv.gete(ksr_sides.RECORD_ROUTES))
+    call_id, tag = text(ksr.kx.get_callid), text(lambda: ksr.pv.gete("$ft"))
+    tokens = (token_of(ours.secret, uri, call_id, tag, "") for uri in route_uris(recorded))
+    return tuple(dict.fromkeys(token.rid for token in tokens if token))
+
+
+def _followed(ksr: Ksr) -> tuple[str, ...]:
+    """Return the call that Kamailio knows the reply to be of: one inside a call, or of who left our route out."""
+    call_id = text(ksr.kx.get_callid)
+    from_tag, to_tag = text(lambda: ksr.pv.gete("$ft")), text(lambda: ksr.pv.gete("$tt"))
+    if not call_id or ksr.dialog.dlg_get(call_id, from_tag, to_tag) < 0:
+        return ()
+    rid = text(lambda: ksr.dialog.var_gete("rid"))
+    return (rid,) if rid else ()
+
+
+def _is_late(ksr: Ksr, rid: str) -> bool:
+    """Tell whether the call is over, or somebody else has answered it."""
+    caller, callee = ksr_sides.get(ksr, rid, CALLER), ksr_sides.get(ksr, rid, CALLEE)
+    tags = (text(lambda: ksr.pv.gete("$ft")), text(lambda: ksr.pv.gete("$tt")))
+    if caller is None or not tags[1]:
+        return True
+    return callee is not None and callee.tag not in tags
+
+
+def _join(ksr: Ksr, rid: str) -> None:
+    callee = ksr_sides.of_reply(ksr, rid)
+    early = ksr_sides.get(ksr, rid, ksr_sides.early_of(callee.tag))
+    ksr_sides.put(ksr, rid, CALLEE, callee._replace(cseq=early.cseq if early else 0))
+
+
+def _refresh(ksr: Ksr, ours: Ours, rid: str) -> None:
+    """Take the new Contact of who answered a re-INVITE or an UPDATE."""
+    tag = text(lambda: ksr.pv.gete("$tt"))
+    for which in (CALLER, CALLEE):
+        side = ksr_sides.get(ksr, rid, which)
+        if side is None or side.tag != tag:
+            continue
+        fresh = side.refreshed(*ksr_sides.source(ksr), ksr_sides.contact_of(ksr))
+        if fresh != side:
+            ksr_sides.put(ksr, rid, which, fresh)
+            ours.tell(Moved(rid, which, fresh))
+
+
+def _late(ksr: Ksr, rid: str) -> Message:
+    return LateAnswer(
+        rid,
+        text(ksr.kx.get_callid),
+        text(lambda: ksr.pv.gete("$ft")),
+        ksr_sides.of_reply(ksr, rid),
+        ksr_sides.cseq_of(ksr),
+    )

@@ -1,0 +1,97 @@
+"""The sides of every call of this node, in shared memory: table `sides`, a row per side, from the INVITE to the end.
+
+A call without a caller's row is over, or began elsewhere. A row outlives no call: the table forgets after a day.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from kemi import codec
+from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_read import text
+from kemi.adapters.ksr_shared import NOC
+from kemi.core.sides import CALLEE, CALLER, Side, contact_uri, route_uris, source_uri
+
+SIDES: Final = "sides"
+BOOT: Final = "boot"  # Unix ms of this node's start, as text: KSR knows no integers of 64 bits
+EARLY_S: Final = 400  # beyond the longest ringing
+RECORD_ROUTES: Final = "$(hdr(Record-Route)[*])"
+NOBODY: Final = Side("", "", "", "")  # of a call whose row is gone before it began
+ROUTES: Final = "$(hdr(Route)[*])"
+
+
+def note_boot(ksr: Ksr, now_ms: int) -> None:
+    """Remember when this node began; a reload changes nothing."""
+    if ksr.htable.sht_get(NOC, BOOT) is None:
+        ksr.htable.sht_sets(NOC, BOOT, str(now_ms))
+
+
+def boot_ms(ksr: Ksr) -> int:
+    """Return when this node began."""
+    return int(str(ksr.htable.sht_get(NOC, BOOT) or 0))
+
+
+def get(ksr: Ksr, rid: str, which: str) -> Side | None:
+    """Return a side of a live call. which: CALLER, CALLEE once there is an answer, or early_of(tag) before."""
+    row = ksr.htable.sht_get(SIDES, f"{rid}/{which}")
+    return codec.build(Side, json.loads(row)) if isinstance(row, str) else None
+
+
+def early_of(tag: str) -> str:
+    """Return what a side is called that rings: there may be several."""
+    return f"early/{tag}"
+
+
+def put(ksr: Ksr, rid: str, which: str, side: Side) -> None:
+    """Remember a side."""
+    row = json.dumps(side)
+    if which in (CALLER, CALLEE):
+        ksr.htable.sht_sets(SIDES, f"{rid}/{which}", row)
+    else:
+        ksr.htable.sht_setxs(SIDES, f"{rid}/{which}", row, EARLY_S)
+
+
+def forget(ksr: Ksr, rid: str) -> None:
+    """Let a call be over."""
+    ksr.htable.sht_rm(SIDES, f"{rid}/{CALLER}")
+    ksr.htable.sht_rm(SIDES, f"{rid}/{CALLEE}")
+
+
+def of_invite(ksr: Ksr) -> Side:
+    """Return the caller, from the INVITE under the worker's hands."""
+    return _side(ksr, text(lambda: ksr.pv.gete("$ft")), text(lambda: ksr.pv.gete("$fu")))._replace(
+        route=route_uris(text(lambda: ksr.pv.gete(RECORD_ROUTES))), cseq=cseq_of(ksr)
+    )
+
+
+def of_reply(ksr: Ksr, rid: str) -> Side:
+    """Return the called side, from its reply to the INVITE of call `rid`."""
+    recorded = route_uris(text(lambda: ksr.pv.gete(RECORD_ROUTES)))
+    ours = next((at for at, uri in enumerate(recorded) if rid in uri), 0)
+    return _side(ksr, text(lambda: ksr.pv.gete("$tt")), text(lambda: ksr.pv.gete("$tu")))._replace(
+        route=recorded[:ours][::-1], shown=text(lambda: ksr.pv.gete("$fu"))
+    )
+
+
+def cseq_of(ksr: Ksr) -> int:
+    """Return the number of CSeq, 0 when there is none."""
+    found = text(lambda: ksr.pv.gete("$cs"))
+    return int(found) if found.isdecimal() else 0
+
+
+def contact_of(ksr: Ksr) -> str:
+    """Return the Contact under the worker's hands, "" when it cannot be used; our own address leads nowhere."""
+    contact = contact_uri(text(lambda: ksr.pv.gete("$ct")))
+    return "" if contact and ksr.is_myself(contact) else contact
+
+
+def source(ksr: Ksr) -> tuple[str, str]:
+    """Return the address that the message came from, and the same as a URI."""
+    ip = text(ksr.kx.get_srcip)
+    return ip, source_uri(ip, ksr.pv.geti("$sp"), text(lambda: ksr.pv.gete("$proto")))
+
+
+def _side(ksr: Ksr, tag: str, uri: str) -> Side:
+    return Side(tag, uri, *source(ksr), target=contact_of(ksr))

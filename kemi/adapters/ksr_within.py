@@ -1,0 +1,206 @@
+"""Requests inside a call: passed on between its two sides, and nowhere else.
+
+Rule 1: a request counts when our token is for its Call-ID and tag, both tags are the call's, and its CSeq rises.
+Rule 2: where it goes is what we saw of the other side, not what the request says.
+Rule 3: what is not known to be a call of ours gets 481; only a BYE or an ACK of before a restart passes all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from kemi.adapters import ksr_sides
+from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_queue import Ended, Message, Moved
+from kemi.adapters.ksr_read import text
+from kemi.core.sides import CALLEE, CALLER, CSEQ_MAX, Side, host_of, route_uris
+from kemi.core.token import PARAMETER, Token, token_of
+
+FAILURE: Final = "ksr_within_failure"
+NO_CALL: Final = (481, "Call/Transaction Does Not Exist")
+OUT_OF_ORDER: Final = (500, "CSeq Out Of Order")  # RFC 3261 §12.2.2
+CANNOT_SEND: Final = (500, "Cannot Be Sent")
+OK: Final = (200, "OK")
+CHALLENGES: Final = (401, 407)
+ANSWER_MS: Final = 32_000  # timer F; a re-INVITE may ring
+RING_MS: Final = 120_000
+REFRESHING: Final = ("INVITE", "UPDATE")
+STRIPPED: Final = (
+    "Authorization",
+    "Proxy-Authorization",
+    "P-Asserted-Identity",
+    "P-Preferred-Identity",
+    "Remote-Party-ID",
+    "Diversion",
+    "History-Info",
+)
+STRIPPED_RE: Final = "^X-Tandem-"
+
+
+class Ours(NamedTuple):
+    """What a worker knows of itself. now_ns: monotonic, now_ms: Unix time; tell: to the agent."""
+
+    secret: bytes
+    node: str
+    now_ns: int
+    now_ms: int
+    tell: Callable[[Message], None]
+
+
+class _Within(NamedTuple):
+    """A request as read. rest: URIs of its Route after ours."""
+
+    method: str
+    call_id: str
+    from_tag: str
+    to_tag: str
+    cseq: int
+    rest: tuple[str, ...]
+
+
+class _Pair(NamedTuple):
+    """The two sides of a request, and what they are called in the table."""
+
+    sender: Side
+    sender_is: str
+    other: Side
+
+
+def serve(ksr: Ksr, ours: Ours) -> None:
+    """Pass a request with a To tag on, or refuse it."""
+    if not ksr.is_ACK() and ksr.tm.t_check_trans() == 0:
+        return
+    routes = route_uris(text(lambda: ksr.pv.gete(ksr_sides.ROUTES)))
+    request = _read(ksr, routes)
+    token = (
+        token_of(ours.secret, f"<{routes[0]}>", request.call_id, request.from_tag, request.to_tag) if routes else None
+    )
+    if token is None or not ksr.is_myself(routes[0]):
+        _refuse(ksr, NO_CALL)
+        return
+    request = request._replace(rest=_beyond_us(ksr, token, routes))
+    caller = ksr_sides.get(ksr, token.rid, CALLER)
+    if caller is None:
+        _of_before(ksr, ours, token, request)
+        return
+    pair = _pair(ksr, token, caller, request)
+    if pair is None:
+        _refuse(ksr, NO_CALL)
+    elif request.method == "ACK":
+        if request.rest == pair.other.route:
+            _pass_on(ksr, pair.other)
+    elif not pair.sender.cseq < request.cseq <= CSEQ_MAX:
+        _refuse(ksr, OUT_OF_ORDER)
+    else:
+        _go_on(ksr, ours, token.rid, request, pair)
+
+
+def failed(ksr: Ksr) -> None:
+    """Keep a challenge that is meant for us from the side that cannot answer it."""
+    if ksr.tm.t_get_status_code() in CHALLENGES:
+        ksr.tm.t_reply(403, "Forbidden")
+
+
+def _beyond_us(ksr: Ksr, token: Token, routes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the route after our own entries: there are two where a call changes its transport here."""
+    while routes and f";{PARAMETER}={token.rid}." in routes[0] and ksr.is_myself(routes[0]):
+        routes = routes[1:]
+    return routes
+
+
+def _read(ksr: Ksr, routes: tuple[str, ...]) -> _Within:
+    return _Within(
+        text(ksr.kx.get_method),
+        text(ksr.kx.get_callid),
+        text(lambda: ksr.pv.gete("$ft")),
+        text(lambda: ksr.pv.gete("$tt")),
+        ksr_sides.cseq_of(ksr),
+        routes[1:],
+    )
+
+
+def _pair(ksr: Ksr, token: Token, caller: Side, request: _Within) -> _Pair | None:
+    """Return who speaks to whom, None when the called side has another tag."""
+    tag = request.to_tag if token.is_callers else request.from_tag
+    callee_is = CALLEE
+    callee = ksr_sides.get(ksr, token.rid, CALLEE)
+    if callee is None:
+        callee_is = ksr_sides.early_of(tag)
+        callee = ksr_sides.get(ksr, token.rid, callee_is)
+    if callee is None or callee.tag != tag:
+        return None
+    return _Pair(caller, CALLER, callee) if token.is_callers else _Pair(callee, callee_is, caller)
+
+
+def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> None:
+    ip, hop = ksr_sides.source(ksr)
+    sender = pair.sender._replace(cseq=request.cseq)
+    if request.method in REFRESHING:
+        sender = sender.refreshed(ip, hop, ksr_sides.contact_of(ksr))
+    ksr_sides.put(ksr, rid, pair.sender_is, sender)
+    ours.tell(Moved(rid, pair.sender_is, sender))
+    is_ringing = ksr_sides.get(ksr, rid, CALLEE) is None
+    if request.method == "BYE" and not is_ringing:
+        ksr_sides.forget(ksr, rid)
+        is_sure = sender.is_at(ip) and request.rest == pair.other.route
+        ours.tell(Ended(rid, pair.sender_is, ours.now_ns, ours.now_ms, is_sure=is_sure))
+    if request.rest == pair.other.route:
+        _pass_on(ksr, pair.other)
+    elif request.method == "BYE":
+        ksr.rr.loose_route()  # so that Kamailio's dialog ends too
+        _refuse(ksr, OK)
+    else:
+        _refuse(ksr, NO_CALL)
+
+
+def _pass_on(ksr: Ksr, other: Side) -> None:
+    """Send the request to a side. A BYE that cannot be sent is answered: the agent sends its own."""
+    is_bye = ksr.is_BYE()
+    if ksr.rr.loose_route() <= 0:
+        _refuse(ksr, OK if is_bye else NO_CALL)
+        return
+    ksr.seturi(other.ruri)
+    if other.next_hop:
+        ksr.setdsturi(other.next_hop)
+    else:
+        ksr.resetdsturi()
+    _relay(ksr, OK if is_bye else CANNOT_SEND)
+
+
+def _relay(ksr: Ksr, otherwise: tuple[int, str]) -> None:
+    for name in STRIPPED:
+        ksr.hdr.remove(name)
+    ksr.textops.remove_hf_re(STRIPPED_RE)
+    if not ksr.is_ACK():
+        ksr.tm.t_on_failure(FAILURE)
+        ksr.tm.t_set_fr(RING_MS, ANSWER_MS)
+    if ksr.tm.t_relay() < 0:
+        _refuse(ksr, otherwise)
+
+
+def _of_before(ksr: Ksr, ours: Ours, token: Token, request: _Within) -> None:
+    """Let a call be ended that this node does not know: it began elsewhere, or before a restart.
+
+    The agent settles it through its reservation; the BYE goes on where it can only go to the call's own hosts.
+    """
+    is_over = token.is_of(ours.node) and token.issued_ms >= ksr_sides.boot_ms(ksr)
+    if is_over or request.method not in ("ACK", "BYE"):
+        _refuse(ksr, NO_CALL)
+        return
+    if request.method == "BYE":
+        by = CALLER if token.is_callers else CALLEE
+        ours.tell(Ended(token.rid, by, ours.now_ns, ours.now_ms, is_followed=False))
+    hosts = [host_of(uri) for uri in (*request.rest, text(lambda: ksr.pv.gete("$ru")))]
+    if all(host and token.leads_to(ours.secret, host) for host in hosts) and ksr.rr.loose_route() > 0:
+        _relay(ksr, OK)
+    else:
+        _refuse(ksr, OK)
+
+
+def _refuse(ksr: Ksr, answer: tuple[int, str]) -> None:
+    """Answer; an ACK goes nowhere, but may be for a refusal of ours."""
+    if ksr.is_ACK():
+        ksr.tm.t_check_trans()
+    else:
+        ksr.sl.send_reply(*answer)

@@ -1,0 +1,108 @@
+"""The two sides of a call as we saw them ourselves: where to, and with which numbers, a request of the call goes.
+
+Rule 1: what a side says of itself counts only when it comes from that side's address.
+Rule 2: nothing here resolves names: where a Contact is no plain IP address, the way is back to where it came from.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Final, NamedTuple
+
+from kemi.core.uri import parse_uri
+
+CSEQ_MAX: Final = 2**31 - 2**16  # of a request that we pass on; above it there is room for our own BYE
+CALLER: Final = "caller"
+CALLEE: Final = "callee"
+ROUTES_MAX: Final = 16
+_ANGLE: Final = re.compile(r"<([^<>\s]+)>")
+_BARE: Final = re.compile(r"\s*([^<>\s;,\"]+)")
+_TRANSPORT: Final = re.compile(r";transport=(\w+)", re.IGNORECASE)
+_TRANSPORTS: Final = ("udp", "tcp")
+
+
+class Side(NamedTuple):
+    """One side. tag, uri: as in its From or To. ip: where its messages come from; hop: the same as a URI.
+
+    target: its Contact, "" when there is none that can be used. route: the proxies between us and it, nearest first.
+    cseq: the highest of its own requests. shown: the From that it sees, only for a called side.
+    """
+
+    tag: str
+    uri: str
+    ip: str
+    hop: str
+    target: str = ""
+    route: tuple[str, ...] = ()
+    cseq: int = 0
+    shown: str = ""
+
+    @property
+    def ruri(self) -> str:
+        """R-URI of a request to this side."""
+        return self.target or self.hop
+
+    @property
+    def next_hop(self) -> str:
+        """Where a request to this side is sent; "" = where its R-URI says."""
+        if self.route:
+            return self.route[0]
+        return "" if _is_plain(self.ruri) else self.hop
+
+    def is_at(self, ip: str) -> bool:
+        """Tell whether messages of this side may come from `ip`."""
+        hosts = {host_of(uri) for uri in (self.target, *self.route[:1]) if uri}
+        return ip == self.ip or ip in hosts
+
+    def refreshed(self, ip: str, hop: str, contact: str) -> Side:
+        """Return this side after it gave a new Contact, from its own address only (RFC 3261 §12.2)."""
+        target = contact_uri(contact)
+        return self._replace(target=target, hop=hop) if target and ip == self.ip else self
+
+    def after(self, before: Side) -> Side:
+        """Return this side, of which `before` was known; a CSeq never falls."""
+        return self._replace(cseq=max(self.cseq, before.cseq))
+
+
+def source_uri(ip: str, port: int, transport: str) -> str:
+    """Return an address as a URI to send to."""
+    host = f"[{ip}]" if ":" in ip else ip
+    return f"sip:{host}:{port};transport={transport.lower()}"
+
+
+def contact_uri(contact: str) -> str:
+    """Return the first URI of a Contact header, "" when it is no SIP URI."""
+    match = _ANGLE.search(contact) or _BARE.match(contact)
+    uri = match.group(1) if match else ""
+    parsed = parse_uri(uri)
+    return uri if parsed is not None and parsed.scheme in ("sip", "sips") else ""
+
+
+def route_uris(header: str) -> tuple[str, ...]:
+    """Return the URIs of a Route or Record-Route, all header fields joined; none when it is not made of `<URI>`s only.
+
+    Kamailio's parser could take what stands between them for one more hop.
+    """
+    found = _ANGLE.findall(header)
+    if len(found) > ROUTES_MAX or ":" in _ANGLE.sub("", header):
+        return ()
+    return tuple(found)
+
+
+def host_of(uri: str) -> str:
+    """Return the host that a URI names, "" when it is none or wants its request elsewhere (maddr)."""
+    parsed = parse_uri(uri)
+    return "" if parsed is None or ";maddr=" in uri.lower() else parsed.host
+
+
+def _is_plain(uri: str) -> bool:
+    """Tell whether a URI can be sent to as it is: an IP address, over a transport that we have."""
+    transport = _TRANSPORT.search(uri)
+    if not uri.lower().startswith("sip:") or (transport and transport.group(1).lower() not in _TRANSPORTS):
+        return False
+    try:
+        ip_address(host_of(uri))
+    except ValueError:
+        return False
+    return True

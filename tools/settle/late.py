@@ -1,0 +1,68 @@
+"""What a late end changes in the ledger: the difference to what is posted of its call, whatever comes in which order.
+
+The sums of a call's entries are those of its late end, always: the late end posts what is missing when it comes, and
+what comes after it is taken back at once. Nothing is ever changed. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tools.settle.postings import LATE_NOTE, CdrRow, EntryRow, Plan, entry_id, txn_id
+
+
+class Place(NamedTuple):
+    """Where entries of a call stand in the ledger."""
+
+    account_id: int
+    book: str
+    currency: str
+    level: int
+
+
+def difference(late: Plan, posted: Mapping[Place, int]) -> list[EntryRow]:
+    """Return what a late end posts: its entries less what is posted at their places, and nothing left at others.
+
+    posted: sums of all entries of the call so far.
+    """
+    due = {Place(row.account_id, row.book, row.currency, row.level): row for row in late.entries}
+    made = [row._replace(amount_micros=row.amount_micros - posted.get(place, 0)) for place, row in due.items()]
+    # Another carrier may stand at the same level and book, which one sequence has room for once.
+    strangers = [(place, micros) for place, micros in posted.items() if place not in due]
+    made += [_taken_back(late.cdr, place, micros) for place, micros in strangers]
+    return [row for row in made if row.amount_micros]
+
+
+def taken_back(entries: Sequence[EntryRow]) -> list[EntryRow]:
+    """Return what takes the entries of an event back, because a late end of its call is posted already."""
+    return [
+        row._replace(
+            id=entry_id(row.rid, row.level, -row.seq, row.book),
+            txn_id=txn_id(row.rid, -row.seq),
+            amount_micros=-row.amount_micros,
+            origin="pg",
+            seq=-row.seq,
+            fund_n=None,
+            note=f"takes back sequence {row.seq}: a late end of the call is posted",
+        )
+        for row in entries
+    ]
+
+
+def _taken_back(cdr: CdrRow, place: Place, micros: int) -> EntryRow:
+    return EntryRow(
+        id=entry_id(cdr.rid, place.level, -cdr.seq, place.book),
+        txn_id=txn_id(cdr.rid, cdr.seq),
+        account_id=place.account_id,
+        book=place.book,
+        currency=place.currency,
+        amount_micros=-micros,
+        origin="pg",
+        rid=cdr.rid,
+        level=place.level,
+        seq=-cdr.seq,
+        epoch=cdr.epoch,
+        fund_n=None,
+        note=LATE_NOTE,
+    )
