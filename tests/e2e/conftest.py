@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -21,15 +22,15 @@ def endpoint(stack: Stack) -> Endpoint:
     return Endpoint(values["TANDEM_SIP"], values["DATABASE_URL"], values["REDIS_URL"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def watch(endpoint: Endpoint) -> Iterator[Watch]:
-    """Return a reader of the stack's Postgres and Redis."""
-    reader = Watch(endpoint.database_url, endpoint.redis_url)
-    yield reader
-    reader.close()
+    """Return a reader of the stack's Postgres and Redis, of this test's own: other tests kill these servers."""
+    with closing(Watch(endpoint.database_url, endpoint.redis_url)) as reader:
+        yield reader
 
 
 @pytest.fixture(scope="session")
-def worlds(watch: Watch) -> None:
+def worlds(endpoint: Endpoint) -> None:
     """Load the world of every scenario, through sync, without a restart."""
-    load_worlds(discover(ROOT), watch)
+    with closing(Watch(endpoint.database_url, endpoint.redis_url)) as reader:
+        load_worlds(discover(ROOT), reader)
