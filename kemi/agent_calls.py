@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final, NamedTuple, assert_never
 
 from kemi import codec
@@ -45,11 +44,12 @@ from kemi.adapters.redis_funds import (
     Unknown,
 )
 from kemi.agent_closing import CONFIRM_NS, Closings, byes
+from kemi.agent_talk import Kept, Talk
 from kemi.core.causes import Cause, cause_of
 from kemi.core.rating import prices, schedule
 from kemi.core.refusals import REFUSALS
 from kemi.core.sides import CALLEE, CALLER
-from kemi.records import CallEnd, PinnedCall, Rate
+from kemi.records import CallEnd, PinnedCall
 from kemi.settings import Limits
 
 LEAD_MAX_S: Final = 10.0  # longer than a promoted Redis is away, so that it costs no call
@@ -88,44 +88,6 @@ class Adopt(NamedTuple):
 
 
 Order = Outgoing | Send | LetGo | Adopt
-
-
-@dataclass(slots=True)
-class Talk:
-    """One call that goes on. granted_s: talk time paid for. seq: of the last operation. due_ns: when to look at it."""
-
-    call: PinnedCall
-    pinned: bytes
-    funds: tuple[str, ...]
-    granted_s: int
-    is_held: bool
-    seq: int = 0
-    due_ns: int = 0
-    started: Started | None = None
-    pending: Extend | None = None
-
-    @property
-    def rates(self) -> list[list[Rate]]:
-        """Per fund, in the order of the hold, the rates that it pays."""
-        return [[leg.rate for leg in self.call.legs if leg.fund == fund] for fund in self.funds]
-
-    def next_op(self) -> tuple[str, str, int]:
-        """Return operation id, rid and sequence of the next operation."""
-        self.seq += 1
-        return f"{self.call.rid}:{self.seq}", self.call.rid, self.seq
-
-
-class Kept(NamedTuple):
-    """A Talk on its way through a reload. Fields as there, in the same order, without the unpacked call."""
-
-    pinned: bytes
-    funds: tuple[str, ...]
-    granted_s: int
-    is_held: bool
-    seq: int
-    due_ns: int
-    started: Started | None
-    pending: Extend | None
 
 
 class Calls:
