@@ -276,6 +276,14 @@ def server_dies(client: RedisClient) -> None:
 
 
 @pytest.mark.usefixtures("world")
+def test_the_fetch_that_drops_everything_brings_the_masks(tables: Tables, redis_client: RedisClient) -> None:
+    """Else a worker that fell behind would pay a round trip more before it could ask who calls."""
+    tables.load_pinned()
+    redis_client.execute("SET", keys.CHANGED_LOW, str(tables.seen_pass + 1))
+    tables.fetch(Need((keys.number("1"),)))
+    assert keys.MASKS in tables.records
+
+
 def test_after_a_drop_of_everything_the_masks_come_with_the_next_fetch(tables: Tables) -> None:
     """What is pinned is asked for again with whatever is needed next: no round trip of its own."""
     tables.load_pinned()

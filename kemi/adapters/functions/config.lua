@@ -309,7 +309,11 @@ local function fetch(_, args)
       changed = redis.call("ZRANGEBYSCORE", KEY.changed, above, "+inf")
     end
   end
-  local records = closure({ unpack(args, 3) })
+  local names = { unpack(args, 3) }
+  if all == 1 then
+    names[#names + 1] = "masks" -- the reader drops them too, and needs them before it can ask for anything else
+  end
+  local records = closure(names)
   return { digits_of(pass), all, changed, records, buckets(records, string.match(args[2], "^%d*")) }
 end
 
