@@ -284,6 +284,7 @@ def test_the_fetch_that_drops_everything_brings_the_masks(tables: Tables, redis_
     assert keys.MASKS in tables.records
 
 
+@pytest.mark.usefixtures("world")
 def test_after_a_drop_of_everything_the_masks_come_with_the_next_fetch(tables: Tables) -> None:
     """What is pinned is asked for again with whatever is needed next: no round trip of its own."""
     tables.load_pinned()
