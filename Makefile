@@ -2,12 +2,15 @@
 
 TANDEM := .venv/bin/tandem
 AREA   ?=
+OPS    ?= 1000000
+SEED   ?= 7
+ROUNDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status demo test lint scenarios lock
+.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls bench-money lint scenarios lock
 
 help: ## what each target does
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
 
 setup: ## installs what is missing: Debian packages (as root) and .venv; all targets do it first
 	@tools/setup.sh
@@ -32,6 +35,18 @@ scenarios: setup ## runs the SIPp scenarios of one area: make scenarios AREA=aut
 
 test: setup ## every suite, on real parts
 	@.venv/bin/python -m pytest
+
+prove-money: setup ## kills everything that handles money and compares: make prove-money OPS=1000000 SEED=7
+	@.venv/bin/python -m tools.prove --ops $(OPS) --seed $(SEED)
+
+prove-money-mutants: setup ## plants bugs in the money functions and in settlement, one by one; all must be found
+	@.venv/bin/python -m tests.simulation.mutants
+
+prove-calls: setup ## 200 calls at once on money for 50, over four levels and two nodes: make prove-calls ROUNDS=20
+	@.venv/bin/python -m tools.prove_calls --rounds $(ROUNDS)
+
+bench-money: setup ## a hold over four levels beside plain Redis commands, and call events into Postgres
+	@.venv/bin/python -m tools.bench.money
 
 lint: setup ## ruff, mypy, import direction, and the checks of the non-Python files
 	@tools/lint.sh

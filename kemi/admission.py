@@ -15,14 +15,15 @@ from kemi import codec
 from kemi.adapters.redis_client import StoreUnavailable
 from kemi.adapters.redis_funds import Held, Refused, Stale, Unarmed, Void
 from kemi.adapters.redis_tables import Tables
+from kemi.adapters.zones import Zones
+from kemi.core.charges import FIRST_ANSWER_MAX_S
 from kemi.core.decide import decide, decide_offline, refused_hold
 from kemi.core.outcome import Decision, Hold, Need, Reject, Route
 from kemi.core.refusals import reject
 from kemi.core.request import UNCOUNTED, CallRequest, Facts
 from kemi.settings import Settings
 
-FETCHES_MAX: Final = 3  # who calls; everything about where the call goes; and the masks, after a drop of everything
-FIRST_ANSWER_MAX_S: Final = 3  # a server that says nothing is left sooner (ksr_hunt.FIRST_ANSWER_MS)
+FETCHES_MAX: Final = 3  # who calls; everything about where the call goes; and what has changed in between
 HOLDS_MAX: Final = 2  # a hold on a stale decision is asked for once more
 
 
@@ -82,6 +83,7 @@ class Admission:
         self._client = client
         self._tables = tables
         self._funds = funds
+        self._zones = Zones()
 
     @property
     def round_trips(self) -> int:
@@ -161,6 +163,7 @@ class Admission:
             store_up=self._client.available(),
             draining=seen.draining,
             config_pass=self._tables.seen_pass,
+            zones=self._zones,
         )
 
     def _hold(self, route: Route) -> Verdict | None:

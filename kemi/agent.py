@@ -1,7 +1,7 @@
 """The node agent: one process per node that does what takes time, a turn every 50 ms.
 
 A turn: hear what the workers queued, look at what is due, tell Redis, say how it goes. It owns answer marks, slices,
-our BYEs, settlement, the spool and adoption.
+our BYEs, settlement, the spool and the calls of nodes that died.
 
 Rule 1: no turn waits longer than the time-out of Redis, a few times; nothing sleeps.
 Rule 2: one bad message, call or reply spoils nothing else: it is logged and counted.
@@ -9,22 +9,27 @@ Rule 2: one bad message, call or reply spoils nothing else: it is logged and cou
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from kemi import keys
 from kemi.adapters import ksr_bye, ksr_noc, ksr_queue, ksr_shared, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_bye import Send
-from kemi.adapters.ksr_queue import ByeAnswered, Ended, LateAnswer, Message
+from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, Message, ProbeAnswered
 from kemi.adapters.redis_client import Argument, StoreUnavailable
-from kemi.adapters.redis_funds import Extend, Result
+from kemi.adapters.redis_operations import Adopt, Result
 from kemi.adapters.spool import Spool
-from kemi.agent_calls import Adopt, Calls, LetGo, Order, Outgoing
-from kemi.agent_outbox import Entry, Money, Outbox
+from kemi.agent_adoption import Moment
+from kemi.agent_calls import Calls
+from kemi.agent_orders import Entry, HandOver, LetGo, LookUp, Order, Outgoing, Recheck, TakeIn
+from kemi.agent_outbox import Money, Outbox, Passing
+from kemi.agent_takeover import Takeover
 from kemi.settings import Settings
 
 MESSAGES_MAX: Final = 1_000  # per turn
@@ -32,16 +37,21 @@ PUBLISH_NS: Final = 500_000_000
 HEARTBEAT_NS: Final = 1_000_000_000  # the sweeper takes a node for dead that was silent for ten of them
 FOLLOW_NS: Final = 100_000_000  # how old a refusal may be; 10 reads a second cost Redis nothing
 NS_PER_MS: Final = 1_000_000
+WHOLE: Final = re.compile(rb"-?[0-9]{1,18}")
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(NamedTuple):
-    """What time it is. monotonic_ns: CLOCK_MONOTONIC; unix_ns: the date."""
+    """What time it is. monotonic_ns: CLOCK_MONOTONIC; unix_ns: the date. boot_id: of the machine; "" = not known."""
 
     monotonic_ns: Callable[[], int] = time.monotonic_ns
     unix_ns: Callable[[], int] = time.time_ns
+    boot_id: str = ""
 
 
-CLOCK: Final = Clock()
+def this_machine() -> Clock:
+    """Return the clock of this machine."""
+    return Clock(boot_id=BOOT_ID.read_text(encoding="ascii").strip() if BOOT_ID.exists() else "")
 
 
 class Store(Protocol):
@@ -74,16 +84,18 @@ class AgentState(NamedTuple):
 class Agent:
     """The agent of a node. Lives in the rtimer process; the others never make one."""
 
-    def __init__(self, ksr: Ksr, settings: Settings, client: Store, funds: Money, clock: Clock = CLOCK) -> None:
+    def __init__(self, ksr: Ksr, settings: Settings, client: Store, funds: Money, clock: Clock | None = None) -> None:
         """Read the spool. Raises OSError when its folder cannot be used."""
         self._ksr = ksr
         self._settings = settings
         self._client = client
         self._funds = funds
-        self._clock = clock
+        self._clock = clock or this_machine()
         self._spool = Spool(settings.spool_dir)
-        self._calls = Calls(settings.limits)
+        self._calls = Calls(settings.limits, settings.node, self._clock.boot_id)
         self._outbox = Outbox(funds, self._spool, self)
+        self._takeover = Takeover(funds, self._calls, settings.node, settings.grace_s)
+        self._was_down = False
         self._publish_at_ns = 0
         self._heartbeat_at_ns = 0
         self._follow_at_ns = 0
@@ -96,6 +108,7 @@ class Agent:
         now_ns, now_ms = self._now()
         self._obey(self._calls.due(now_ns, now_ms))
         self._apart("spool", partial(self._outbox.flush, now_ns))
+        self._apart("adoption", self._adopt)
         if now_ns >= self._follow_at_ns:
             self._follow_at_ns = now_ns + FOLLOW_NS
             self._apart("configuration", self._follow)
@@ -125,25 +138,34 @@ class Agent:
 
     def answered(self, sent: Outgoing, result: Result) -> Iterable[Entry]:
         """Hear a result of Redis."""
-        orders = self._calls.answered(sent, result, *self._now())
-        self._do(orders)
-        return _entries(orders)
+        return self._followed_up(self._calls.answered(sent, result, self._clock.monotonic_ns()))
 
-    def not_sent(self, operation: Extend) -> None:
-        """Hear that Redis took no extension."""
-        self._calls.not_sent(operation, self._clock.monotonic_ns())
+    def asked(self, question: LookUp | Recheck) -> Iterable[Entry]:
+        """Ask what became of a reservation, and return what follows. Raises StoreUnavailable."""
+        now_ns, now_ms = self._now()
+        if isinstance(question, Recheck):
+            found = self._funds.describe(question.sent.operation.rid)
+            return self._followed_up(self._calls.rechecked(question.sent, found, now_ns, now_ms))
+        ended = question.ended
+        found = self._funds.describe(ended.rid)
+        ended_redis_ms = self._redis_ms() - (now_ms - ended.ended_ms) if found else 0
+        return self._followed_up(self._calls.looked_up(ended, found, ended_redis_ms, now_ns))
+
+    def not_sent(self, operation: Passing) -> None:
+        """Hear what Redis was not asked."""
+        now_ns = self._clock.monotonic_ns()
+        self._calls.not_sent(operation, now_ns)
+        if isinstance(operation, Adopt):
+            self._takeover.again(not_before_ns=now_ns + HEARTBEAT_NS)
 
     def buried(self, what: str) -> None:
         """Hear that something was put aside for people."""
         self._log(f"kept among the dead letters: {what}")
 
-    def adopted(self, ended: Ended) -> Iterable[Entry]:
-        """Settle a call that ended here and began elsewhere, or before a restart. Raises StoreUnavailable."""
-        reservation = self._funds.describe(ended.rid)
-        if reservation is None:
-            return ()
-        ago_ms = self._now()[1] - ended.ended_ms
-        return _entries(self._calls.adopt(ended, reservation, self._redis_ms() - ago_ms))
+    def _followed_up(self, orders: list[Order]) -> list[Entry]:
+        """Carry out what is not for Redis; return the rest."""
+        self._do(orders)
+        return _entries(orders)
 
     # One turn ---------------------------------------------------------------------------------------------------------
 
@@ -161,7 +183,7 @@ class Agent:
     def _hear(self, message: Message) -> None:
         now_ns, now_ms = self._now()
         self._obey(self._calls.hear(message, now_ns, now_ms))
-        if not isinstance(message, ByeAnswered | LateAnswer):
+        if not isinstance(message, ByeAnswered | ProbeAnswered | LateAnswer):
             self._show(message.rid)
 
     def _obey(self, orders: list[Order]) -> None:
@@ -175,6 +197,8 @@ class Agent:
                 self._apart("bye", partial(self._send, order))
             elif isinstance(order, LetGo):
                 self._apart("end", partial(self._let_go, order))
+            elif isinstance(order, TakeIn | HandOver):
+                self._show(order.rid)
 
     def _send(self, order: Send) -> None:
         if not ksr_bye.send(self._ksr, order):
@@ -184,7 +208,18 @@ class Agent:
         """Forget an ended call, here and in Kamailio."""
         self._show(order.rid)
         ksr_sides.forget(self._ksr, order.rid)
-        ksr_bye.let_go(self._ksr, order.h_entry, order.h_id)
+        if order.h_id:
+            ksr_bye.let_go(self._ksr, order.h_entry, order.h_id)
+
+    def _adopt(self) -> None:
+        """Look for calls that nobody follows, once all that we have to tell of our own is told."""
+        is_down = not self._client.available()
+        if self._was_down and not is_down:
+            self._takeover.again()
+        self._was_down = is_down
+        now_ns = self._clock.monotonic_ns()
+        if not (is_down or len(self._outbox)) and self._takeover.is_due(now_ns):
+            self._outbox.add(_entries(self._takeover.turn(Moment(now_ns, self._redis_ms()))))
 
     # How it goes ------------------------------------------------------------------------------------------------------
 
@@ -207,6 +242,8 @@ class Agent:
         """Tell the cell that this node lives."""
         if self._client.available():
             self._client.execute("HSET", keys.NODES, self._settings.node, self._redis_ms())
+            self._takeover.see(self._numbers(keys.NODES), self._clock.monotonic_ns())
+            ksr_noc.publish_money(self._ksr, self._numbers(keys.SETTLED))
 
     def _publish(self) -> None:
         """Tell the NOC how it goes, and add up the counters."""
@@ -219,6 +256,7 @@ class Agent:
                 "queue": self._ksr.mqueue.mq_size(ksr_queue.QUEUE),
                 "calls": len(calls),
                 "talking": calls.talking,
+                "adopted": calls.adopted,
                 "waiting": len(outbox),
                 "spool": outbox.on_disk,
                 "torn": self._spool.torn,
@@ -244,6 +282,12 @@ class Agent:
         if more > 0:
             self._ksr.statistics.update_stat(name, more)
 
+    def _numbers(self, key: str) -> dict[str, int]:
+        """Return a hash of whole numbers; what is none is left out."""
+        flat = self._client.execute("HGETALL", key)
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        return {name.decode(): int(value) for name, value in pairs if WHOLE.fullmatch(value)}
+
     def _redis_ms(self) -> int:
         seconds, micros = self._client.execute("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
@@ -267,4 +311,4 @@ class Agent:
 
 
 def _entries(orders: Iterable[Order]) -> list[Entry]:
-    return [order for order in orders if isinstance(order, Outgoing | Adopt)]
+    return [order for order in orders if isinstance(order, Entry)]

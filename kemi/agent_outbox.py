@@ -2,7 +2,8 @@
 
 Rule 1: nothing that must arrive leaves the memory before Redis has answered or the spool has it on disk.
 Rule 2: while the spool is not empty, what is new waits behind it: operations of a call keep their order.
-Rule 3: an extension is never spooled. Nobody talks on a hold that was not granted, and later it is worth nothing.
+Rule 3: what may be asked again is never spooled: extensions, parts, adoptions. Nobody talks on a hold that was not
+granted, and later it is worth nothing.
 Rule 4: one entry never stops the others. What cannot be read, applied or followed up is counted and kept among the
 dead letters; only Redis being away, or our own disk, holds everything up.
 """
@@ -16,15 +17,17 @@ from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
 from kemi import codec
-from kemi.adapters.ksr_queue import Ended
 from kemi.adapters.redis_client import FunctionFailed, StoreUnavailable
-from kemi.adapters.redis_funds import (
+from kemi.adapters.redis_operations import (
+    Adopt,
     Answer,
     Extend,
     Invalid,
     Late,
     Note,
     Operation,
+    Page,
+    Part,
     Release,
     Reservation,
     Result,
@@ -33,12 +36,13 @@ from kemi.adapters.redis_funds import (
     Unknown,
 )
 from kemi.adapters.spool import Spool
-from kemi.agent_calls import Adopt, Outgoing
+from kemi.agent_orders import Entry, LookUp, Outgoing, Recheck
 
 BATCH_MAX: Final = 64  # operations per round trip: about 2 ms of Redis
 ROUNDS_MAX: Final = 16  # round trips per turn, so that a turn stays far below a second
 REST_NS: Final = 200_000_000  # after Redis took nothing; the answer marks have a second
-ADOPT: Final = "adopt"
+LOOK_UP: Final = "adopt"  # spools of before know it by this name
+RECHECK: Final = "recheck"
 KINDS: Final[dict[str, type[Operation]]] = {
     "answer": Answer,
     "settle": Settle,
@@ -48,7 +52,7 @@ KINDS: Final[dict[str, type[Operation]]] = {
 }
 _NAMES: Final = {kind: name for name, kind in KINDS.items()}
 
-Entry = Outgoing | Adopt
+Passing = Extend | Part | Adopt
 
 
 class _Packed(NamedTuple):
@@ -56,6 +60,13 @@ class _Packed(NamedTuple):
 
     operation: bytes
     pinned: bytes
+
+
+class _Spooled(NamedTuple):
+    """A line of a spool, inside another one."""
+
+    kind: str
+    body: bytes
 
 
 class Money(Protocol):
@@ -67,6 +78,9 @@ class Money(Protocol):
     def describe(self, rid: str, /) -> Reservation | None:
         """Return a reservation. Raises StoreUnavailable."""
 
+    def of_node(self, node: str, after: str, limit: int, /) -> Page:
+        """Return some open reservations of a node. Raises StoreUnavailable."""
+
 
 class Listener(Protocol):
     """Who learns what Redis said."""
@@ -74,11 +88,11 @@ class Listener(Protocol):
     def answered(self, sent: Outgoing, result: Result) -> Iterable[Entry]:
         """Hear a result; return what follows from it."""
 
-    def not_sent(self, operation: Extend) -> None:
-        """Hear that an extension was not asked for; it is gone."""
+    def not_sent(self, operation: Passing) -> None:
+        """Hear that an operation which is never spooled was not asked for; it is gone."""
 
-    def adopted(self, ended: Ended) -> Iterable[Entry]:
-        """Return what settles the call of an unknown end. May raise StoreUnavailable."""
+    def asked(self, question: LookUp | Recheck) -> Iterable[Entry]:
+        """Ask Redis and return what follows from the answer. May raise StoreUnavailable."""
 
     def buried(self, what: str) -> None:
         """Hear that something is kept among the dead letters, and why."""
@@ -129,7 +143,7 @@ class Outbox:
             self._put_aside()
 
     def export(self) -> list[tuple[str, bytes]]:
-        """Return what waits in memory, for the code that takes over after a reload. Extensions ask again anyway."""
+        """Return what waits in memory, for the code that takes over after a reload. The rest is asked again anyway."""
         return [_dump(entry) for entry in self._fresh if _is_kept(entry)]
 
     def restore(self, exported: list[tuple[str, bytes]]) -> None:
@@ -171,9 +185,9 @@ class Outbox:
     def _tell(self, waiting: list[Entry]) -> int:
         """Tell Redis the first of `waiting`; return how many are done. Raises StoreUnavailable when none is."""
         first = waiting[0]
-        if isinstance(first, Adopt):
+        if not isinstance(first, Outgoing):
             with self._apart(first):
-                self._fresh.extend(self._listener.adopted(first.ended))
+                self._fresh.extend(self._listener.asked(first))
             return 1
         batch = _leading(waiting)
         try:
@@ -237,12 +251,12 @@ class Outbox:
         gone = [entry for entry in self._fresh if not _is_kept(entry)]
         self._fresh.clear()
         for entry in gone:
-            if isinstance(entry, Outgoing) and isinstance(entry.operation, Extend):
+            if isinstance(entry, Outgoing) and isinstance(entry.operation, Passing):
                 self._listener.not_sent(entry.operation)
 
 
 def _leading(waiting: list[Entry]) -> list[Outgoing]:
-    """Return the operations before the first adoption."""
+    """Return the operations before the first question."""
     batch: list[Outgoing] = []
     for entry in waiting:
         if not isinstance(entry, Outgoing):
@@ -264,19 +278,30 @@ def _is_unheard(operation: Operation, result: Result) -> bool:
 
 
 def _is_kept(entry: Entry) -> bool:
-    return not (isinstance(entry, Outgoing) and isinstance(entry.operation, Extend))
+    if isinstance(entry, Recheck):
+        return _is_kept(entry.sent)
+    return not (isinstance(entry, Outgoing) and isinstance(entry.operation, Passing))
 
 
 def _dump(entry: Entry) -> tuple[str, bytes]:
-    if isinstance(entry, Adopt):
-        return ADOPT, codec.pack(entry)
+    """Return what a spool keeps."""
+    if isinstance(entry, LookUp):
+        return LOOK_UP, codec.pack(entry)
+    if isinstance(entry, Recheck):
+        return RECHECK, codec.pack(_dump(entry.sent))
     return _NAMES[type(entry.operation)], codec.pack(_Packed(codec.pack(entry.operation), entry.pinned))
 
 
 def _load(kind: str, body: bytes) -> Entry:
     """Return the entry that `_dump` wrote. Raises ValueError for anything else."""
-    if kind == ADOPT:
-        return codec.unpack(Adopt, body)
+    if kind == LOOK_UP:
+        return codec.unpack(LookUp, body)
+    if kind == RECHECK:
+        return Recheck(_outgoing(*codec.unpack(_Spooled, body)))
+    return _outgoing(kind, body)
+
+
+def _outgoing(kind: str, body: bytes) -> Outgoing:
     if kind not in KINDS:
         raise ValueError(f"no entry of a spool: {kind!r}")
     packed = codec.unpack(_Packed, body)

@@ -1,18 +1,25 @@
-"""One call as the agent keeps it, and as it goes through a reload."""
+"""One call as the agent keeps it, as it goes through a reload, and what an adopter must know of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from kemi import codec
 from kemi.adapters.ksr_queue import Started
-from kemi.adapters.redis_funds import Extend
-from kemi.records import PinnedCall, Rate
+from kemi.adapters.redis_operations import LEGS_MAX, Extend, Part
+from kemi.core.rating import by_fund
+from kemi.core.sides import Side
+from kemi.records import Attempt, PinnedCall, PinnedLeg
 
 
 @dataclass(slots=True)
 class Talk:
-    """One call that goes on. granted_s: talk time paid for. seq: of the last operation. due_ns: when to look at it."""
+    """One call that goes on. granted_s: talk time paid for. seq: of the last operation. due_ns: when to look at it.
+
+    pending: the operation of its talk that is on its way. held_micros: per fund, for granted_s; () = not known.
+    posted_s: how much of its talk is paid already.
+    """
 
     call: PinnedCall
     pinned: bytes
@@ -22,12 +29,19 @@ class Talk:
     seq: int = 0
     due_ns: int = 0
     started: Started | None = None
-    pending: Extend | None = None
+    pending: Extend | Part | None = None
+    held_micros: tuple[int, ...] = ()
+    posted_s: int = 0
 
     @property
-    def rates(self) -> list[list[Rate]]:
-        """Per fund, in the order of the hold, the rates that it pays."""
-        return [[leg.rate for leg in self.call.legs if leg.fund == fund] for fund in self.funds]
+    def paid(self) -> list[list[PinnedLeg]]:
+        """Per fund, in the order of the hold, the legs that it pays."""
+        return by_fund(self.call.legs, self.funds)
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether another process let it in: then Kamailio has no dialog of it."""
+        return self.started is not None and not self.started.h_id
 
     def next_op(self) -> tuple[str, str, int]:
         """Return operation id, rid and sequence of the next operation."""
@@ -36,7 +50,7 @@ class Talk:
 
 
 class Kept(NamedTuple):
-    """A Talk on its way through a reload. Fields as there, in the same order, without the unpacked call."""
+    """A Talk on its way through a reload. Fields as there, without the unpacked call; pending is one of two."""
 
     pinned: bytes
     funds: tuple[str, ...]
@@ -45,4 +59,65 @@ class Kept(NamedTuple):
     seq: int
     due_ns: int
     started: Started | None
-    pending: Extend | None
+    extension: Extend | None
+    held_micros: tuple[int, ...] = ()
+    posted_s: int = 0
+    part: Part | None = None
+
+
+class Legs(NamedTuple):
+    """What Redis keeps with an answered call for its adopter.
+
+    answered_ns: of the 200 on CLOCK_MONOTONIC, of the machine and the boot that boot_id names. caller, callee: as they
+    were then. attempts: the failed ones before.
+    """
+
+    boot_id: str
+    answered_ns: int
+    caller: Side
+    callee: Side
+    attempts: tuple[Attempt, ...] = ()
+
+
+def pack_legs(started: Started, boot_id: str) -> bytes:
+    """Return what an adopter needs; b"" when it is more than Redis keeps: then nobody can end the call on the wire."""
+    legs = Legs(boot_id, started.answered_ns, started.caller, started.callee, started.attempts)
+    packed = codec.pack(legs)
+    return packed if len(packed) <= LEGS_MAX else b""
+
+
+def kept(talk: Talk) -> bytes:
+    """Return a call as bytes for the code after a reload."""
+    pending = talk.pending
+    row = Kept(
+        talk.pinned,
+        talk.funds,
+        talk.granted_s,
+        talk.is_held,
+        talk.seq,
+        talk.due_ns,
+        talk.started,
+        pending if isinstance(pending, Extend) else None,
+        talk.held_micros,
+        talk.posted_s,
+        pending if isinstance(pending, Part) else None,
+    )
+    return codec.pack(row)
+
+
+def unkept(packed: bytes) -> Talk:
+    """Return the call that `kept` of the code before wrote. Raises ValueError."""
+    row = codec.unpack(Kept, packed)
+    return Talk(
+        codec.unpack(PinnedCall, row.pinned),
+        row.pinned,
+        row.funds,
+        row.granted_s,
+        row.is_held,
+        row.seq,
+        row.due_ns,
+        row.started,
+        row.extension or row.part,
+        row.held_micros,
+        row.posted_s,
+    )

@@ -61,24 +61,47 @@ def unpack_config(data: bytes) -> Versioned:
 
 def build(kind: type[R], row: object) -> R:
     """Return a record of `kind` from its decoded array. Extra fields of a newer writer are ignored."""
-    fields = _builders(kind)
-    if not isinstance(row, (list, tuple)):
-        msg = f"{kind.__name__} is an array, got {type(row).__name__}"
-        raise ValueError(msg)  # noqa: TRY004  one error type for bad bytes
-    try:
-        return kind(*(make(value) if make else value for make, value in zip(fields, row, strict=False)))
-    except TypeError as error:
-        msg = f"{kind.__name__}: {error}"
-        raise ValueError(msg) from error
+    made: R = _maker(kind)(row)
+    return made
 
 
-_BUILDERS: dict[type[Any], tuple[Callable[[Any], Any] | None, ...]] = {}
+_MAKERS: dict[type[Any], Callable[[Any], Any]] = {}
 
 
-def _builders(kind: type[Any]) -> tuple[Callable[[Any], Any] | None, ...]:
-    if kind not in _BUILDERS:  # the record types are few and fixed: computed once each
-        _BUILDERS[kind] = tuple(_builder(hint) for hint in get_type_hints(kind).values())
-    return _BUILDERS[kind]
+def _maker(kind: type[Any]) -> Callable[[Any], Any]:
+    """Return what turns a decoded array into a record of `kind`."""
+    if kind not in _MAKERS:  # the record types are few and fixed: worked out once each
+        _MAKERS[kind] = _new_maker(kind)
+    return _MAKERS[kind]
+
+
+def _new_maker(kind: type[Any]) -> Callable[[Any], Any]:
+    """Make it. A settlement decodes 5,000 events of 20 records a second, so nothing is looked up twice."""
+    size, defaults = len(kind._fields), tuple(kind._field_defaults.values())
+    least = size - len(defaults)
+    makers = [(place, _builder(hint)) for place, hint in enumerate(get_type_hints(kind).values())]
+    nested = [(place, make) for place, make in makers if make is not None]
+
+    def make_record(row: Any) -> Any:
+        if not isinstance(row, (list, tuple)):
+            msg = f"{kind.__name__} is an array, got {type(row).__name__}"
+            raise ValueError(msg)  # noqa: TRY004  one error type for bad bytes
+        values, given = list(row[:size]), len(row)
+        if given < least:
+            msg = f"{kind.__name__} has at least {least} fields, got {given}"
+            raise ValueError(msg)
+        try:
+            for place, make in nested:
+                if place < given:
+                    values[place] = make(values[place])
+        except TypeError as error:
+            msg = f"{kind.__name__}: {error}"
+            raise ValueError(msg) from error
+        if given < size:
+            values += defaults[given - least :]
+        return tuple.__new__(kind, values)
+
+    return make_record
 
 
 def _builder(hint: Any) -> Callable[[Any], Any] | None:
@@ -88,7 +111,7 @@ def _builder(hint: Any) -> Callable[[Any], Any] | None:
         return (lambda value: None if value is None else inner(value)) if inner else None
     if get_origin(hint) is tuple:
         item = _builder(get_args(hint)[0])
-        return (lambda value: tuple(item(part) for part in value)) if item else tuple
+        return (lambda value: tuple([item(part) for part in value])) if item else tuple
     if isinstance(hint, type) and issubclass(hint, tuple):
-        return lambda value: build(hint, value)
+        return _maker(hint)
     return None

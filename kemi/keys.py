@@ -22,6 +22,7 @@ FENCE: Final = f"{TAG}fence"  # STRING highest fence of a syncer seen; writer: c
 FUND_VERSIONS: Final = f"{TAG}ftv"  # HASH fund -> version of its terms; writer: config apply; no expiry
 MARKER: Final = f"{TAG}marker"  # STRING system id, timeline and LSN of Postgres; writer: sync; no expiry
 HEARTBEAT: Final = f"{TAG}heartbeat"  # STRING Redis ms of the syncer's last round; writer: sync; no expiry
+SETTLED: Final = f"{TAG}settled"  # HASH name -> number, of the last comparison of money; writer: settle; reader: agent
 NODES: Final = f"{TAG}nodes"  # HASH node -> last-seen Redis ms; writer: node agents; no expiry
 CONFIG_PREFIX: Final = f"{TAG}c:"
 RATE_PREFIX: Final = f"{TAG}rate:"
@@ -105,6 +106,7 @@ def rate_set(rate_set_id: int) -> str:
 
 MASKS: Final = "masks"
 EMERGENCY: Final = "emergency"
+EXCHANGE: Final = "fx"
 
 
 def fund(account_id: int, currency: str) -> str:

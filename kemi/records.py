@@ -38,6 +38,20 @@ class CliPolicy(IntEnum):
     REJECT = 2
 
 
+class Lock(IntEnum):
+    """What a person, or a crossed threshold, has forbidden an account and all below it; each adds to the one before.
+
+    FOREIGN: calls that leave to carriers. OUTGOING: every call of theirs. ALL: calls to them too. GLOBAL: registering
+    too. Emergency calls pass all of them.
+    """
+
+    NONE = 0
+    FOREIGN = 1
+    OUTGOING = 2
+    ALL = 3
+    GLOBAL = 4
+
+
 class SourceKind(IntEnum):
     """What a source address stands for; a peer wins a tie with a trusted source."""
 
@@ -60,6 +74,7 @@ class Account(NamedTuple):
     routing: sequence of {prefix, priority, cost, quality, weight}, inherited from above when empty.
     barred: E.164 prefixes that this account and all below it may not call.
     owns_carriers: there are peering groups of its own, so there may be PeeringRules of its own.
+    lock: a Lock, of this account and all below it.
     """
 
     id: int
@@ -74,6 +89,7 @@ class Account(NamedTuple):
     barred: tuple[str, ...] = ()
     replies: tuple[ReplyOverride, ...] = ()
     owns_carriers: bool = False
+    lock: int = Lock.NONE
 
 
 class SipDomain(NamedTuple):
@@ -200,6 +216,7 @@ class PeeringGroup(NamedTuple):
 
     account_id: who owns the interconnection (root, or a tenant with carriers of its own; only that
     account's subtree may use it). tariff_id: the carrier's deck, what it charges the owner.
+    spent: why no more money may go there, "" = it may: "balance", "day" or "month", as far as calls are posted.
     """
 
     id: int
@@ -212,6 +229,7 @@ class PeeringGroup(NamedTuple):
     rewrite_set_id: int = 0
     servers: tuple[PeerServer, ...] = ()
     inbound_rules: tuple[InboundRule, ...] = ()
+    spent: str = ""
 
 
 class PeeringRule(NamedTuple):
@@ -235,20 +253,49 @@ class PeeringRules(NamedTuple):
     entries: tuple[PeeringRule, ...]
 
 
+class Deck(NamedTuple):
+    """From valid_from_ms (Unix time) on, this rate set is in force; 0 = from then on the tariff has no prices."""
+
+    valid_from_ms: int
+    rate_set_id: int
+
+
 class Tariff(NamedTuple):
-    """`tar:<id>`: a pointer to the immutable rate set that is in force."""
+    """`tar:<id>`: which immutable rate sets are in force, and how prices come out of them.
+
+    rate_set_id: in force until the first of `decks`; these rise in time, and the last one that has begun when the call
+    begins is in force. timezone: IANA name, of its periods. rounding: of the price of a call, to whole multiples of
+    round_to_micros (1 … 1 unit): "up", "down", "half_up", "half_even". onnet: which calls between lines of ours cost
+    what rate_set_id says: "free" (none), "other" (to another customer), "all". inbound_rate_set_id: what is paid for
+    calls TO a number, by the longest prefix of that number; 0 = nothing.
+    """
 
     id: int
     account_id: int
     name: str
     currency: str
     rate_set_id: int
+    timezone: str = "UTC"
+    rounding: str = "up"
+    round_to_micros: int = 1
+    onnet: str = "free"
+    inbound_rate_set_id: int = 0
+    decks: tuple[Deck, ...] = ()
+
+
+class PeriodPrice(NamedTuple):
+    """The price of a minute and of an answer while a period of the rate set lasts. period: its place there, from 0."""
+
+    period: int
+    per_min_micros: int
+    connect_micros: int = 0
 
 
 class Rate(NamedTuple):
-    """A price class of a rate set. Charged: connect fee, then first_s, then each begun next_s.
+    """A price class of a rate set. Charged: connect fee, then first_s, then each begun next_s; at least min_micros.
 
     first_s, next_s: 1…3600. per_min_micros ≥ 0, in the tariff's currency. forbidden: nobody may call this.
+    min_micros: of an answered call. periods: other prices at other times of the week.
     """
 
     per_min_micros: int
@@ -256,6 +303,25 @@ class Rate(NamedTuple):
     next_s: int = 1
     connect_micros: int = 0
     forbidden: bool = False
+    min_micros: int = 0
+    periods: tuple[PeriodPrice, ...] = ()
+
+
+class Span(NamedTuple):
+    """A part of the week, in minutes since Monday 00:00 of the tariff's time zone: from_min ≤ now < to_min ≤ 10080."""
+
+    from_min: int
+    to_min: int
+
+
+class Period(NamedTuple):
+    """Times of the week that have prices of their own.
+
+    Of several that fit, the first of the rate set counts that a class has a price for.
+    """
+
+    name: str
+    spans: tuple[Span, ...]
 
 
 class RateSet(NamedTuple):
@@ -263,6 +329,22 @@ class RateSet(NamedTuple):
 
     id: int
     rates: tuple[Rate, ...]
+    periods: tuple[Period, ...] = ()
+
+
+class ExchangeRate(NamedTuple):
+    """From valid_from_ms on, one unit of `base` costs `nanos` / 10^9 units of `quote`. 1 ≤ nanos < 2^53."""
+
+    base: str
+    quote: str
+    valid_from_ms: int
+    nanos: int
+
+
+class Exchange(NamedTuple):
+    """`fx`: every exchange rate in force or to come, by base, quote and time."""
+
+    rates: tuple[ExchangeRate, ...]
 
 
 class EmergencyRoute(NamedTuple):
@@ -279,11 +361,22 @@ class Emergency(NamedTuple):
     routes: tuple[EmergencyRoute, ...]
 
 
+class Band(NamedTuple):
+    """A price that holds until until_ms (Unix time; 0 = for ever), from the end of the band before it."""
+
+    until_ms: int
+    per_min_micros: int
+    connect_micros: int = 0
+
+
 class PinnedLeg(NamedTuple):
     """One payment of a call, with everything needed to price it later whatever changes meanwhile.
 
     payer_id pays payee_id. fund: "<account id>:<currency>" that Redis holds for it, "" where it is posted
     in Postgres only (what we owe a carrier). level: 1 = the payer nearest to the caller.
+    currency: of the tariff, so of the rate and of what the payee earns. exchange_nanos: what the fund pays for 10^9 of
+    it; 0 = the fund is in the same currency. rounding, round_to_micros: as in Tariff. bands: where the price changes
+    during the longest possible call, rising; () = rate holds all the time.
     """
 
     level: int
@@ -295,6 +388,10 @@ class PinnedLeg(NamedTuple):
     rate_set_id: int
     prefix: str
     rate: Rate
+    bands: tuple[Band, ...] = ()
+    rounding: str = "up"
+    round_to_micros: int = 1
+    exchange_nanos: int = 0
 
 
 class PinnedTarget(NamedTuple):
@@ -343,6 +440,7 @@ class CallEnd(NamedTuple):
 
     answered_ms: Unix time of the 200, 0 if never. talk_ms: measured; billed_s: min(real, granted), whole
     seconds, rounded up. ended_by: caller, callee, money, maximum, noc, sweeper, lost_hold, "".
+    account_id: the level that refused it, 0 = none did. Outcome "talking": of an event of kind "part".
     """
 
     outcome: str
@@ -357,6 +455,7 @@ class CallEnd(NamedTuple):
     server_id: int = 0
     attempts: tuple[Attempt, ...] = ()
     trace: tuple[str, ...] = ()
+    account_id: int = 0
 
 
 class FundPosting(NamedTuple):
@@ -372,7 +471,9 @@ class CallEvent(NamedTuple):
     """One entry of the event stream, written by the function that moved the money.
 
     kind: "settle", "release", "refused" (no hold was made), "late" (the end came when nothing was held any more: what
-    is missing is posted in Postgres). Unique by (rid, seq).
+    is missing is posted in Postgres), "part" (a call that goes on paid what it has talked). Unique by (rid, seq).
+    postings say what this event charged: the price of end.billed_s less that of billed_before_s, which earlier parts of
+    the same call have charged.
     """
 
     kind: str
@@ -382,3 +483,11 @@ class CallEvent(NamedTuple):
     postings: tuple[FundPosting, ...]
     call: PinnedCall
     end: CallEnd
+    billed_before_s: int = 0
+
+
+class Window(NamedTuple):
+    """A day or month of an account's time zone. id: 20261122 or 202611, rising. end_ms: Unix time of its end."""
+
+    id: int
+    end_ms: int

@@ -17,7 +17,8 @@ class Limits(NamedTuple):
     """Bounds that the decision obeys.
 
     max_call_s: hard maximum duration, ≤ 24 h. slice_s: talk time granted at once. attempts_max: servers tried
-    per call. ring_max_s: how long one attempt may ring.
+    per call. ring_max_s: how long one attempt may ring. part_s: a call that goes on pays each time it has talked
+    so long.
     """
 
     max_call_s: int = 14_400
@@ -25,6 +26,7 @@ class Limits(NamedTuple):
     nonce_expire_s: int = 300
     attempts_max: int = 5
     ring_max_s: int = 120
+    part_s: int = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Settings:
                 nonce_expire_s=_number(env, "TANDEM_NONCE_EXPIRE_S", 300, 10, 3_600),
                 attempts_max=_number(env, "TANDEM_ATTEMPTS_MAX", 5, 1, 16),
                 ring_max_s=_number(env, "TANDEM_RING_MAX_S", 120, 1, 180),
+                part_s=_number(env, "TANDEM_PART_S", 3_600, 1, 86_400),
             ),
             grace_s=_number(env, "TANDEM_GRACE_S", 10, 1, 600),
             redis_timeout_ms=_number(env, "TANDEM_REDIS_TIMEOUT_MS", 80, 5, 1_000),

@@ -300,6 +300,7 @@ class Worker:
             granted_s=verdict.held.granted_s if verdict.held else route.call.max_s,
             lease_s=self._admission.lease_s(route),
             is_held=verdict.held is not None,
+            held_micros=_held_micros(route, verdict),
         )
 
     def _queue_refusal(self, refusal: Reject, verdict: Verdict) -> None:
@@ -318,6 +319,7 @@ class Worker:
             q850=refusal.q850,
             ended_by="",
             trace=refusal.trace,
+            account_id=refusal.account_id,
         )
         self._queue(ksr_queue.Refused(call.rid, codec.pack(call), codec.pack(end), verdict.maybe_held))
 
@@ -353,6 +355,12 @@ class Worker:
                 self._ksr.err(f"{what}: Call-ID {ksr_read.text(self._ksr.kx.get_callid)}: {told}\n")
             return False
         return True
+
+
+def _held_micros(route: Route, verdict: Verdict) -> tuple[int, ...]:
+    """Return what each fund holds: the row of the schedule that was granted."""
+    granted_s = verdict.held.granted_s if verdict.held else 0
+    return next((row.price_micros for row in route.hold.rows if row.talk_s == granted_s), ())
 
 
 def _unix_ms() -> int:

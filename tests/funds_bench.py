@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from kemi import codec, keys
 from kemi.adapters import redis_functions
 from kemi.adapters.redis_client import RedisClient
 from kemi.adapters.redis_funds import (
+    Answer,
+    Applied,
     Balance,
     Extend,
     Funds,
     FundTerms,
     Held,
+    Operation,
     Refused,
+    Result,
     Stale,
     Unarmed,
     Void,
 )
-from kemi.core.outcome import Hold, HoldFund, HoldRow
+from kemi.core.outcome import OUT, Hold, HoldFund, HoldRow
 from kemi.records import CallEnd, CallEvent, PinnedCall
 from tests.fakes.funds import FakeFunds
 from tests.wait import until
@@ -42,6 +46,9 @@ class Bench(Protocol):
     def keeper(self) -> Funds | FakeFunds:
         """The same, with the right to arm and restore."""
 
+    def batch_of(self, node: str, operations: Sequence[Operation]) -> list[Result]:
+        """Apply operations of another node."""
+
     def set_terms(self, fund: str, terms: FundTerms) -> None:
         """Do what the sync does."""
 
@@ -63,6 +70,9 @@ class Bench(Protocol):
     def lose_epoch(self) -> None:
         """Do what a FLUSHALL does to the epoch."""
 
+    def now_ms(self) -> int:
+        """Return the store's time."""
+
     def second(self) -> int:
         """Return the store's current second."""
 
@@ -79,6 +89,13 @@ class FakeBench:
     def __init__(self) -> None:
         self.funds = self.keeper = FakeFunds(NODE, GRACE_S)
         self.keeper.arm(EPOCH)
+
+    def batch_of(self, node: str, operations: Sequence[Operation]) -> list[Result]:
+        """Apply operations of another node."""
+        mine, self.funds.node = self.funds.node, node
+        results = self.funds.batch(operations)
+        self.funds.node = mine
+        return results
 
     def set_terms(self, fund: str, terms: FundTerms) -> None:
         """Do what the sync does."""
@@ -109,6 +126,10 @@ class FakeBench:
         """Do what a FLUSHALL does to the epoch."""
         self.funds.epoch = 0
 
+    def now_ms(self) -> int:
+        """Return the fake's time."""
+        return self.funds.now_ms
+
     def second(self) -> int:
         """Return the fake's current second."""
         return self.funds.now_ms // 1000
@@ -127,9 +148,14 @@ class RedisBench:
 
     def __init__(self, client: RedisClient, worker: RedisClient) -> None:
         self._client = client
+        self._worker = worker
         self.funds = Funds(worker, NODE, GRACE_S)
         self.keeper = Funds(client, NODE, GRACE_S)
         self.keeper.arm(EPOCH)
+
+    def batch_of(self, node: str, operations: Sequence[Operation]) -> list[Result]:
+        """Apply operations of another node."""
+        return Funds(self._worker, node, GRACE_S).batch(operations)
 
     def set_terms(self, fund: str, terms: FundTerms) -> None:
         """Do what the sync does."""
@@ -164,28 +190,29 @@ class RedisBench:
         """Do what a FLUSHALL does to the epoch."""
         self._client.execute("DEL", keys.EPOCH)
 
+    def now_ms(self) -> int:
+        """Return Redis' time."""
+        seconds, micros = self._client.execute("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
     def second(self) -> int:
         """Return Redis' current second."""
-        return int(self._client.execute("TIME")[0])
+        return self.now_ms() // 1000
 
     def let_time_pass(self) -> None:
         """Wait for Redis' clock."""
-        before = self._ms()
-        until(lambda: self._ms() > before, 1, "Redis' clock to show another millisecond")
-
-    def _ms(self) -> int:
-        seconds, micros = self._client.execute("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
+        before = self.now_ms()
+        until(lambda: self.now_ms() > before, 1, "Redis' clock to show another millisecond")
 
     def set_memory_full(self, *, full: bool) -> None:
         """Set a limit that is already passed, or none."""
         self._client.execute("CONFIG", "SET", "maxmemory", "1000" if full else "0")
 
 
-def hold(*funds: str, rows: tuple[tuple[int, ...], ...], used: tuple[str, ...] = ()) -> Hold:
+def hold(*funds: str, rows: tuple[tuple[int, ...], ...], used: tuple[str, ...] = (), sides: int = OUT) -> Hold:
     """Return a hold on funds "<account>:<currency>"; a row is (talk_s, price of the first fund, of the second …)."""
     return Hold(
-        funds=tuple(HoldFund(fund, int(fund.split(":")[0]), level) for level, fund in enumerate(funds, start=1)),
+        funds=tuple(HoldFund(fund, int(fund.split(":")[0]), level, sides) for level, fund in enumerate(funds, start=1)),
         rows=tuple(HoldRow(row[0], row[1:]) for row in rows),
         used=used,
     )
@@ -251,3 +278,8 @@ def balance(bench: Bench, fund: str) -> Balance:
 def extend(rid: str, seq: int, *rows: HoldRow) -> Extend:
     """Return an extension whose last row would end in 200 s."""
     return Extend(f"{rid}:{seq}", rid, seq, rows, 200)
+
+
+def answered(bench: Bench, rid: str) -> None:
+    """Let a held call be answered under sequence 1."""
+    assert isinstance(bench.funds.batch([Answer(f"{rid}:1", rid, 1, 120)])[0], Applied)

@@ -17,10 +17,11 @@ from typing import Any, Final
 from kemi import codec, keys
 from kemi.adapters import redis_functions
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
-from kemi.adapters.redis_funds import Answer, Applied, Balance, Funds, Held, Operation, Settle
+from kemi.adapters.redis_funds import Funds
+from kemi.adapters.redis_operations import Answer, Applied, Balance, Held, Operation, Part, Settle
 from kemi.core.outcome import Hold, HoldFund
-from kemi.core.rating import price, schedule
-from kemi.records import CallEvent, PinnedCall, PinnedLeg
+from kemi.core.rating import by_fund, charges, schedule
+from kemi.records import CallEnd, CallEvent, PinnedCall
 from tests.fakes import calls
 from tests.fix_postgres import Database, load_seed
 from tests.redis_server import OPTIONS, TIMEOUT_MS
@@ -43,6 +44,7 @@ select world.tariff('North', 'retail', 'EUR', '44', '0.06');
 select world.customer('Alpha', 'North', 'retail', 20);
 select world.customer('Beta', 'North', 'retail', 30);
 """
+ANSWERED_MS: Final = calls.answered(0).answered_ms
 _rids = count(1)
 
 
@@ -104,11 +106,13 @@ class SettlePair:
 
     def hold(self, pinned: PinnedCall, lease_s: int = 60, funds: Funds | None = None) -> Held:
         """Hold a minute of a call."""
-        by_fund: dict[str, list[PinnedLeg]] = {}
-        for leg in pinned.legs:
-            by_fund.setdefault(leg.fund, []).append(leg)
-        rows = schedule([[leg.rate for leg in legs] for legs in by_fund.values()], 0, 60)
-        hold = Hold(tuple(HoldFund(fund, legs[0].payer_id, legs[0].level) for fund, legs in by_fund.items()), rows, ())
+        funds_of = _funds(pinned)
+        legs = by_fund(pinned.legs, funds_of)
+        rows = schedule(legs, 0, 60, ANSWERED_MS)
+        rows_of = tuple(
+            HoldFund(fund, paid[0].payer_id, paid[0].level) for fund, paid in zip(funds_of, legs, strict=True)
+        )
+        hold = Hold(rows_of, rows, ())
         seen = int(self.redis.execute("GET", keys.PASS) or 0)
         held = (funds or self.funds).reserve(f"{pinned.rid}:0", pinned.rid, hold, lease_s, seen, codec.pack(pinned))
         assert isinstance(held, Held), held
@@ -121,15 +125,21 @@ class SettlePair:
 
     def answer(self, pinned: PinnedCall, lease_s: int = 60) -> None:
         """Mark a held call as answered."""
-        self.apply(Answer(f"{pinned.rid}:1", pinned.rid, 1, lease_s))
+        self.apply(Answer(f"{pinned.rid}:1", pinned.rid, 1, lease_s, answered_ms=ANSWERED_MS))
 
-    def settle(self, pinned: PinnedCall, talk_s: int) -> None:
-        """End an answered call after `talk_s` seconds."""
-        prices = tuple(
-            sum(price(leg.rate, talk_s) for leg in pinned.legs if leg.fund == fund) for fund in _funds(pinned)
-        )
-        end = codec.pack(calls.answered(talk_s, server_id=7))
-        self.apply(Settle(f"{pinned.rid}:2", pinned.rid, 2, talk_s, prices, end))
+    def prices(self, pinned: PinnedCall, talk_s: int) -> tuple[int, ...]:
+        """Return what each fund of a call pays for `talk_s` seconds."""
+        return charges(by_fund(pinned.legs, _funds(pinned)), talk_s, ANSWERED_MS)
+
+    def part(self, pinned: PinnedCall, talk_s: int, seq: int = 2, ended_ms: int = 0) -> None:
+        """Let an answered call that goes on pay for the first `talk_s` seconds. ended_ms: when they were over."""
+        end = _ended(calls.answered(talk_s)._replace(outcome="talking"), ended_ms)
+        self.apply(Part(f"{pinned.rid}:{seq}", pinned.rid, seq, talk_s, self.prices(pinned, talk_s), codec.pack(end)))
+
+    def settle(self, pinned: PinnedCall, talk_s: int, seq: int = 2, ended_ms: int = 0) -> None:
+        """End an answered call after `talk_s` seconds. ended_ms: when; 0 = when it would have been."""
+        end = _ended(calls.answered(talk_s, server_id=7), ended_ms)
+        self.apply(Settle(f"{pinned.rid}:{seq}", pinned.rid, seq, talk_s, self.prices(pinned, talk_s), codec.pack(end)))
 
     def place(self, talk_s: int, customer: str = "Alpha") -> PinnedCall:
         """Make a whole call."""
@@ -236,5 +246,9 @@ def own_redis() -> Iterator[OwnRedis]:
             redis.kill()
 
 
+def _ended(end: CallEnd, ended_ms: int) -> CallEnd:
+    return end._replace(ended_ms=ended_ms or end.ended_ms)
+
+
 def _funds(pinned: PinnedCall) -> list[str]:
-    return list(dict.fromkeys(leg.fund for leg in pinned.legs))
+    return list(dict.fromkeys(leg.fund for leg in pinned.legs if leg.fund))

@@ -8,9 +8,11 @@ import sys
 import typer
 
 from kemi.adapters.redis_client import RedisUrlError
-from tools.account import app as account
+from tools.account.command import app as account
 from tools.bench.relay import relay
+from tools.carrier import carrier
 from tools.errors import OperatorError
+from tools.exchange import exchange
 from tools.explain import explain
 from tools.migrate import migrate
 from tools.noc import noc
@@ -39,6 +41,8 @@ app.command()(scenarios)
 app.add_typer(bench, name="bench")
 app.add_typer(noc, name="noc")
 app.add_typer(account, name="account")
+app.add_typer(carrier, name="carrier")
+app.add_typer(exchange, name="exchange")
 app.command()(explain)
 
 

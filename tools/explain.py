@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import typer
@@ -12,16 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
-from kemi.core.outcome import Challenge, Reject, Route
-from kemi.core.rating import price
-from kemi.records import PinnedLeg
+from kemi.core.exchange import amount as exchange_amount
+from kemi.core.outcome import IN, OUT, Challenge, Reject, Route, Target
+from kemi.core.rating import charge, cost
+from kemi.records import PinnedCall, PinnedLeg
 from tools.errors import OperatorError
 from tools.explain_past import PastCall, PastLeg, past_calls
-from tools.explain_whatif import Answer, Purse, Question, answer, subscriber_of
+from tools.explain_whatif import UNLIMITED, Answer, Purse, Question, answer, subscriber_of
 
 TIMEOUT_MS: Final = 2_000
 MICROS: Final = 1_000_000
 MINUTE_S: Final = 60
+SIDES: Final = MappingProxyType({OUT: "out", IN: "in", OUT | IN: "out and in"})
 
 
 def explain(  # noqa: PLR0913  one parameter per option
@@ -91,7 +96,7 @@ def _show(found: Answer) -> None:
     console.print(headline(found), style="bold", markup=False, highlight=False)
     _show_trace(console, found.decision.trace)
     if isinstance(found.decision, Route):
-        console.print(_targets(found.decision), _levels(found.decision.call.legs), _funds(found.purses))
+        console.print(_targets(found.decision), _levels(found.decision.call), _funds(found.purses))
     console.print(f"configuration as of pass {found.config_pass}, {found.rounds} fetches", style="dim", highlight=False)
 
 
@@ -103,43 +108,85 @@ def _show_trace(console: Console, trace: Iterable[str]) -> None:
 def _targets(route: Route) -> Table:
     table = _table("Targets, in order", "to", "next hop", "R-URI", "carrier's prefix", "costs a minute")
     for target in route.targets:
-        cost = target.pinned.cost
-        minute = amount(price(cost.rate, MINUTE_S), cost.currency) if cost else ""
+        leg = target.pinned.cost
+        minute = amount(cost(leg, MINUTE_S, route.call.started_ms), leg.currency) if leg else ""
         to = target.pinned.name or target.address_of_record
-        table.add_row(to, target.next_hop, target.ruri, cost.prefix if cost else "", minute)
+        table.add_row(to, target.next_hop, target.ruri, leg.prefix if leg else "", minute)
     return table
 
 
-def _levels(legs: Iterable[PinnedLeg]) -> Table:
-    table = _table(
-        "Prices", "level", "pays", "to", "tariff", "prefix", "a minute", "increments", "connect", "60 s cost"
-    )
-    for leg in legs:
-        rate = leg.rate
+def _levels(call: PinnedCall) -> Table:
+    columns = ("level", "side", "pays", "to", "tariff", "prefix", "a minute", "increments", "connect", "least")
+    table = _table("Prices of a call that is answered now", *columns, "60 s cost", "of its fund")
+    on_side = sides(call.direction, [(leg.payer_id, leg.payee_id) for leg in call.legs])
+    for leg, side in zip(call.legs, on_side, strict=True):
+        rate, minute = leg.rate, cost(leg, MINUTE_S, call.started_ms)
         table.add_row(
             str(leg.level),
+            side,
             str(leg.payer_id),
             str(leg.payee_id),
             str(leg.tariff_id or "free"),
             leg.prefix,
-            amount(rate.per_min_micros),
+            " ".join((amount(rate.per_min_micros), *changes(leg))),
             f"{rate.first_s}/{rate.next_s}",
             amount(rate.connect_micros),
-            amount(price(rate, MINUTE_S), leg.currency),
+            amount(rate.min_micros),
+            f"{amount(minute, leg.currency)}{rounding(leg)}",
+            f"{amount(charge(leg, MINUTE_S, call.started_ms))} {exchange_of(leg)}".rstrip(),
         )
     return table
 
 
+def sides(direction: str, payments: Iterable[tuple[object, object]]) -> list[str]:
+    """Return on which side of the call each payment stands. payments: payer and payee, up one chain, then the other.
+
+    The called number's chain begins where a payer is not the one who was paid before.
+    """
+    told: list[str] = []
+    side, paid = ("in" if direction == "in" else "out"), None
+    for payer, payee in payments:
+        if told and payer != paid:
+            side = "in"
+        told.append(side)
+        paid = payee
+    return told
+
+
+def changes(leg: PinnedLeg) -> list[str]:
+    """Return when the price of a minute changes during the longest possible call, and to what."""
+    return [
+        f"→ {amount(after.per_min_micros)} at {datetime.fromtimestamp(before.until_ms / 1000, UTC):%a %H:%M} UTC"
+        for before, after in pairwise(leg.bands)
+    ]
+
+
+def rounding(leg: PinnedLeg) -> str:
+    """Return how a price is rounded, "" for up to a micro."""
+    if (leg.rounding, leg.round_to_micros) == ("up", 1):
+        return ""
+    return f" ({leg.rounding.replace('_', ' ')} to {amount(leg.round_to_micros)})"
+
+
+def exchange_of(leg: PinnedLeg) -> str:
+    """Return the currency of the leg's fund, with the exchange rate where that is not the tariff's."""
+    currency = leg.fund.partition(":")[2] or leg.currency
+    rate = f" (1 {leg.currency} = {exchange_amount(leg.exchange_nanos)} {currency})" if leg.exchange_nanos else ""
+    return currency + rate
+
+
 def _funds(purses: Iterable[Purse]) -> Table:
-    table = _table("Funds", "level", "fund", "credit", "charged", "held", "limit", "available", "channels", "pays for")
+    columns = ("level", "side", "fund", "credit", "charged", "held", "limit", "available", "channels", "pays for")
+    table = _table("Funds", *columns)
     for purse in purses:
         balance, terms = purse.balance, purse.balance.terms
         if terms is None:
-            table.add_row(str(purse.level), balance.fund, "no terms", *("",) * 5, "nothing")
+            table.add_row(str(purse.level), SIDES[purse.sides], balance.fund, "no terms", *("",) * 5, "nothing")
             continue
-        unlimited = purse.available_micros is None
+        unlimited = terms.credit_limit_micros == UNLIMITED
         table.add_row(
             str(purse.level),
+            SIDES[purse.sides],
             balance.fund,
             amount(terms.cred_micros),
             amount(balance.charged_micros),
@@ -174,28 +221,41 @@ def _as_data(found: Answer) -> dict[str, Any]:
     if isinstance(decision, Reject):
         data |= {"status": decision.status, "reason": decision.reason, "account_id": decision.account_id}
     if isinstance(decision, Route):
-        data["targets"] = [_target_data(target) for target in decision.targets]
-        data["levels"] = [_leg_data(leg) for leg in decision.call.legs]
+        now_ms = decision.call.started_ms
+        data["targets"] = [_target_data(target, now_ms) for target in decision.targets]
+        data["levels"] = [_leg_data(leg, now_ms) for leg in decision.call.legs]
         data["funds"] = [
-            {"fund": p.balance.fund, "level": p.level, "available_micros": p.available_micros, "talk_s": p.talk_s}
-            for p in found.purses
+            {
+                "fund": purse.balance.fund,
+                "level": purse.level,
+                "side": SIDES[purse.sides],
+                "available_micros": purse.available_micros,
+                "talk_s": purse.talk_s,
+            }
+            for purse in found.purses
         ]
     return data
 
 
-def _target_data(target: Any) -> dict[str, Any]:
-    cost = target.pinned.cost
+def _target_data(target: Target, now_ms: int) -> dict[str, Any]:
+    leg = target.pinned.cost
     return {
         "name": target.pinned.name or target.address_of_record,
         "server_id": target.pinned.server_id,
         "ruri": target.ruri,
         "next_hop": target.next_hop,
-        "cost": _leg_data(cost) if cost else None,
+        "cost": _leg_data(leg, now_ms) if leg else None,
     }
 
 
-def _leg_data(leg: PinnedLeg) -> dict[str, Any]:
-    return leg._asdict() | {"rate": leg.rate._asdict(), "minute_micros": price(leg.rate, MINUTE_S)}
+def _leg_data(leg: PinnedLeg, now_ms: int) -> dict[str, Any]:
+    return leg._asdict() | {
+        "rate": leg.rate._asdict(),
+        "bands": [band._asdict() for band in leg.bands],
+        "minute_micros": cost(leg, MINUTE_S, now_ms),
+        "fund_currency": leg.fund.partition(":")[2],
+        "minute_charge_micros": charge(leg, MINUTE_S, now_ms),
+    }
 
 
 def _show_past(calls: list[tuple[PastCall, list[PastLeg]]], *, as_json: bool) -> None:
@@ -208,9 +268,11 @@ def _show_past(calls: list[tuple[PastCall, list[PastLeg]]], *, as_json: bool) ->
         _show_past_call(console, call, legs)
 
 
-def _show_past_call(console: Console, call: PastCall, legs: Iterable[PastLeg]) -> None:
+def _show_past_call(console: Console, call: PastCall, legs: Sequence[PastLeg]) -> None:
     ended = f" by {call.ended_by}" if call.ended_by else ""
     reason = f" {call.reason}" if call.reason else ""
+    if call.refused_by:
+        reason += f" at account {call.refused_by}"
     talked = f"talked {call.talk_ms / 1000:.1f} s"
     line = f"{call.outcome.upper()}{ended}: {call.sip_status}{reason}, Q.850 {call.q850}, {talked}"
     console.print(line, style="bold", markup=False, highlight=False)
@@ -219,11 +281,16 @@ def _show_past_call(console: Console, call: PastCall, legs: Iterable[PastLeg]) -
     _show_trace(console, call.trace)
     for server_id, status in call.attempts:
         console.print(f"  tried server {server_id}: {status or 'cancelled'}", highlight=False)
-    table = _table(f"Payments for {call.billed_s} s", "level", "pays", "to", "tariff", "prefix", "price")
+    columns = ("level", "side", "pays", "to", "tariff", "prefix", "price", "paid as")
+    table = _table(f"Payments for {call.billed_s} s", *columns)
+    on_side = iter(sides(call.direction, [(leg.payer, leg.payee) for leg in legs if leg.book == "fund"]))
     for leg in legs:
         payee = "the carrier" if leg.book == "cost" else leg.payee or ""
+        side = "" if leg.book == "cost" else next(on_side)
         tariff = str(leg.tariff_id or "free")
-        table.add_row(
-            str(leg.level), leg.payer or "", payee, tariff, leg.prefix, amount(leg.price_micros, leg.currency)
-        )
+        paid = ""
+        if leg.charged_micros is not None and leg.fund_currency and leg.fund_currency != leg.currency:
+            paid = amount(leg.charged_micros, leg.fund_currency)
+        price = amount(leg.price_micros, leg.currency)
+        table.add_row(str(leg.level), side, leg.payer or "", payee, tariff, leg.prefix, price, paid)
     console.print(table)

@@ -14,11 +14,12 @@ CALLS_MAX: Final = 20  # with one Call-ID: a challenged INVITE, its answer, and 
 
 _CALLS: Final = """
     SELECT rid, node, started_at, answered_at, ended_at, direction, source, account_id, caller, callee, outcome,
-           sip_status, reason, q850, ended_by, talk_ms, billed_s, attempts, trace, config_pass
+           sip_status, reason, q850, ended_by, talk_ms, billed_s, attempts, trace, config_pass, refused_by
     FROM tandem.cdr WHERE call_id = %s ORDER BY started_at, rid LIMIT %s
 """
 _LEGS: Final = """
-    SELECT l.level, payer.name AS payer, payee.name AS payee, l.currency, l.price_micros, l.tariff_id, l.prefix, l.book
+    SELECT l.level, payer.name AS payer, payee.name AS payee, l.currency, l.price_micros, l.tariff_id, l.prefix, l.book,
+           l.fund_currency, l.charged_micros
     FROM tandem.cdr_leg l
     LEFT JOIN tandem.account payer ON payer.id = l.payer_id
     LEFT JOIN tandem.account payee ON payee.id = l.payee_id
@@ -27,7 +28,7 @@ _LEGS: Final = """
 
 
 class PastCall(NamedTuple):
-    """A CDR, as its table has it. attempts: [server id, SIP status] in order."""
+    """A CDR, as its table has it. attempts: [server id, SIP status] in order. refused_by: an account, 0 = none."""
 
     rid: str
     node: str
@@ -49,10 +50,14 @@ class PastCall(NamedTuple):
     attempts: list[Any]
     trace: list[str]
     config_pass: int
+    refused_by: int
 
 
 class PastLeg(NamedTuple):
-    """One payment of it. book: "fund" or "cost", what a carrier is owed."""
+    """One payment of it. book: "fund" or "cost", what a carrier is owed.
+
+    price_micros: what the payee earned, in `currency`; charged_micros: what the payer's fund paid, in its own.
+    """
 
     level: int
     payer: str | None
@@ -62,6 +67,8 @@ class PastLeg(NamedTuple):
     tariff_id: int
     prefix: str
     book: str
+    fund_currency: str | None
+    charged_micros: int | None
 
 
 def past_calls(database_url: str, call_id: str) -> list[tuple[PastCall, list[PastLeg]]]:

@@ -10,19 +10,21 @@ from __future__ import annotations
 import hashlib
 import time
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from kemi import keys
 from kemi.adapters.redis_client import RedisClient
 from kemi.adapters.redis_funds import Balance, Funds
 from kemi.adapters.redis_tables import Tables
+from kemi.adapters.zones import Zones
 from kemi.core.decide import decide
 from kemi.core.digest import make_nonce
 from kemi.core.outcome import Decision, HoldFund, Need, Route
-from kemi.core.rating import price
+from kemi.core.rating import charges
 from kemi.core.request import CallRequest, Credentials, Facts, SipUri
 from kemi.core.uri import parse_uri
-from kemi.records import PinnedCall, Status, Subscriber
+from kemi.records import PinnedCall, Status, Subscriber, Window
 from tools.errors import OperatorError
 
 ROUNDS_MAX: Final = 4  # a worker stops after two; here it is worth seeing that more were needed
@@ -48,10 +50,14 @@ class Question(NamedTuple):
 
 
 class Purse(NamedTuple):
-    """A fund of the hold and what it has. available_micros None: unlimited. talk_s: how long it alone could pay."""
+    """A fund of the hold and what it has. sides: as in HoldFund. talk_s: how long it alone could pay.
+
+    available_micros: credit and what the spend caps leave, whichever is less; None = unlimited.
+    """
 
     account_id: int
     level: int
+    sides: int
     balance: Balance
     available_micros: int | None
     talk_s: int
@@ -83,6 +89,7 @@ def answer(client: RedisClient, question: Question) -> Answer:
             emergency=emergency,
             nonce_uses=1,
             config_pass=tables.seen_pass,
+            zones=Zones(),
         )
         decision = decide(call, facts)
         if not isinstance(decision, Need):
@@ -176,11 +183,25 @@ def _purse(call: PinnedCall, fund: HoldFund, balance: Balance) -> Purse:
     """Return what a fund has, as the hold would reckon: a free call needs no money, but terms and an active account."""
     terms = balance.terms
     if terms is None or terms.status != Status.ACTIVE:
-        return Purse(fund.account_id, fund.level, balance, 0, 0)
-    if terms.credit_limit_micros == UNLIMITED:
-        return Purse(fund.account_id, fund.level, balance, None, call.max_s)
-    available = terms.cred_micros - balance.charged_micros - balance.held_micros + terms.credit_limit_micros
-    rates = [leg.rate for leg in call.legs if leg.fund == fund.fund]
-    seconds = range(call.max_s + 1)
-    payable = bisect_right(seconds, max(available, 0), key=lambda talk_s: sum(price(rate, talk_s) for rate in rates))
-    return Purse(fund.account_id, fund.level, balance, available, payable - 1)
+        return Purse(fund.account_id, fund.level, fund.sides, balance, 0, 0)
+    now_ms, held = call.started_ms, balance.held_micros
+    left: list[int] = []
+    if terms.credit_limit_micros != UNLIMITED:
+        left.append(terms.cred_micros - balance.charged_micros - held + terms.credit_limit_micros)
+    if terms.day_max_micros:
+        spent = balance.day_spent_micros if balance.day_id >= window_at(terms.days, now_ms) else 0
+        left.append(terms.day_max_micros - spent - held)
+    if terms.month_max_micros:
+        spent = balance.month_spent_micros if balance.month_id >= window_at(terms.months, now_ms) else 0
+        left.append(terms.month_max_micros - spent - held)
+    if not left:
+        return Purse(fund.account_id, fund.level, fund.sides, balance, None, call.max_s)
+    legs, seconds = [[leg for leg in call.legs if leg.fund == fund.fund]], range(call.max_s + 1)
+    payable = bisect_right(seconds, max(min(left), 0), key=lambda talk_s: sum(charges(legs, talk_s, now_ms)))
+    return Purse(fund.account_id, fund.level, fund.sides, balance, min(left), payable - 1)
+
+
+def window_at(windows: Sequence[Window], now_ms: int) -> int:
+    """Return the id of the window that is in force: the first that has not ended, else the last one known, else 0."""
+    ahead = [window.id for window in windows if window.end_ms > now_ms]
+    return ahead[0] if ahead else windows[-1].id if windows else 0

@@ -15,12 +15,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tools import noc_money
 from tools.errors import OperatorError
 
 TIMEOUT_S: Final = 5
 noc = typer.Typer(no_args_is_help=True, help="Ask and steer a running node.")
 
 Ctl = Annotated[str, typer.Option("--ctl", envvar="TANDEM_CTL", help="path of the node's control socket")]
+RedisUrl = Annotated[
+    str, typer.Option(envvar="REDIS_URL", help="ask Redis itself; without it the node is asked for what it read there")
+]
 Json = Annotated[bool, typer.Option("--json", help="for programs")]
 
 
@@ -64,6 +68,21 @@ def calls(ctl: Ctl = "", as_json: Json = False) -> None:
         if call is not None:  # ended while the list was written
             table.add_row(*(str(call[column]) for column in columns))
     Console().print(table)
+
+
+@noc.command()
+def money(ctl: Ctl = "", redis_url: RedisUrl = "", as_json: Json = False) -> None:
+    """Show the last comparison of the money in Redis and in Postgres; exit 1 when something is wrong with it."""
+    told = noc_money.from_redis(redis_url) if redis_url else noc_money.from_node(ask(ctl, "money"))
+    found = noc_money.alarms(told)
+    if as_json:
+        _print_json({**told.numbers, "alarms": found})
+    else:
+        _print_pairs("money", noc_money.lines(told))
+        for alarm in found:
+            typer.echo(f"ALARM: {alarm}")
+    if found:
+        raise typer.Exit(1)
 
 
 @noc.command()

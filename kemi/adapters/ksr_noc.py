@@ -1,7 +1,7 @@
 """What the NOC sees and says: `kamcmd evrexec.run noc "s:<command> <ticket>"`, then `htable.get noc reply:<ticket>`.
 
 kamcmd gets no answer from Python: it goes through the table `noc`, under a ticket of the asker's choice, for 30 s.
-Commands: status, counters, calls, drain on|off, end <rid>.
+Commands: status, counters, calls, money, drain on|off, end <rid>.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ COUNTERS: Final = (
 )
 _STATISTICS: Final = {name: f"$stat({name})" for name in COUNTERS}
 AGENT: Final = "agent"
+MONEY: Final = "money"
 PROCESS: Final = "process:"
 REPLY: Final = "reply:"
 REPLY_S: Final = 30
@@ -51,6 +52,12 @@ def publish_process(ksr: Ksr, rank: int, pid: int, load_state: str) -> None:
 def publish_agent(ksr: Ksr, status: Mapping[str, object]) -> None:
     """Say how the node agent is."""
     ksr.htable.sht_sets(NOC, AGENT, json.dumps(status))
+
+
+def publish_money(ksr: Ksr, numbers: Mapping[str, int]) -> None:
+    """Say how settlement finds the money, as it last told Redis; nothing where it has never spoken."""
+    if numbers:
+        ksr.htable.sht_sets(NOC, MONEY, json.dumps(numbers))
 
 
 def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int) -> None:
@@ -84,6 +91,8 @@ def serve(ksr: Ksr, data: str) -> None:
             answer = {name: ksr.pv.geti(variable) for name, variable in _STATISTICS.items()}
         case ["calls"]:
             answer = _calls(ksr)
+        case ["money"]:
+            answer = {"money": _json(ksr, NOC, MONEY)}
         case ["drain", "on"]:
             ksr.htable.sht_sets(NOC, DRAIN, "on")
             answer = {"draining": True}
@@ -94,7 +103,7 @@ def serve(ksr: Ksr, data: str) -> None:
             ksr_queue.put(ksr, ksr_queue.HangUp(rid))
             answer = {"ending": rid}
         case _:
-            answer = {"error": "commands: status, counters, calls, drain on|off, end <rid>; then a ticket"}
+            answer = {"error": "commands: status, counters, calls, money, drain on|off, end <rid>; then a ticket"}
     ksr.htable.sht_setxs(NOC, REPLY + ticket, json.dumps(answer), REPLY_S)
 
 
@@ -102,6 +111,7 @@ def _status(ksr: Ksr) -> dict[str, object]:
     processes = sorted(name for name in names(ksr, NOC) if name.startswith(PROCESS))
     return {
         "agent": _json(ksr, NOC, AGENT),
+        "money": _json(ksr, NOC, MONEY),
         "processes": [_json(ksr, NOC, name) for name in processes],
         "draining": is_draining(ksr),
         "down_servers": names(ksr, "health"),

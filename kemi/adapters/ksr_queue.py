@@ -26,7 +26,7 @@ class Held(NamedTuple):
     """A call got its hold and leaves now. pinned: packed PinnedCall. funds: in the order of the hold's rows.
 
     lease_s: how long Redis keeps the reservation without a sign of life. is_held False: an emergency call that goes
-    without a hold.
+    without a hold. held_micros: per fund, what is held for granted_s; () = not told.
     """
 
     rid: str
@@ -35,6 +35,7 @@ class Held(NamedTuple):
     granted_s: int
     lease_s: int
     is_held: bool = True
+    held_micros: tuple[int, ...] = ()
 
 
 class Started(NamedTuple):
@@ -65,7 +66,8 @@ class Moved(NamedTuple):
 class Ended(NamedTuple):
     """A BYE came, or the dialog's backstop ran out. by: "caller", "callee", or "" when nobody said BYE.
 
-    is_sure: it came from the address of who it says it is. is_followed False: this node does not know the call.
+    is_sure: it came from the address of who it says it is. is_followed False: the workers know only
+    the call's token; ip: where it came from then.
     """
 
     rid: str
@@ -74,6 +76,7 @@ class Ended(NamedTuple):
     ended_ms: int
     is_sure: bool = False
     is_followed: bool = True
+    ip: str = ""
 
 
 class ByeAnswered(NamedTuple):
@@ -83,6 +86,14 @@ class ByeAnswered(NamedTuple):
     from_tag: str
     status: int
     ip: str
+
+
+class ProbeAnswered(NamedTuple):
+    """A final answer to an OPTIONS within a call, perhaps ours. from_tag: of who asked."""
+
+    call_id: str
+    from_tag: str
+    status: int
 
 
 class LateAnswer(NamedTuple):
@@ -124,13 +135,14 @@ class HangUp(NamedTuple):
     rid: str
 
 
-Message = Held | Started | Moved | Ended | ByeAnswered | LateAnswer | Failed | Refused | HangUp
+Message = Held | Started | Moved | Ended | ByeAnswered | ProbeAnswered | LateAnswer | Failed | Refused | HangUp
 KINDS: Final[dict[str, type[Message]]] = {
     "held": Held,
     "start": Started,
     "moved": Moved,
     "end": Ended,
     "bye": ByeAnswered,
+    "probe": ProbeAnswered,
     "late": LateAnswer,
     "failed": Failed,
     "refused": Refused,

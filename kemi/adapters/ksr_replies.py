@@ -2,7 +2,7 @@
 
 Rule 1: the first 2xx to an INVITE makes the called side. Kamailio would pass every later one on to the caller, also
 after a CANCEL or after we gave up: such a one is dropped here, and the agent ends that leg.
-Rule 2: what ends a BYE is told to the agent, which makes sure that both sides are out.
+Rule 2: what ends a BYE is told to the agent, which makes sure that both sides are out; so is what it asked them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from kemi.adapters import ksr_sides
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, Message, Moved
+from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, Message, Moved, ProbeAnswered
 from kemi.adapters.ksr_read import text
 from kemi.adapters.ksr_within import REFRESHING, Ours
 from kemi.core.sides import CALLEE, CALLER, route_uris
@@ -30,6 +30,8 @@ def serve(ksr: Ksr, ours: Ours) -> None:
         ours.tell(
             ByeAnswered(text(ksr.kx.get_callid), text(lambda: ksr.pv.gete("$ft")), status, text(ksr.kx.get_srcip))
         )
+    elif method == "OPTIONS" and status >= FINAL:
+        ours.tell(ProbeAnswered(text(ksr.kx.get_callid), text(lambda: ksr.pv.gete("$ft")), status))
     elif method == "INVITE" and TRYING < status < FINAL:
         _ringing(ksr, ours)
     elif method in REFRESHING and FINAL <= status < REFUSING:

@@ -182,7 +182,8 @@ def _relay(ksr: Ksr, otherwise: tuple[int, str]) -> None:
 def _of_before(ksr: Ksr, ours: Ours, token: Token, request: _Within) -> None:
     """Let a call be ended that this node does not know: it began elsewhere, or before a restart.
 
-    The agent settles it through its reservation; the BYE goes on where it can only go to the call's own hosts.
+    The agent settles it through its reservation, and ends it on the wire where the answer was told with its sides; the
+    BYE goes on where it can only go to the call's own hosts.
     """
     is_over = token.is_of(ours.node) and token.issued_ms >= ksr_sides.boot_ms(ksr)
     if is_over or request.method not in ("ACK", "BYE"):
@@ -190,7 +191,8 @@ def _of_before(ksr: Ksr, ours: Ours, token: Token, request: _Within) -> None:
         return
     if request.method == "BYE":
         by = CALLER if token.is_callers else CALLEE
-        ours.tell(Ended(token.rid, by, ours.now_ns, ours.now_ms, is_followed=False))
+        ip, _ = ksr_sides.source(ksr)
+        ours.tell(Ended(token.rid, by, ours.now_ns, ours.now_ms, is_followed=False, ip=ip))
     hosts = [host_of(uri) for uri in (*request.rest, text(lambda: ksr.pv.gete("$ru")))]
     if all(host and token.leads_to(ours.secret, host) for host in hosts) and ksr.rr.loose_route() > 0:
         _relay(ksr, OK)

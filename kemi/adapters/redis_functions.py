@@ -3,6 +3,7 @@
 Rule 1: a library is loaded only where its source differs: loading it again would disarm the money functions.
 Rule 2: the libraries spell no key. `@NAME@` in their source stands for the constant `NAME` of kemi/keys.py, or for
 the prefix that its function `name` puts before its argument.
+Rule 3: a folder of functions/ is ONE library: its files joined in the order of their names.
 
 The workers' user. Redis runs what is inside a function with the rights of its CALLER, so "may call our functions and
 nothing else" cannot be said outright: whoever may call them may also run the commands in them. The rules come as
@@ -28,13 +29,14 @@ PLACEHOLDER: Final = re.compile(r"@(\w+)@")
 
 
 def sources() -> dict[str, str]:
-    """Return library name -> source as it is loaded, for every file in functions/.
+    """Return library name -> source as it is loaded, for every file and folder in functions/.
 
-    Raises ValueError for a file without shebang line or with a placeholder that kemi/keys.py does not know.
+    Raises ValueError for one without shebang line or with a placeholder that kemi/keys.py does not know.
     """
     found: dict[str, str] = {}
-    for path in sorted(FOLDER.glob("*.lua")):
-        text = path.read_text(encoding="utf-8")
+    for path in sorted(path for path in FOLDER.iterdir() if path.is_dir() or path.suffix == ".lua"):
+        parts = sorted(path.glob("*.lua")) if path.is_dir() else [path]
+        text = "".join(part.read_text(encoding="utf-8") for part in parts)
         head = SHEBANG.match(text)
         if head is None:
             raise ValueError(f"{path.name}: the first line must be #!lua name=…")

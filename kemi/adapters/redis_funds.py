@@ -3,215 +3,87 @@
 Rule 1: the answer's first item must be the id that was sent; anything else means that the connection is one reply
 off, and the connection is dropped.
 Rule 2: nothing is retried here. After StoreUnavailable the caller repeats with the SAME operation id, or releases.
-Rule 3: a reservation id and its operation ids are unique for ever; sequences rise within a reservation, 0 = reserve.
 
-What each function does stands in functions/money.lua.
+What each function does stands in functions/money/; what goes in and comes out, in redis_operations.py.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import msgpack
 
-from kemi import keys
+from kemi import codec, keys
 from kemi.adapters.redis_client import Argument, Fcall, FunctionFailed, RedisClient, Reply
+from kemi.adapters.redis_operations import (
+    FUND_STATE,
+    LEGS_MAX,
+    NOTHING_SPENT,
+    Adopt,
+    Answer,
+    Applied,
+    Balance,
+    Extend,
+    FundState,
+    FundTerms,
+    Held,
+    Invalid,
+    Late,
+    MoneyStatus,
+    Note,
+    Operation,
+    Page,
+    Part,
+    Refused,
+    Release,
+    Replayed,
+    Reservation,
+    Result,
+    Settle,
+    Spent,
+    Stale,
+    Unarmed,
+    Unknown,
+    Void,
+)
 from kemi.core.outcome import Hold, HoldRow
-from kemi.records import Status
 
-FUND_STATE: Final = struct.Struct("<B6d")
-
-
-class Held(NamedTuple):
-    """All levels hold `granted_s` seconds of talk. changed: drop these names, then the view is that of config_pass.
-
-    replayed: the hold is an earlier request's; whoever asks with the same id gets no second one.
-    """
-
-    granted_s: int
-    changed: tuple[str, ...]
-    config_pass: int
-    opseq: int
-    replayed: bool = False
-
-
-class Refused(NamedTuple):
-    """Nothing is held. reason: credit, channels, cps, status, full. account_id: the level, 0 = the store itself."""
-
-    reason: str
-    account_id: int
-    changed: tuple[str, ...]
-    config_pass: int
-
-
-class Stale(NamedTuple):
-    """Nothing is held: the decision used a name that has changed since. No name in `changed`: drop everything."""
-
-    changed: tuple[str, ...]
-    config_pass: int
-
-
-class Void(NamedTuple):
-    """Nothing is held, and never will be under this id: it was released, settled or refused before."""
-
-    opseq: int
-
-
-class Unarmed(NamedTuple):
-    """Redis may have lost operations; nothing is applied until it is armed again."""
-
-    opseq: int
-
-
-class Applied(NamedTuple):
-    """The operation took place now. granted_s: seconds of talk that the reservation holds in all."""
-
-    granted_s: int
-    opseq: int
-
-
-class Replayed(NamedTuple):
-    """The operation took place before; granted_s is what it answered then."""
-
-    granted_s: int
-    opseq: int
-
-
-class Unknown(NamedTuple):
-    """Redis does not hold this reservation: what it would have charged is posted in Postgres."""
-
-    opseq: int
-
-
-class Invalid(NamedTuple):
-    """The operation can never be applied; text says why."""
-
-    text: str
-
-
-class Answer(NamedTuple):
-    """The call was answered. lease_s: seconds from now until the granted talk ends; grace comes on top.
-
-    server_id: who answered, 0 for a phone of ours; what is owed to a carrier must be known when its call has no end.
-    """
-
-    op_id: str
-    rid: str
-    seq: int
-    lease_s: int
-    server_id: int = 0
-
-
-class Extend(NamedTuple):
-    """Hold more. rows: cumulative from the call's start, beyond the granted seconds. lease_s: to the last row's end."""
-
-    op_id: str
-    rid: str
-    seq: int
-    rows: tuple[HoldRow, ...]
-    lease_s: int
-
-
-class Settle(NamedTuple):
-    """The call ended after an answer. price_micros: per fund of the hold, at most what it holds. end: CallEnd bytes."""
-
-    op_id: str
-    rid: str
-    seq: int
-    billed_s: int
-    price_micros: tuple[int, ...]
-    end: bytes
-
-
-class Release(NamedTuple):
-    """The call ended unanswered, or nobody knows whether it was held. end: CallEnd bytes."""
-
-    op_id: str
-    rid: str
-    seq: int
-    end: bytes
-
-
-class Note(NamedTuple):
-    """A call for which nothing was held. call, end: PinnedCall and CallEnd bytes."""
-
-    op_id: str
-    rid: str
-    call: bytes
-    end: bytes
-
-
-class Late(NamedTuple):
-    """How a call ended of which Redis holds nothing any more, or nothing that fits: told, and charged in Postgres.
-
-    seq: above all others of this call that its node has used. call, end: PinnedCall and CallEnd bytes.
-    """
-
-    op_id: str
-    rid: str
-    seq: int
-    call: bytes
-    end: bytes
-
-
-Operation = Answer | Extend | Settle | Release | Note | Late
-Result = Applied | Replayed | Unknown | Unarmed | Invalid
-
-
-class Reservation(NamedTuple):
-    """A reservation as it stands. state: held, answered, settled, released, void, refused.
-
-    pinned: PinnedCall bytes, empty once ended, except where a sweeper ended it: the real end may yet come. held:
-    micros per fund, in the order of funds. node: the last that worked on it. lease_ms: expiry by Redis' clock, 0 = no
-    lease. server_id: who answered, 0 = nobody or a phone.
-    """
-
-    pinned: bytes
-    funds: tuple[str, ...]
-    granted_s: int
-    held: tuple[int, ...]
-    answered_ms: int
-    seq: int
-    state: str
-    node: str
-    lease_ms: int
-    server_id: int = 0
-
-
-class MoneyStatus(NamedTuple):
-    """epoch: of the key, 0 = none. armed: operations are taken. opseq: operations applied so far."""
-
-    epoch: int
-    armed: bool
-    opseq: int
-
-
-class FundTerms(NamedTuple):
-    """Postgres' part of a fund, as the sync writes it: a msgpack array in this order.
-
-    cver: version of cred. credit_limit_micros: -1 = unlimited. status: of kemi/records.py. maxima: 0 = unlimited.
-    """
-
-    cver: int
-    cred_micros: int
-    credit_limit_micros: int = 0
-    status: int = Status.ACTIVE
-    channels_max: int = 0
-    cps_max: int = 0
-
-
-class Balance(NamedTuple):
-    """One fund, both owners' parts as of one moment. terms None: none have come. n: number of its last event."""
-
-    fund: str
-    terms: FundTerms | None
-    charged_micros: int
-    held_micros: int
-    channels: int
-    n: int
+__all__ = [
+    "FUND_STATE",
+    "LEGS_MAX",
+    "NOTHING_SPENT",
+    "Adopt",
+    "Answer",
+    "Applied",
+    "Balance",
+    "Extend",
+    "FundState",
+    "FundTerms",
+    "Funds",
+    "Held",
+    "Invalid",
+    "Late",
+    "MoneyStatus",
+    "Note",
+    "Operation",
+    "Page",
+    "Part",
+    "Refused",
+    "Release",
+    "Replayed",
+    "Reservation",
+    "Result",
+    "Settle",
+    "Spent",
+    "Stale",
+    "Unarmed",
+    "Unknown",
+    "Void",
+]
+
+DESCRIBE_FORM: Final = 2
 
 
 class Funds:
@@ -237,7 +109,7 @@ class Funds:
             self._lease_ms(lease_s),
             seen_pass,
             [fund.fund for fund in hold.funds],
-            [fund.channels for fund in hold.funds],
+            [fund.sides for fund in hold.funds],
             _flat(hold.rows),
         ]
         args = (op_id, rid, msgpack.packb(ask), msgpack.packb(hold.used), pinned)
@@ -269,10 +141,11 @@ class Funds:
 
     def describe(self, rid: str) -> Reservation | None:
         """Return a reservation, also an ended one for an hour; None where Redis knows none."""
-        code, _, *rest = self._question("tandem_describe_1", rid, key=keys.reservation(rid))
+        code, _, *rest = self._question("tandem_describe_1", rid, DESCRIBE_FORM, key=keys.reservation(rid))
         if code != b"OK":
             return None
-        state, pinned, granted_s, answered_ms, seq, node, lease_ms, funds, held, server_id = rest
+        state, pinned, granted_s, answered_ms, seq, node, lease_ms, funds, held, server_id, *later = rest
+        posted, billed_s, node_answered_ms, legs, sides = later
         return Reservation(
             pinned=pinned,
             funds=_names(funds),
@@ -284,7 +157,20 @@ class Funds:
             node=node.decode(),
             lease_ms=lease_ms,
             server_id=server_id,
+            posted=tuple(posted),
+            billed_s=billed_s,
+            node_answered_ms=node_answered_ms,
+            legs=legs,
+            sides=tuple(sides),
         )
+
+    def of_node(self, node: str = "", after: str = "", limit: int = 100) -> Page:
+        """Return a page of the open reservations that `node` ("" = any) carries, about `limit` (≤ 1000) looked at.
+
+        after: of the page before, "" = the first. A page may be empty and not the last one. Reads only, also unarmed.
+        """
+        _, _, found_after, *rids = self._question("tandem_of_node_1", node, after or "0", limit)
+        return Page(_names(rids), "" if found_after == b"0" else found_after.decode())
 
     def expired(self, limit: int) -> list[tuple[str, int]]:
         """Return (rid, sequence) of at most `limit` (≤ 1000) leases that are past by Redis' clock, oldest first.
@@ -310,28 +196,51 @@ class Funds:
         """Open the functions for `epoch` (≥ the last one). Needs more rights than a worker's. Raises ValueError."""
         self._command("tandem_arm_1", epoch)
 
-    def restore_fund(self, fund: str, charged_micros: int, n: int) -> None:
-        """Set a fund's sum of charges and last event number, only while unarmed. Raises ValueError when armed."""
-        self._command("tandem_restore_fund_1", fund, charged_micros, n)
+    def restore_fund(
+        self, fund: str, charged_micros: int, n: int, day: Spent = NOTHING_SPENT, month: Spent = NOTHING_SPENT
+    ) -> None:
+        """Set a fund's sum of charges, last event number and spend, only while unarmed. Raises ValueError when armed.
+
+        day, month: the last windows that have charges.
+        """
+        self._command("tandem_restore_fund_1", fund, charged_micros, n, *day, *month)
+
+    def recount(self, fund: str, held_micros: int, channels: int, channels_out: int, channels_in: int) -> None:
+        """Set what a fund holds for its open reservations, only while unarmed. Raises ValueError when armed."""
+        self._command("tandem_recount_1", fund, held_micros, channels, channels_out, channels_in)
+
+    def void(self, rid: str) -> None:
+        """End an open reservation without an event, only while unarmed; a recount must follow. Raises ValueError."""
+        self._command("tandem_void_1", rid, key=keys.reservation(rid))
 
     def _call(self, operation: Operation) -> Fcall:
-        head: tuple[Argument, ...] = (operation.op_id, operation.rid)
-        key = (keys.reservation(operation.rid),)
+        # Operations of two kinds or nodes must never pass for one: after a restart a sequence may be used again, and
+        # two nodes may both believe that a call is theirs.
+        kind = type(operation).__name__.lower()
+        key, op_id = keys.reservation(operation.rid), f"{operation.op_id}:{kind}@{self._node}"
+        return Fcall(f"tandem_{kind}_1", (key,), (op_id, operation.rid, *self._arguments(operation)))
+
+    def _arguments(self, operation: Operation) -> tuple[Argument, ...]:
+        """Return what follows the reservation id."""
         match operation:
-            case Answer(seq=seq, lease_s=lease_s, server_id=server_id):
-                tail = (self._lease_ms(lease_s), self._node, server_id)
-                return Fcall("tandem_answer_1", key, (*head, seq, *tail))
+            case Answer(seq=seq, lease_s=lease_s, server_id=server_id, answered_ms=answered_ms, legs=legs):
+                kept = legs if len(legs) <= LEGS_MAX else b""  # the mark of the answer matters more
+                found: tuple[Argument, ...] = (seq, self._lease_ms(lease_s), self._node, server_id, answered_ms, kept)
+            case Adopt(seq=seq, lease_s=lease_s):
+                found = (seq, self._lease_ms(lease_s), self._node)
             case Extend(seq=seq, rows=rows, lease_s=lease_s):
-                more = (self._lease_ms(lease_s), self._node, msgpack.packb(_flat(rows)))
-                return Fcall("tandem_extend_1", key, (*head, seq, *more))
+                found = (seq, self._lease_ms(lease_s), self._node, msgpack.packb(_flat(rows)))
+            case Part(seq=seq, billed_s=billed_s, price_micros=prices, end=end):
+                found = (seq, billed_s, msgpack.packb(prices), end)
             case Settle(seq=seq, billed_s=billed_s, price_micros=prices, end=end):
-                return Fcall("tandem_settle_1", key, (*head, seq, billed_s, msgpack.packb(prices), end))
+                found = (seq, billed_s, msgpack.packb(prices), end)
             case Release(seq=seq, end=end):
-                return Fcall("tandem_release_1", key, (*head, seq, end))
+                found = (seq, end)
             case Note(call=call, end=end):
-                return Fcall("tandem_note_1", key, (*head, call, end))
+                found = (call, end)
             case Late(seq=seq, call=call, end=end):
-                return Fcall("tandem_late_1", key, (*head, seq, call, end))
+                found = (seq, call, end)
+        return found
 
     def _result(self, call: Fcall, reply: Reply | FunctionFailed) -> Result:
         if isinstance(reply, FunctionFailed):
@@ -357,8 +266,8 @@ class Funds:
         call = Fcall(name, (key,) if key else (), (self._next_question(), *args))
         return self._echoed(call, self._client.fcall_ro(*call))
 
-    def _command(self, name: str, *args: Argument) -> None:
-        code, _, *rest = self._ask(Fcall(name, (), (self._next_question(), *args)))
+    def _command(self, name: str, *args: Argument, key: str = "") -> None:
+        code, _, *rest = self._ask(Fcall(name, (key,) if key else (), (self._next_question(), *args)))
         if code != b"OK":
             raise ValueError(f"{name}: {rest[0].decode()}")
 
@@ -386,7 +295,18 @@ def _names(items: list[bytes]) -> tuple[str, ...]:
 
 
 def _balance(fund: str, terms: bytes | None, state: bytes | None) -> Balance:
-    row: Any = msgpack.unpackb(terms) if terms else None
-    parts: tuple[Any, ...] = FUND_STATE.unpack_from(state) if state else (0,) * 7
-    charged, held, channels, n = (int(part) for part in parts[1:5])
-    return Balance(fund, FundTerms(*row) if row else None, charged, held, channels, n)
+    found = FundState.unpack(state) if state else FundState()
+    return Balance(
+        fund,
+        codec.unpack(FundTerms, terms) if terms else None,
+        charged_micros=found.charged_micros,
+        held_micros=found.held_micros,
+        channels=found.channels,
+        n=found.n,
+        channels_in=found.channels_in,
+        channels_out=found.channels_out,
+        day_spent_micros=found.day.micros,
+        day_id=found.day.id,
+        month_spent_micros=found.month.micros,
+        month_id=found.month.id,
+    )

@@ -24,6 +24,7 @@ from kemi.core.prefix import BUCKET_DIGITS
 from kemi.records import (
     Account,
     Emergency,
+    Exchange,
     Masks,
     Number,
     PeeringGroup,
@@ -50,6 +51,7 @@ RECORD_TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "tar": Tariff,
         "rset": RateSet,
         "emergency": Emergency,
+        "fx": Exchange,
     }
 )
 """First word of a short key name -> the record that stands there."""
@@ -59,6 +61,7 @@ RATES_MAX: Final = 200_000
 DROPPED_MAX: Final = 1_000  # kept aside until their successor is read; one answer of Redis names at most so many
 FETCH_RECORDS_MAX: Final = 256  # functions/config.lua RECORDS_MAX
 FETCH: Final = "tandem_fetch_1"
+HELD_MARK, HELD_SEPARATOR = "?", "\x1f"  # functions/config.lua tandem_fetch_1
 
 
 def record_type(name: str) -> type[Any]:
@@ -119,15 +122,17 @@ class Tables:
     def fetch(self, need: Need) -> None:
         """Learn `need.keys`, all that they lead to, and the rate buckets of `need.digits`, in one round trip.
 
+        What of `need.held` has changed since the last one comes with them, instead of being dropped and asked for next.
         Buckets come for every tariff or rate set reached, so a need for digits names its tariffs. Names that stay
         unknown afterwards: nothing is loaded in Redis, more than 256 records were reached, or a newer release wrote
         them (then `unreadable` says so and an older record is kept). Raises StoreUnavailable; then nothing changed.
         """
         names = dict.fromkeys((*need.keys, *self._old))
+        held = HELD_SEPARATOR.join(name for name in need.held if HELD_SEPARATOR not in name)
         reply = self._client.fcall_ro(
             FETCH,
             (),
-            (self.seen_pass, need.digits, *names),
+            (self.seen_pass, need.digits, *names, *((HELD_MARK + held,) if held else ())),
         )
         new_pass, everything, changed, records, buckets = reply
         if everything:

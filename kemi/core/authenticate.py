@@ -12,13 +12,14 @@ from typing import Final
 
 from kemi import keys
 from kemi.core import contacts
+from kemi.core.chains import climb, first_locked, lock_word
 from kemi.core.digest import DUMMY_HA1, challenge_values, make_nonce, nonce_state, uri_matches, verify
 from kemi.core.draft import Draft
 from kemi.core.identity import FromSubscriber
 from kemi.core.known import Uncounted
 from kemi.core.outcome import Challenge, Register, Reject
 from kemi.core.request import UNCOUNTED, Credentials, SipUri, reservation_id
-from kemi.records import SipDomain, Status, Subscriber
+from kemi.records import Lock, SipDomain, Status, Subscriber
 
 USER_MAX: Final = 64  # characters of a user name that is looked up; a longer one cannot exist
 STALE: Final = "nonce is old or used: once more with a fresh one"
@@ -58,7 +59,8 @@ def registration(draft: Draft) -> Register | Challenge | Reject:
     """Return what a REGISTER may do: bind contacts of phones to the authenticated user's own address of record.
 
     Trusted addresses do not count: who is reached by its address has no need to register.
-    A suspended account may register, so that it rings again the moment it is reinstated; its calls are refused.
+    A suspended account may register, so that it rings again the moment it is reinstated; its calls are refused. One
+    that is locked for everything may not: whoever has its passwords shall have no use of them.
     """
     wanted_contacts, by_from = draft.call.contacts, names_of(draft.call.from_uri)
     draft.known.expect((keys.MASKS, *by_from) if wanted_contacts else by_from)
@@ -97,9 +99,16 @@ def _fault(draft: Draft, domain: SipDomain, subscriber: Subscriber | None) -> st
         (subscriber is None, "no such subscriber"),
         (active is None, "subscriber is not active"),
         (not is_proven, "wrong password"),
-        (nonce == "stale", STALE),
     )
-    return next((sentence for is_wrong, sentence in faults if is_wrong), "") or _reuse(draft)
+    fault = next((sentence for is_wrong, sentence in faults if is_wrong), "") or _locked_out(draft, active)
+    return fault or (STALE if nonce == "stale" else _reuse(draft))
+
+
+def _locked_out(draft: Draft, subscriber: Subscriber | None) -> str:
+    """Return the lock that makes a right password worth nothing to a REGISTER, "" = none. Told like a wrong one."""
+    chain = climb(draft, subscriber.account_id) if subscriber and draft.call.method == "REGISTER" else None
+    locked = first_locked(chain, Lock.GLOBAL) if chain else None
+    return f"level {locked[0]} account {locked[1].id} is locked: {lock_word(locked[1])}" if locked else ""
 
 
 def _reuse(draft: Draft) -> str:

@@ -4,7 +4,8 @@ Rule 1: eligibility comes before any ranking. What is disabled, or does not sell
 prefixes, stoppers and costs are compared; else a disabled rule with a long prefix or a stopper is a black hole.
 Rule 2: a stopper ends the search for shorter prefixes if its own rule is eligible. It is a policy ("these calls go here
 or nowhere"), so servers that are down for the moment do not lift it.
-Rule 3: no level sells at a loss: a carrier dearer than what any level pays is left out.
+Rule 3: no level sells at a loss: a carrier dearer than what any level pays is left out. So is one whose price cannot be
+told in a level's currency: nobody could say that it is no loss.
 Rule 4: a server that failed lately is left out while another is left; when none is, it is tried after all, for a memory
 of failure is a guess, and refusing would make it certain.
 Rule 5: only carriers of the caller's own accounts, root included, are asked for. Those of other tenants cost nothing
@@ -14,13 +15,15 @@ here, and no trace tells of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from kemi.core.chains import Chain
 from kemi.core.charges import carrier_leg
 from kemi.core.draft import Draft
+from kemi.core.exchange import compared
 from kemi.core.order import COMPARED_S, Candidate, in_order
 from kemi.core.pattern import compile_pattern
-from kemi.core.rating import price
+from kemi.core.rating import cost
 from kemi.core.request import E164
 from kemi.records import PeeringGroup, PeeringRule, PeerServer, PinnedLeg
 
@@ -31,10 +34,11 @@ def carriers(draft: Draft, chain: Chain, legs: tuple[PinnedLeg, ...], caller: st
     legs: what the levels pay. caller: URI of the caller, as caller patterns see it.
     """
     affordable = _without_loss(draft, _eligible(draft, chain, caller, callee), legs)
-    ordered = in_order(draft, _healthy(draft, affordable), chain.routing, chain.levels[-1].currency)
+    ordered = in_order(draft, _healthy(draft, affordable), chain.routing)
     for place, candidate in enumerate(ordered, 1):
         draft.note(
-            f"candidate {place}: {label(candidate)} by rule {candidate.rule.id}, costs {candidate.cost_micros}/min"
+            f"candidate {place}: {label(candidate)} by rule {candidate.rule.id}, costs {candidate.minute_micros}/min"
+            + (f" {candidate.cost.currency}" if candidate.cost.currency != legs[-1].currency else "")
         )
     return ordered
 
@@ -84,11 +88,12 @@ def _of_rule(draft: Draft, owner_id: int, rule: PeeringRule, caller: str, callee
         return []
     servers = [server for server in group.servers if server.enabled]
     fault = _fault(rule, group, caller, f"sip:{callee}@{draft.call.ruri.host}") or _unserved(servers)
-    cost = carrier_leg(draft, group, callee) if not fault else None
-    if cost is None:
+    leg = carrier_leg(draft, group, callee) if not fault else None
+    if leg is None:
         draft.note(f"group {group.id} ({group.name}) not eligible: {fault or f'no rate for {callee} in its deck'}")
         return []
-    return [Candidate(rule, group, server, cost) for server in servers]
+    minute = cost(leg, COMPARED_S, draft.call.received_ms)
+    return [Candidate(rule, group, server, leg, minute, minute) for server in servers]
 
 
 def _fault(rule: PeeringRule, group: PeeringGroup, caller: str, callee: str) -> str:
@@ -96,6 +101,7 @@ def _fault(rule: PeeringRule, group: PeeringGroup, caller: str, callee: str) -> 
     faults = (
         (not rule.enabled, f"rule {rule.id} is disabled"),
         (not group.enabled, "it is disabled"),
+        (bool(group.spent), f"its {group.spent} cap is reached"),
         (not _fits(rule.callee_pattern, callee), f"callee pattern of rule {rule.id} does not match"),
         (not _fits(rule.caller_pattern, caller), f"caller pattern of rule {rule.id} does not match"),
     )
@@ -111,24 +117,39 @@ def _unserved(servers: list[PeerServer]) -> str:
     return "" if servers else "it has no enabled server"
 
 
+class _Paid(NamedTuple):
+    """What a level pays for a minute that begins now."""
+
+    level: int
+    currency: str
+    micros: int
+
+
 def _without_loss(draft: Draft, candidates: Iterable[Candidate], legs: tuple[PinnedLeg, ...]) -> list[Candidate]:
-    """Return the candidates that no level would sell at a loss. Only one currency can be compared with itself."""
-    paid = [(leg.level, leg.currency, price(leg.rate, COMPARED_S)) for leg in legs]
+    """Return the candidates that no level would sell at a loss, each compared in what the uppermost level pays in."""
+    now_ms = draft.call.received_ms
+    paid = [_Paid(leg.level, leg.currency, cost(leg, COMPARED_S, now_ms)) for leg in legs]
     kept: list[Candidate] = []
     for candidate in candidates:
-        losing = next(
-            (
-                level
-                for level, currency, micros in paid
-                if currency == candidate.cost.currency and candidate.cost_micros > micros
-            ),
-            0,
-        )
-        if losing:
-            draft.note(f"{label(candidate)} skipped: dearer than level {losing} pays")
+        fault, micros = _loss(draft, candidate, paid)
+        if fault:
+            draft.note(f"{label(candidate)} skipped: {fault}")
         else:
-            kept.append(candidate)
+            kept.append(candidate._replace(compared_micros=micros))
     return kept
+
+
+def _loss(draft: Draft, candidate: Candidate, paid: Iterable[_Paid]) -> tuple[str, int]:
+    """Return why a candidate would be sold at a loss, "" = it would not, and a minute in the last level's currency."""
+    base, micros = candidate.cost.currency, candidate.minute_micros
+    for level, currency, level_micros in paid:
+        told = compared(draft, candidate.minute_micros, base, currency)
+        if told is None:
+            return f"no exchange rate between {base} and {currency}, which level {level} pays in", 0
+        if told > level_micros:
+            return f"dearer than level {level} pays", 0
+        micros = told
+    return "", micros
 
 
 def _healthy(draft: Draft, candidates: list[Candidate]) -> list[Candidate]:

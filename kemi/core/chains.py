@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from kemi.core.draft import Draft
 from kemi.core.outcome import Reject
 from kemi.core.request import E164
-from kemi.records import Account, ReplyOverride, Status, Subscriber
+from kemi.records import Account, Lock, ReplyOverride, Status, Subscriber
 
 LEVELS_MAX: Final = 8  # three chains of 8 levels are the most that one hold can merge
 
@@ -63,8 +63,11 @@ def climb(draft: Draft, account_id: int) -> Chain | None:
     return None
 
 
-def may_call(draft: Draft, chain: Chain, subscriber: Subscriber, callee: E164) -> Reject | None:
-    """Return the refusal "suspended" or "barred", None when every level allows the call."""
+def may_call(draft: Draft, chain: Chain, subscriber: Subscriber, callee: E164, *, is_foreign: bool) -> Reject | None:
+    """Return the refusal "suspended", "locked" or "barred", None when every level allows the call.
+
+    is_foreign: it would leave to a carrier.
+    """
     if subscriber.status != Status.ACTIVE:
         sentence = f"sub {subscriber.username}@{subscriber.domain} is {_word(subscriber.status)}"
         return draft.refuse("suspended", sentence, subscriber.account_id)
@@ -72,6 +75,10 @@ def may_call(draft: Draft, chain: Chain, subscriber: Subscriber, callee: E164) -
     if suspended is not None:
         level, account = suspended
         return draft.refuse("suspended", f"level {level} account {account.id} is {_word(account.status)}", account.id)
+    locked = first_locked(chain, Lock.FOREIGN if is_foreign else Lock.OUTGOING)
+    if locked is not None:
+        level, account = locked
+        return draft.refuse("locked", f"level {level} account {account.id} is locked: {lock_word(account)}", account.id)
     for level, account in enumerate(chain.levels, 1):
         for prefix in account.barred:
             if callee.startswith(prefix):
@@ -83,6 +90,17 @@ def first_inactive(chain: Chain) -> tuple[int, Account] | None:
     """Return the nearest level that is not active, and its account. The root counts: it may stop everything."""
     accounts = enumerate((*chain.levels, chain.root), 1)
     return next(((level, account) for level, account in accounts if account.status != Status.ACTIVE), None)
+
+
+def first_locked(chain: Chain, least: Lock) -> tuple[int, Account] | None:
+    """Return the nearest level, the root included, whose lock is `least` or stronger, and its account."""
+    accounts = enumerate((*chain.levels, chain.root), 1)
+    return next(((level, account) for level, account in accounts if account.lock >= least), None)
+
+
+def lock_word(account: Account) -> str:
+    """Return the name of an account's lock; one that this release does not know is the strongest."""
+    return (Lock(account.lock) if account.lock in Lock.__members__.values() else Lock.GLOBAL).name.lower()
 
 
 def _word(status: int) -> str:

@@ -1,63 +1,116 @@
 """What each level pays for a call, and what has to be held for it.
 
-Rule 1: at every level the account pays its own tariff to its parent. A level that has no rate refuses the call, for
-nobody would pay its part; so does one whose rate is forbidden.
-Rule 2: inbound, internal and emergency calls have the same legs at price 0: they take channels and write CDRs too.
-Rule 3: a fund stands in a hold once, however many legs it pays.
+Rule 1: at every level the account pays its own tariff to its parent. For a call to a carrier a level that has no rate
+refuses, for nobody would pay its part; so does one whose rate is forbidden.
+Rule 2: what is free has the same legs at price 0: it takes channels and writes CDRs too. Calls between lines of ours
+are free unless a caller's tariff says otherwise, calls to a number of ours unless its owner's tariff does.
+Rule 3: a leg pins what its price depends on: the rate set in force when the call begins, when its prices change until
+the call must be over, and the exchange rate where the account's money is in another currency.
+Rule 4: a fund stands in a hold once, however many legs it pays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, tzinfo
 from functools import partial
 from typing import Final, NamedTuple
 
 from kemi import keys
 from kemi.core.chains import Chain
 from kemi.core.draft import Draft
-from kemi.core.outcome import Hold, HoldFund, Reject
+from kemi.core.exchange import amount, nanos_for
+from kemi.core.outcome import IN, OUT, Hold, HoldFund, Reject
+from kemi.core.periods import bands
 from kemi.core.prefix import longest
-from kemi.core.rating import schedule
+from kemi.core.rating import by_fund, schedule
 from kemi.core.request import E164
-from kemi.records import Account, PeeringGroup, PinnedLeg, Rate, Tariff
+from kemi.records import Account, Band, PeeringGroup, PinnedLeg, Rate, RateSet, Tariff
 
 FREE: Final = Rate(per_min_micros=0)
+FIRST_ANSWER_MAX_S: Final = 3  # a server that says nothing is left sooner (ksr_hunt.FIRST_ANSWER_MS)
+ANSWER_SLACK_S: Final = 5  # timers of Kamailio tick, and the node's clock may be set meanwhile
+
+Legs = tuple[PinnedLeg, ...]
 
 
 class Tariffed(NamedTuple):
-    """The rate that a tariff has for a number, and the prefix that it stands under."""
+    """The rate that a tariff has for a number, the prefix that it stands under, and when its prices change."""
 
     tariff: Tariff
+    rate_set_id: int
     prefix: str
     rate: Rate
+    bands: tuple[Band, ...]
 
 
-def paid_legs(draft: Draft, chain: Chain, callee: E164) -> tuple[PinnedLeg, ...] | Reject:
-    """Return what each level pays, nearest to the caller first; or the refusal "no_rate" or "forbidden"."""
+class Payer(NamedTuple):
+    """A level of the call, and the account that pays there."""
+
+    level: int
+    account: Account
+
+    def __str__(self) -> str:
+        """Name the level as traces do."""
+        return f"level {self.level} account {self.account.id}"
+
+
+def ringing_s(draft: Draft, attempts: int) -> int:
+    """Return for how long a call of so many attempts may go unanswered: each is silent first, and then rings."""
+    return attempts * (FIRST_ANSWER_MAX_S + draft.facts.limits.ring_max_s)
+
+
+def paid_legs(draft: Draft, chain: Chain, callee: E164) -> Legs | Reject:
+    """Return what each level pays for a call to a carrier, nearest to the caller first; or the refusal."""
     legs: list[PinnedLeg] = []
-    for level, account in enumerate(chain.levels, 1):
-        who = f"level {level} account {account.id}"
-        found = rate_for(draft, account.tariff_id, callee)
-        if found is None:
-            return draft.refuse("no_rate", f"{who} has no rate for {callee} in tariff {account.tariff_id}", account.id)
-        tariff, prefix, rate = found
-        by_tariff = f"by tariff {tariff.id} prefix {prefix}"
-        if tariff.currency != account.currency:
-            sentence = f"{who} has {account.currency}, tariff {tariff.id} is in {tariff.currency}"
-            return draft.refuse("no_rate", sentence, account.id)
-        if rate.forbidden:
-            return draft.refuse("forbidden", f"{who} may not call it {by_tariff}", account.id)
-        draft.note(f"{who} pays {rate.per_min_micros}/min {by_tariff}")
-        legs.append(
-            _leg(level, account)._replace(tariff_id=tariff.id, rate_set_id=tariff.rate_set_id, prefix=prefix, rate=rate)
-        )
+    for payer in _payers(chain):
+        leg = _paid_leg(draft, payer, callee)
+        if isinstance(leg, Reject):
+            return leg
+        legs.append(leg)
     return tuple(legs)
 
 
-def free_legs(*chains: Chain) -> tuple[PinnedLeg, ...]:
-    """Return a leg at price 0 for each level of the chains; levels count on from one chain to the next."""
-    accounts = (account for chain in chains for account in chain.levels)
-    return tuple(_leg(level, account) for level, account in enumerate(accounts, 1))
+def internal_legs(draft: Draft, chain: Chain, called: Chain, callee: E164) -> Legs | Reject:
+    """Return what the caller's levels pay for a call to a line of ours: nothing, unless a level's tariff says so."""
+    is_other = chain.levels[0].id != called.levels[0].id
+    legs: list[PinnedLeg] = []
+    for payer in _payers(chain):
+        tariff = _tariff_of(draft, payer)
+        is_paid = tariff is not None and (tariff.onnet == "all" or (tariff.onnet == "other" and is_other))
+        leg = _paid_leg(draft, payer, callee) if is_paid else _free_leg(payer)
+        if isinstance(leg, Reject):
+            return leg
+        legs.append(leg)
+    return tuple(legs)
+
+
+def inbound_legs(draft: Draft, called: Chain, callee: E164, below: int = 0) -> Legs | Reject:
+    """Return what the levels above a called line pay for a call to its number: nothing where no inbound rate says so.
+
+    below: how many levels the caller's chain has; these are counted on from there. The caller learns no more than that
+    the line cannot be reached: what is wrong with the tariffs of the called is not his business.
+    """
+    legs: list[PinnedLeg] = []
+    for payer in _payers(called, below):
+        tariff = _tariff_of(draft, payer)
+        found = rate_for(draft, tariff, tariff.inbound_rate_set_id, callee) if tariff else None
+        if found is None:
+            legs.append(_free_leg(payer))
+            continue
+        if found.rate.forbidden:
+            sentence = f"{payer} takes no calls to {callee} {_where(found)}"
+            return draft.refuse("called_unavailable", sentence, payer.account.id)
+        leg = _rated_leg(draft, payer, found, "called_unavailable")
+        if isinstance(leg, Reject):
+            return leg
+        legs.append(leg)
+    return tuple(legs)
+
+
+def free_legs(chain: Chain) -> Legs:
+    """Return a leg at price 0 for each level of the chain."""
+    return tuple(map(_free_leg, _payers(chain)))
 
 
 def carrier_leg(draft: Draft, group: PeeringGroup, callee: E164) -> PinnedLeg | None:
@@ -65,49 +118,142 @@ def carrier_leg(draft: Draft, group: PeeringGroup, callee: E164) -> PinnedLeg | 
 
     Payer and payee are the owner: what he owes a carrier is posted in Postgres only, on his own books.
     """
-    found = rate_for(draft, group.tariff_id, callee)
+    tariff = draft.known.tariff(group.tariff_id)
+    found = rate_for(draft, tariff, in_force(tariff, draft.call.received_ms), callee) if tariff else None
     if found is None or found.rate.forbidden:
         return None
-    return PinnedLeg(
-        level=0,
-        payer_id=group.account_id,
-        payee_id=group.account_id,
-        currency=found.tariff.currency,
-        fund="",
-        tariff_id=found.tariff.id,
-        rate_set_id=found.tariff.rate_set_id,
-        prefix=found.prefix,
-        rate=found.rate,
-    )
+    return _pinned(found, 0, group.account_id, group.account_id, "")
 
 
-def rate_for(draft: Draft, tariff_id: int, number: str) -> Tariffed | None:
-    """Return the tariff's rate for the longest prefix of `number`; None when it has none."""
-    tariff = draft.known.tariff(tariff_id)
-    if tariff is None:
+def in_force(tariff: Tariff, at_ms: int) -> int:
+    """Return the rate set that prices calls which begin at `at_ms`, Unix time; 0 = the tariff has none then."""
+    begun = [deck.rate_set_id for deck in tariff.decks if deck.valid_from_ms <= at_ms]
+    return begun[-1] if begun else tariff.rate_set_id
+
+
+def rate_for(draft: Draft, tariff: Tariff, rate_set_id: int, number: str) -> Tariffed | None:
+    """Return what a rate set of the tariff has for the longest prefix of `number`; None for nothing, or set 0."""
+    if not rate_set_id:
         return None
-    rate_set = draft.known.rate_set(tariff.rate_set_id)
-    found = longest(number, partial(draft.known.rate_bucket, tariff.id, tariff.rate_set_id))
+    rate_set = draft.known.rate_set(rate_set_id)
+    found = longest(number, partial(draft.known.rate_bucket, tariff.id, rate_set_id))
     if rate_set is None or found is None:
         return None
     prefix, class_index = found
-    return Tariffed(tariff, prefix, rate_set.rates[class_index]) if class_index < len(rate_set.rates) else None
+    if class_index >= len(rate_set.rates):
+        return None
+    return _in_time(draft, Tariffed(tariff, rate_set_id, prefix, rate_set.rates[class_index], ()), rate_set)
 
 
-def hold_for(draft: Draft, legs: Iterable[PinnedLeg]) -> Hold:
-    """Return what the call has to hold before it may go: its funds, and the first slice of its price."""
-    by_fund: dict[str, list[PinnedLeg]] = {}
-    for leg in legs:
-        by_fund.setdefault(leg.fund, []).append(leg)
-    funds = tuple(HoldFund(fund, paid[0].payer_id, paid[0].level) for fund, paid in by_fund.items())
-    limits = draft.facts.limits
-    rates = [[leg.rate for leg in paid] for paid in by_fund.values()]
-    return Hold(funds, schedule(rates, 0, min(limits.slice_s, limits.max_call_s)), draft.known.used)
+def hold_for(draft: Draft, out_legs: Legs, in_legs: Legs, attempts: int) -> Hold:
+    """Return what the call has to hold before it may go: its funds, and the first slice at the dearest it may become.
+
+    out_legs: of the caller's chain; in_legs: of the called number's.
+    """
+    sides: dict[str, int] = {}
+    nearest: dict[str, PinnedLeg] = {}
+    for side, legs in ((OUT, out_legs), (IN, in_legs)):
+        for leg in legs:
+            sides[leg.fund] = sides.get(leg.fund, 0) | side
+            nearest.setdefault(leg.fund, leg)
+    funds = tuple(HoldFund(fund, leg.payer_id, leg.level, sides[fund]) for fund, leg in nearest.items())
+    limits, now_ms = draft.facts.limits, draft.call.received_ms
+    until_ms = now_ms + (ringing_s(draft, attempts) + ANSWER_SLACK_S) * 1000
+    paid = by_fund((*out_legs, *in_legs), tuple(nearest))
+    rows = schedule(paid, 0, min(limits.slice_s, limits.max_call_s), now_ms, until_ms)
+    return Hold(funds, rows, draft.known.used)
 
 
-def _leg(level: int, account: Account) -> PinnedLeg:
+def _payers(chain: Chain, below: int = 0) -> Iterable[Payer]:
+    return (Payer(level, account) for level, account in enumerate(chain.levels, below + 1))
+
+
+def _tariff_of(draft: Draft, payer: Payer) -> Tariff | None:
+    return draft.known.tariff(payer.account.tariff_id) if payer.account.tariff_id else None
+
+
+def _paid_leg(draft: Draft, payer: Payer, callee: E164) -> PinnedLeg | Reject:
+    """Return the leg of a level that has to have a rate; or the refusal "no_rate", "forbidden" or "no_exchange"."""
+    account = payer.account
+    tariff = _tariff_of(draft, payer)
+    rate_set_id = in_force(tariff, draft.call.received_ms) if tariff else 0
+    if tariff is not None and not rate_set_id:
+        return draft.refuse("no_rate", f"{payer} has no prices at this time in tariff {tariff.id}", account.id)
+    found = rate_for(draft, tariff, rate_set_id, callee) if tariff else None
+    if found is None:
+        return draft.refuse("no_rate", f"{payer} has no rate for {callee} in tariff {account.tariff_id}", account.id)
+    if found.rate.forbidden:
+        return draft.refuse("forbidden", f"{payer} may not call it {_where(found)}", account.id)
+    return _rated_leg(draft, payer, found, "no_exchange")
+
+
+def _rated_leg(draft: Draft, payer: Payer, found: Tariffed, no_exchange: str) -> PinnedLeg | Reject:
+    """Return the leg, or the refusal `no_exchange` where the account's money cannot be counted in the tariff's."""
+    account, currency = payer.account, found.tariff.currency
+    nanos, told = 0, ""
+    if currency != account.currency:
+        nanos = nanos_for(draft, currency, account.currency)
+        told = f", 1 {currency} = {amount(nanos)} {account.currency}"
+    if currency != account.currency and not nanos:
+        sentence = f"{payer} has {account.currency}, tariff {found.tariff.id} is in {currency}: no exchange rate"
+        return draft.refuse(no_exchange, sentence, account.id)
+    draft.note(f"{payer} pays {found.rate.per_min_micros}/min {_where(found)}{_changes(found)}{told}")
+    fund = keys.fund(account.id, account.currency)
+    leg = _pinned(found, payer.level, account.id, account.parent_id, fund)
+    return leg._replace(exchange_nanos=nanos) if nanos else leg
+
+
+def _where(found: Tariffed) -> str:
+    return f"by tariff {found.tariff.id} prefix {found.prefix}"
+
+
+def _changes(found: Tariffed) -> str:
+    """Say that the price changes during the call, "" when it cannot."""
+    return f", then {' then '.join(f'{band.per_min_micros}/min' for band in found.bands[1:4])}" if found.bands else ""
+
+
+def _in_time(draft: Draft, found: Tariffed, rate_set: RateSet) -> Tariffed:
+    """Return the same with the prices of the periods that the call may meet, from now until it must be over."""
+    rate = found.rate
+    if not rate.periods:
+        return found
+    limits, now_ms = draft.facts.limits, draft.call.received_ms
+    end_ms = now_ms + (ringing_s(draft, limits.attempts_max) + ANSWER_SLACK_S + limits.max_call_s) * 1000
+    met = bands(rate, rate_set.periods, _zone(draft, found.tariff), now_ms, end_ms)
+    now = rate._replace(periods=(), per_min_micros=met[0].per_min_micros, connect_micros=met[0].connect_micros)
+    return found._replace(rate=now, bands=met if len(met) > 1 else ())
+
+
+def _zone(draft: Draft, tariff: Tariff) -> tzinfo:
+    """Return the time zone of a tariff's periods; UTC for one that this node does not know."""
+    zone = UTC if tariff.timezone == "UTC" else draft.facts.zones.get(tariff.timezone)
+    if zone is None:
+        draft.note(f"tariff {tariff.id}: time zone {tariff.timezone} is unknown here, UTC counts")
+    return zone or UTC
+
+
+def _pinned(found: Tariffed, level: int, payer_id: int, payee_id: int, fund: str) -> PinnedLeg:
+    tariff = found.tariff
     return PinnedLeg(
         level=level,
+        payer_id=payer_id,
+        payee_id=payee_id,
+        currency=tariff.currency,
+        fund=fund,
+        tariff_id=tariff.id,
+        rate_set_id=found.rate_set_id,
+        prefix=found.prefix,
+        rate=found.rate,
+        bands=found.bands,
+        rounding=tariff.rounding,
+        round_to_micros=tariff.round_to_micros,
+    )
+
+
+def _free_leg(payer: Payer) -> PinnedLeg:
+    account = payer.account
+    return PinnedLeg(
+        level=payer.level,
         payer_id=account.id,
         payee_id=account.parent_id,
         currency=account.currency,

@@ -19,22 +19,27 @@ from kemi.core.called import Called, reached_by
 from kemi.core.caller_id import NOBODY, CallerId
 from kemi.core.candidates import carriers, prefixes
 from kemi.core.chains import Chain, climb, may_call
-from kemi.core.charges import free_legs, hold_for, paid_legs
+from kemi.core.charges import Legs, free_legs, hold_for, inbound_legs, internal_legs, paid_legs
 from kemi.core.draft import Draft
 from kemi.core.identity import FromPeer, FromSubscriber
 from kemi.core.inbound import identify
 from kemi.core.known import Uncounted, Unknown
-from kemi.core.outcome import Challenge, Decision, Need, Reject, Route, Target
+from kemi.core.outcome import IN, Challenge, Decision, Need, Reject, Route, Target
 from kemi.core.refusals import reject
 from kemi.core.request import E164, CallRequest, Facts, SipUri
 from kemi.core.rewrite import to_e164
-from kemi.records import EmergencyRoute, PinnedLeg
+from kemi.records import EmergencyRoute
 
 REFUSED_HOLDS: Final = {"credit": "no_credit", "status": "suspended", "void": "cancelled"}
 """How the store's word for a refused hold is told, where it is not the reason itself. Void: the caller has hung up."""
 
-REFUSED_CALLED: Final = {"channels": "called_busy", "cps": "called_busy", "status": "called_suspended"}
-"""The same for a call from a peer, where a called tenant's limits refuse: a carrier learns nothing of his finances."""
+REFUSED_CALLED: Final = {
+    "channels": "called_busy",
+    "channels_in": "called_busy",
+    "cps": "called_busy",
+    "status": "called_suspended",
+}
+"""The same where a level refuses that is only the called number's: a caller learns nothing of another's finances."""
 
 STORE_REASONS: Final = frozenset(("full", "void", "unarmed", "store_down", "stale"))
 """Refusals that concern no level: they are told alike to everybody."""
@@ -69,13 +74,14 @@ def decide_offline(call: CallRequest, facts: Facts) -> Decision | Need:
 def refused_hold(route: Route, account_id: int, reason: str) -> Reject:
     """Return the refusal of a call whose hold was refused.
 
-    account_id: the level that refused, 0 = none. reason: the store's word ("credit", "channels", "cps", "spend",
-    "status", "full", "void"), or a reason of REFUSALS.
+    account_id: the level that refused, 0 = none. reason: the store's word ("credit", "channels", "channels_in",
+    "channels_out", "cps", "spend_day", "spend_month", "status", "full", "void"), or a reason of REFUSALS.
     """
     fund = next((fund for fund in route.hold.funds if fund.account_id == account_id), None)
     who = f"level {fund.level} account {account_id}" if fund else "the store"
     trace = (*route.trace, f"hold refused by {who}: {reason}")
-    if route.call.direction == "in" and reason not in STORE_REASONS:
+    is_called = fund.sides == IN if fund else route.call.direction == "in"
+    if is_called and reason not in STORE_REASONS:
         told = REFUSED_CALLED.get(reason, "called_unavailable")
     else:
         told = REFUSED_HOLDS.get(reason, reason)
@@ -124,15 +130,16 @@ def _ordinary(draft: Draft, caller: FromSubscriber, chain: Chain) -> Route | Rej
         return callee
 
     rule_names = (keys.peering_rules(owner, prefix) for owner in chain.carrier_owners for prefix in prefixes(callee))
-    draft.known.expect((keys.subscriber(caller.name), keys.number(callee), *rule_names), digits=callee)
+    names = (keys.subscriber(caller.name), keys.number(callee), keys.EXCHANGE, *rule_names)
+    draft.known.expect(names, digits=callee)
     called = reached_by(draft, callee)
     if isinstance(called, Reject):
         return called
-    refusal = may_call(draft, chain, caller.subscriber, callee)
+    refusal = may_call(draft, chain, caller.subscriber, callee, is_foreign=called is None)
     if refusal is not None:
         return refusal
     if called is not None:
-        return _internal(draft, caller, chain, shown, called)
+        return _internal(draft, caller, chain, shown, called, callee)
     return _outbound(draft, caller, chain, shown, callee)
 
 
@@ -148,7 +155,7 @@ def _from_peer(draft: Draft, caller: FromPeer) -> Decision:
     callee = numbers.called_number(draft, rules)
     if isinstance(callee, Reject):
         return callee
-    draft.known.expect((keys.number(callee),))
+    draft.known.expect((keys.number(callee), keys.EXCHANGE), digits=callee)
     called = reached_by(draft, callee)
     if isinstance(called, Reject):
         return called
@@ -156,14 +163,25 @@ def _from_peer(draft: Draft, caller: FromPeer) -> Decision:
         return draft.refuse("not_found", f"number {callee} is not reached by {caller.name}")
     draft.replies = called.chain.replies
     draft.pinned = draft.pinned._replace(account_id=called.subscriber.account_id)
-    return _route(draft, free_legs(called.chain), [targets.to_phone(draft, called, shown, is_from_peer=True)], shown)
+    in_legs = inbound_legs(draft, called.chain, callee)
+    if isinstance(in_legs, Reject):
+        return in_legs
+    return _route(draft, (), in_legs, [targets.to_phone(draft, called, shown, is_from_peer=True)], shown)
 
 
-def _internal(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, called: Called) -> Route:
-    """Route from line to line of ours: free, but a channel on both chains."""
+def _internal(
+    draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, called: Called, callee: E164
+) -> Route | Reject:
+    """Route from line to line of ours: free unless a tariff says otherwise, but a channel on both chains."""
     draft.pinned = draft.pinned._replace(direction="internal")
+    out_legs = internal_legs(draft, chain, called.chain, callee)
+    if isinstance(out_legs, Reject):
+        return out_legs
+    in_legs = inbound_legs(draft, called.chain, callee, below=len(chain.levels))
+    if isinstance(in_legs, Reject):
+        return in_legs
     phone = targets.to_phone(draft, called, shown, is_from_peer=False)
-    return _route(draft, free_legs(chain, called.chain), [phone], shown, caller.domain.name)
+    return _route(draft, out_legs, in_legs, [phone], shown, caller.domain.name)
 
 
 def _outbound(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, callee: E164) -> Route | Reject:
@@ -176,7 +194,7 @@ def _outbound(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerI
         return draft.refuse("no_route", f"no carrier takes {callee}")
     tried = ordered[: draft.facts.limits.attempts_max]
     attempts = [targets.to_carrier(draft, candidate, shown, host, callee) for candidate in tried]
-    return _route(draft, legs, attempts, shown, host)
+    return _route(draft, legs, (), attempts, shown, host)
 
 
 def _emergency(draft: Draft, urgent: EmergencyRoute, caller: FromSubscriber, chain: Chain | None) -> Route | Reject:
@@ -196,9 +214,7 @@ def _without_store(draft: Draft) -> Route | Reject:
     return _emergency_route(draft, urgent, NOBODY, call.from_uri.host, ())
 
 
-def _emergency_route(
-    draft: Draft, urgent: EmergencyRoute, shown: CallerId, host: str, legs: tuple[PinnedLeg, ...]
-) -> Route | Reject:
+def _emergency_route(draft: Draft, urgent: EmergencyRoute, shown: CallerId, host: str, legs: Legs) -> Route | Reject:
     draft.note(f"emergency number {urgent.number}: barring, status, money and limits do not count")
     caller = shown.number or to_e164(draft.call.from_uri.user) or draft.pinned.caller
     draft.pinned = draft.pinned._replace(caller=caller, callee=urgent.number, emergency=True)
@@ -206,18 +222,22 @@ def _emergency_route(
     attempts = [targets.to_emergency(group, server, urgent.number, shown, host) for group, server in servers]
     if not attempts:
         return draft.refuse("no_route", f"emergency number {urgent.number} has no server")
-    return _route(draft, legs, attempts, shown, host)
+    return _route(draft, legs, (), attempts, shown, host)
 
 
-def _route(draft: Draft, legs: tuple[PinnedLeg, ...], attempts: list[Target], shown: CallerId, host: str = "") -> Route:
+def _route(
+    draft: Draft, out_legs: Legs, in_legs: Legs, attempts: list[Target], shown: CallerId, host: str = ""
+) -> Route:
     """Return the finished decision: the call as pinned, what it has to hold, and where it goes.
 
-    host: the caller's domain, "" = that of the From.
+    out_legs, in_legs: what the caller's chain pays, and the called number's. host: the caller's domain, "" = that of
+    the From.
     """
-    pinned = draft.pinned._replace(legs=legs, targets=tuple(attempt.pinned for attempt in attempts), trace=draft.trace)
+    targets_pinned = tuple(attempt.pinned for attempt in attempts)
+    pinned = draft.pinned._replace(legs=(*out_legs, *in_legs), targets=targets_pinned, trace=draft.trace)
     return Route(
         call=pinned,
-        hold=hold_for(draft, legs),
+        hold=hold_for(draft, out_legs, in_legs, len(attempts)),
         targets=tuple(attempts),
         caller_uri=SipUri("sip", shown.number or caller_id.ANONYMOUS, host or draft.call.from_uri.host),
         ring_max_s=draft.facts.limits.ring_max_s,

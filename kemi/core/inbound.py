@@ -6,6 +6,8 @@ Rule 2: what a source stands for must be enabled before it counts: a disabled ca
 
 from __future__ import annotations
 
+from functools import partial
+
 from kemi import keys
 from kemi.core import authenticate
 from kemi.core.caller_id import asserted_uri
@@ -15,7 +17,7 @@ from kemi.core.outcome import Challenge, Reject
 from kemi.core.pattern import compile_pattern
 from kemi.core.refusals import is_sendable
 from kemi.core.request import CallRequest, SipUri
-from kemi.core.sources import in_order, label, networks
+from kemi.core.sources import ANY_MASKS, in_order, label, networks
 from kemi.records import InboundRule, PeeringGroup, Source, SourceKind
 
 
@@ -23,6 +25,7 @@ def identify(draft: Draft) -> Caller | Challenge | Reject:
     """Return who is calling, a challenge to prove it, or the refusal of an inbound rule."""
     call, known = draft.call, draft.known
     by_from = authenticate.names_of(call.from_uri)
+    known.depend_on_masks(partial(networks, ANY_MASKS, call.source_ip))
     known.expect((keys.MASKS, *by_from))
     masks = known.masks()
     names = networks(masks, call.source_ip) if masks else ()

@@ -9,8 +9,8 @@ Rule 3: a record of another type than asked for counts as absent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 from kemi import keys
 from kemi.core.links import missing
@@ -18,6 +18,7 @@ from kemi.core.outcome import Need
 from kemi.core.request import Facts
 from kemi.records import (
     Account,
+    Exchange,
     Masks,
     Number,
     PeeringGroup,
@@ -31,6 +32,8 @@ from kemi.records import (
 )
 
 R = TypeVar("R")
+
+HELD_MAX: Final = 512  # names told with a need; a real call stands on fewer than 200
 
 
 class Unknown(Exception):  # noqa: N818  no error: the decision waits for a fetch
@@ -54,6 +57,7 @@ class Known:
         self._looked_at: dict[str, None] = {}
         self._expected: tuple[str, ...] = ()
         self._digits = ""
+        self._by_masks: Callable[[], Iterable[str]] = tuple
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -67,9 +71,22 @@ class Known:
         """
         self._expected, self._digits = tuple(names), digits
 
+    def depend_on_masks(self, names: Callable[[], Iterable[str]]) -> None:
+        """Declare which sources could matter under any masks. names: asked when something has to be fetched."""
+        self._by_masks = names
+
     def need(self, name: str) -> Need:
-        """Return the Need for `name` and for every other gap in what is expected."""
-        return missing((*self._expected, name), self._records, self._rates, self._digits)
+        """Return the Need for `name` and for every other gap in what is expected.
+
+        It holds whatever the decision has looked at, so that one fetch tells all of it anew that is not true any more.
+        While the masks are unknown it asks for every source that they could lead to.
+        """
+        need = missing((*self._expected, name), self._records, self._rates, self._digits)
+        sources = tuple(self._by_masks())
+        if keys.MASKS not in self._records:
+            need = need._replace(keys=tuple(dict.fromkeys((*need.keys, *sources))))
+        held = dict.fromkeys((*self._looked_at, *need.held, *sources))
+        return need._replace(held=tuple(name for name in held if name not in need.keys)[:HELD_MAX])
 
     def holds(self, name: str) -> bool:
         """Whether `name` can be read without waiting for a fetch."""
@@ -112,12 +129,16 @@ class Known:
         return self._read(PeeringRules, keys.peering_rules(owner_id, callee_prefix))
 
     def tariff(self, tariff_id: int) -> Tariff | None:
-        """Return a tariff: the pointer to its rate set in force."""
+        """Return a tariff: the pointers to its rate sets."""
         return self._read(Tariff, keys.tariff(tariff_id))
 
     def rate_set(self, rate_set_id: int) -> RateSet | None:
         """Return the price classes of a rate set."""
         return self._read(RateSet, keys.rate_set(rate_set_id))
+
+    def exchange(self) -> Exchange | None:
+        """Return the exchange rates."""
+        return self._read(Exchange, keys.EXCHANGE)
 
     def rate_bucket(self, tariff_id: int, rate_set_id: int, field: str) -> bytes | None:
         """Return the packed prefixes below `field`. They are immutable, so they are not among the names used."""

@@ -39,26 +39,34 @@ def links(record: object) -> tuple[str, ...]:
 def missing(names: Iterable[str], records: Fetched, rates: RateBuckets, digits: str) -> Need:
     """Return the Need for everything unknown that `names` lead to.
 
-    digits: whose rate buckets matter, "" for none. A tariff is named again, though it is known, when its rate set
-    or one of these buckets is not: the fetch brings rates with their tariff.
+    digits: whose rate buckets matter, "" for none; the called number's, by which outgoing and inbound prices alike are
+    found. A tariff is named again, though it is known, when one of its rate sets or one of these buckets is not: the
+    fetch brings rates with their tariff. What is known on the way is held.
     """
-    waiting, seen, gaps = list(names), set[str](), dict[str, None]()
+    waiting, seen, gaps = list(names), dict[str, None](), dict[str, None]()
     while waiting and len(seen) < NAMES_MAX:
         name = waiting.pop()
         if name in seen:
             continue
-        seen.add(name)
+        seen[name] = None
         record = records.get(name)
         if name not in records or (isinstance(record, Tariff) and _lacks_rates(record, records, rates, digits)):
             gaps[name] = None
         waiting.extend(links(record))
-    return Need(tuple(gaps), digits)
+    return Need(tuple(gaps), digits, held=tuple(name for name in seen if name not in gaps) if gaps else ())
 
 
 def _lacks_rates(tariff: Tariff, records: Fetched, rates: RateBuckets, digits: str) -> bool:
-    if keys.rate_set(tariff.rate_set_id) not in records:
+    set_ids = _rate_sets(tariff)
+    if any(keys.rate_set(set_id) not in records for set_id in set_ids):
         return True
-    return any((tariff.rate_set_id, field) not in rates for field in bucket_fields(digits))
+    return any((set_id, field) not in rates for set_id in set_ids for field in bucket_fields(digits))
+
+
+def _rate_sets(tariff: Tariff) -> tuple[int, ...]:
+    """Return every rate set that may price a call by this tariff now or later, or a call to the same number."""
+    named = (tariff.rate_set_id, tariff.inbound_rate_set_id, *(deck.rate_set_id for deck in tariff.decks))
+    return tuple(dict.fromkeys(set_id for set_id in named if set_id))
 
 
 def _of_subscriber(subscriber: Subscriber) -> tuple[str, ...]:
@@ -95,6 +103,6 @@ _LINKS: Final[Mapping[type, Callable[[Any], tuple[str, ...]]]] = MappingProxyTyp
         Sources: lambda sources: tuple(_of_source(source) for source in sources.entries),
         PeeringRules: lambda rules: tuple(keys.peering_group(rule.group_id) for rule in rules.entries),
         PeeringGroup: _of_group,
-        Tariff: lambda tariff: (keys.rate_set(tariff.rate_set_id),),
+        Tariff: lambda tariff: tuple(map(keys.rate_set, _rate_sets(tariff))),
     }
 )

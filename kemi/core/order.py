@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from kemi.core.draft import Draft
-from kemi.core.rating import price
 from kemi.records import PeeringGroup, PeeringRule, PeerServer, PinnedLeg
 
 LEAST_COST: Final = ("cost", "priority", "weight")
@@ -27,27 +26,27 @@ COMPARED_S: Final = 60
 
 
 class Candidate(NamedTuple):
-    """A server that could take the call. cost: what it would cost its owner. rule: by which it was found."""
+    """A server that could take the call. cost: what it would cost its owner. rule: by which it was found.
+
+    minute_micros: what one minute, begun now, costs in the deck's currency. compared_micros: the same in the currency
+    that all candidates of the call are compared in.
+    """
 
     rule: PeeringRule
     group: PeeringGroup
     server: PeerServer
     cost: PinnedLeg
-
-    @property
-    def cost_micros(self) -> int:
-        """Price of one minute."""
-        return price(self.cost.rate, COMPARED_S)
+    minute_micros: int
+    compared_micros: int
 
 
 Place = tuple[float, ...]
 """What one word of a profile makes of a candidate; smaller is better."""
 
 
-def in_order(draft: Draft, candidates: Iterable[Candidate], profile: tuple[str, ...], currency: str) -> list[Candidate]:
+def in_order(draft: Draft, candidates: Iterable[Candidate], profile: tuple[str, ...]) -> list[Candidate]:
     """Return the candidates, best first. The last tie goes to the lower server id.
 
-    currency: what the caller pays in. Costs in other currencies cannot be compared with it and come after it.
     Words that no profile knows are passed over with a sentence.
     """
     words = [word for word in profile or LEAST_COST if word in _PLACES]
@@ -57,7 +56,7 @@ def in_order(draft: Draft, candidates: Iterable[Candidate], profile: tuple[str, 
     return sorted(
         candidates,
         key=lambda candidate: (
-            *(_PLACES[word](draft, candidate, currency) for word in words),
+            *(_PLACES[word](draft, candidate) for word in words),
             (candidate.server.id,),
         ),
     )
@@ -75,27 +74,27 @@ def draw(draft: Draft, server: PeerServer) -> float:
     return -math.log(uniform) / server.weight if server.weight > 0 else math.inf
 
 
-def _prefix(_draft: Draft, candidate: Candidate, _currency: str) -> Place:
+def _prefix(_draft: Draft, candidate: Candidate) -> Place:
     return (-len(candidate.rule.callee_prefix),)
 
 
-def _priority(_draft: Draft, candidate: Candidate, _currency: str) -> Place:
+def _priority(_draft: Draft, candidate: Candidate) -> Place:
     return (candidate.group.priority,)
 
 
-def _cost(_draft: Draft, candidate: Candidate, currency: str) -> Place:
-    return (candidate.cost.currency != currency, candidate.cost_micros)
+def _cost(_draft: Draft, candidate: Candidate) -> Place:
+    return (candidate.compared_micros,)
 
 
-def _quality(_draft: Draft, _candidate: Candidate, _currency: str) -> Place:
+def _quality(_draft: Draft, _candidate: Candidate) -> Place:
     """No measured quality reaches the workers yet: all carriers tie, and the next word decides."""
     return ()
 
 
-def _weight(draft: Draft, candidate: Candidate, _currency: str) -> Place:
+def _weight(draft: Draft, candidate: Candidate) -> Place:
     return (draw(draft, candidate.server),)
 
 
-_PLACES: Final[Mapping[str, Callable[[Draft, Candidate, str], Place]]] = MappingProxyType(
+_PLACES: Final[Mapping[str, Callable[[Draft, Candidate], Place]]] = MappingProxyType(
     {"prefix": _prefix, "priority": _priority, "cost": _cost, "quality": _quality, "weight": _weight}
 )

@@ -6,7 +6,7 @@ Rule 2: trace entries are short sentences that name the rule ids; they hold no s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kemi.core.request import SipUri
 from kemi.records import PinnedCall, PinnedTarget, ReplyOverride
@@ -20,11 +20,13 @@ class Need(NamedTuple):
     keys: short names; the fetch follows their links (subscriber -> account -> parents -> tariffs …).
     digits: when not "", the fetch also brings the rate buckets of these digits for every tariff reached.
     nonce_uses: nothing to fetch: the response is right, so now count how often its nonce and count came.
+    held: names that the decision stands on as they are known: the fetch brings those again that have changed meanwhile.
     """
 
     keys: tuple[str, ...]
     digits: str = ""
     nonce_uses: bool = False
+    held: tuple[str, ...] = ()
 
 
 class Challenge(NamedTuple):
@@ -83,16 +85,21 @@ class Target(NamedTuple):
     address_of_record: str = ""
 
 
+OUT: Final = 1
+IN: Final = 2
+
+
 class HoldFund(NamedTuple):
     """One fund row of a hold, merged: a shared ancestor stands once. level: nearest level it pays for.
 
-    channels: how many channels the call takes here (1). account_id: for naming the level in a refusal.
+    account_id: for naming the level in a refusal. sides: OUT on the caller's chain, IN on the called number's, their
+    sum on both: the call is one channel in all, and one of each side.
     """
 
     fund: str
     account_id: int
     level: int
-    channels: int = 1
+    sides: int = OUT
 
 
 class HoldRow(NamedTuple):

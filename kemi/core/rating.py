@@ -1,64 +1,87 @@
 """What talk time costs: the one implementation for hold, extension, settlement, least cost and re-rating.
 
 Rule 1: a price is a function of the total talk time; nobody adds rounded slices.
-Rule 2: money is integer micros, rounded up once per rate; time is whole seconds.
+Rule 2: money is integer micros, time is whole seconds. A price is rounded once, as its tariff says, and once more, up,
+where the fund that pays it is kept in another currency.
 Rule 3: price is monotone in time, so a hold that pays for t seconds pays for every shorter call.
+Rule 4: an increment costs what the band in force when it begins says, the connect fee what that at the answer says.
+Until there is an answer, a schedule says the most that any answer in time could cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 from kemi.core.outcome import HoldRow
-from kemi.records import Rate
+from kemi.records import Band, PinnedLeg, Rate
 
 SCHEDULE_ROWS_MAX: Final = 16
 SECONDS_PER_MINUTE: Final = 60
+NANOS: Final = 1_000_000_000
+MICROS_MAX: Final = 2**53 - 1  # Redis counts in doubles; what costs more costs this, which nobody has
 
 
 def price(rate: Rate, talk_s: int) -> int:
-    """Return what `talk_s` seconds cost at `rate`, in micros of the tariff's currency, rounded up.
+    """Return what `talk_s` seconds cost at `rate`, in micros of the tariff's currency, rounded up to a micro.
 
-    Charged: connect fee, first_s, then each begun next_s. 0 for no talk time at all, not even the connect fee.
+    Charged: connect fee, first_s, then each begun next_s; at least min_micros. 0 for no talk time at all. Knows nothing
+    of periods and of the tariff's rounding.
     >>> price(Rate(per_min_micros=600_000, first_s=30, next_s=6), 31)
     360000
     """
     if talk_s <= 0:
         return 0
-    return rate.connect_micros + _ceil_div(rate.per_min_micros * _increment_end(rate, talk_s), SECONDS_PER_MINUTE)
+    micros = rate.connect_micros + _ceil_div(rate.per_min_micros * _increment_end(rate, talk_s), SECONDS_PER_MINUTE)
+    return min(MICROS_MAX, max(micros, rate.min_micros))
 
 
-def prices(rates: Sequence[Sequence[Rate]], talk_s: int) -> tuple[int, ...]:
-    """Return the price of `talk_s` seconds per fund. rates: per fund, the rates that it pays."""
-    return tuple(sum(price(rate, talk_s) for rate in paid) for paid in rates)
+def cost(leg: PinnedLeg, talk_s: int, answered_ms: int) -> int:
+    """Return what the payee of `leg` earns by `talk_s` seconds, in micros of leg.currency, rounded as its tariff says.
 
-
-def seconds_for(rate: Rate, micros: int, max_s: int) -> int:
-    """Return the longest call, in whole seconds up to `max_s`, that `micros` pay for at `rate`.
-
-    micros: may be negative, then 0. 0 too when the first increment is not covered. The last increment counts only
-    if paid in full.
-    >>> seconds_for(Rate(per_min_micros=600_000, first_s=30, next_s=6), 1_000_000, 3600)
-    96
+    answered_ms: Unix time of the answer, from which the bands count. 0 for no talk time at all.
     """
-    for_talk = micros - rate.connect_micros
-    if micros < 0 or for_talk < 0 or max_s <= 0:
+    if talk_s <= 0:
         return 0
-    if rate.per_min_micros <= 0:
-        return max_s
-    first_s, next_s = _increments(rate)
-    paid_s = for_talk * SECONDS_PER_MINUTE // rate.per_min_micros
-    if paid_s < first_s:
-        return 0
-    return min(max_s, paid_s - (paid_s - first_s) % next_s)
+    if _is_plain(leg):
+        return price(leg.rate, talk_s)
+    sixtieths = _banded(leg, talk_s, answered_ms) if leg.bands else _unbanded(leg.rate, talk_s)
+    unit = max(1, leg.round_to_micros)
+    least = leg.rate.min_micros * SECONDS_PER_MINUTE
+    return min(_divided(max(sixtieths, least), SECONDS_PER_MINUTE * unit, leg.rounding) * unit, MICROS_MAX)
 
 
-def schedule(rates: Sequence[Sequence[Rate]], from_s: int, to_s: int) -> tuple[HoldRow, ...]:
+def charge(leg: PinnedLeg, talk_s: int, answered_ms: int) -> int:
+    """Return what the fund of `leg` pays for `talk_s` seconds, in micros of the fund's currency.
+
+    That is the cost, by the pinned exchange rate and rounded up to a micro where the currencies differ.
+    """
+    micros = cost(leg, talk_s, answered_ms)
+    return exchanged(micros, leg.exchange_nanos) if leg.exchange_nanos else micros
+
+
+def charges(legs_by_fund: Sequence[Sequence[PinnedLeg]], talk_s: int, answered_ms: int) -> tuple[int, ...]:
+    """Return what each fund pays for `talk_s` seconds: the sum over its legs, each rounded by itself."""
+    return tuple(sum(charge(leg, talk_s, answered_ms) for leg in legs) for legs in legs_by_fund)
+
+
+def exchanged(micros: int, nanos: int) -> int:
+    """Return what `micros` cost in a currency of which `nanos` / 10^9 buy one unit, rounded up to a micro.
+
+    >>> exchanged(100, 920_000_001)
+    93
+    """
+    return min(_ceil_div(micros * nanos, NANOS), MICROS_MAX)
+
+
+def schedule(
+    legs_by_fund: Sequence[Sequence[PinnedLeg]], from_s: int, to_s: int, answered_ms: int, until_ms: int = 0
+) -> tuple[HoldRow, ...]:
     """Return at most 16 rows that a hold or an extension may grant, talk_s rising in (from_s, to_s], the last = to_s.
 
-    rates: per fund, the rates that it pays. from_s: what is granted already, 0 at the start. Prices are cumulative
-    from 0. Empty when to_s ≤ from_s.
+    legs_by_fund: per fund, the legs that it pays. from_s: what is granted already, 0 at the start. Prices are
+    cumulative from 0. Empty when to_s ≤ from_s. answered_ms: Unix time of the answer. until_ms > answered_ms: there is
+    no answer yet, it may come at any time from answered_ms to until_ms, and no row is below what it then costs.
 
     Each row but the last ends an increment of some rate. The first is the nearest such end, the others spread
     geometrically: who takes the largest row that can be paid and asks again from there arrives at the last second
@@ -66,36 +89,172 @@ def schedule(rates: Sequence[Sequence[Rate]], from_s: int, to_s: int) -> tuple[H
     """
     if to_s <= from_s:
         return ()
-    paid = [rate for fund in rates for rate in fund]
-    at_s = _boundary(paid, from_s + 1, to_s)
+    window_ms = max(0, until_ms - answered_ms)
+    funds = [_Priced.of(_dearest(leg, to_s, answered_ms, window_ms) for leg in legs) for legs in legs_by_fund]
+    steps = {step for fund in funds for step in fund.increments()}
+    at_s = _boundary(steps, from_s + 1, to_s)
     first_gap_s = at_s - from_s
     spread = (to_s - from_s) / first_gap_s
-    rows = [HoldRow(at_s, prices(rates, at_s))]
+    rows = [HoldRow(at_s, tuple(fund.charge(at_s, answered_ms) for fund in funds))]
     while at_s < to_s:
         row = len(rows)
         wanted_s = from_s + int(first_gap_s * spread ** (row / (SCHEDULE_ROWS_MAX - 1)))
         is_last = row == SCHEDULE_ROWS_MAX - 1
-        at_s = to_s if is_last else _boundary(paid, max(wanted_s, at_s + 1), to_s)
-        rows.append(HoldRow(at_s, prices(rates, at_s)))
+        at_s = to_s if is_last else _boundary(steps, max(wanted_s, at_s + 1), to_s)
+        rows.append(HoldRow(at_s, tuple(fund.charge(at_s, answered_ms) for fund in funds)))
     return tuple(rows)
+
+
+def raised(rows: Iterable[HoldRow], held_micros: Sequence[int]) -> tuple[HoldRow, ...]:
+    """Return the rows of an extension, none below what each fund holds already.
+
+    A hold made before the answer may have been dearer than the call turned out to be, and no extension lowers a hold.
+    """
+    return tuple(row._replace(price_micros=tuple(map(max, row.price_micros, held_micros))) for row in rows)
+
+
+def by_fund(legs: Iterable[PinnedLeg], funds: Sequence[str]) -> list[list[PinnedLeg]]:
+    """Return for each of `funds` the legs that it pays. A leg of another fund, or of none, is left out."""
+    paid: dict[str, list[PinnedLeg]] = {fund: [] for fund in funds}
+    for leg in legs:
+        if leg.fund in paid:
+            paid[leg.fund].append(leg)
+    return [paid[fund] for fund in funds]
+
+
+class _Priced(NamedTuple):
+    """What one fund pays, sorted once so that a row costs little: rates that say all, and legs that take more."""
+
+    rates: tuple[Rate, ...]
+    legs: tuple[PinnedLeg, ...]
+
+    @classmethod
+    def of(cls, legs: Iterable[PinnedLeg]) -> _Priced:
+        rates: list[Rate] = []
+        others: list[PinnedLeg] = []
+        for leg in legs:
+            if leg.exchange_nanos or not _is_plain(leg):
+                others.append(leg)
+            elif leg.rate.per_min_micros or leg.rate.connect_micros or leg.rate.min_micros:
+                rates.append(leg.rate)
+        return cls(tuple(rates), tuple(others))
+
+    def charge(self, talk_s: int, answered_ms: int) -> int:
+        micros = 0
+        for rate in self.rates:
+            micros += price(rate, talk_s)
+        for leg in self.legs:
+            micros += charge(leg, talk_s, answered_ms)
+        return micros
+
+    def increments(self) -> Iterable[tuple[int, int]]:
+        for rate in self.rates:
+            if rate.per_min_micros:
+                yield rate.first_s, rate.next_s
+        for leg in self.legs:
+            if leg.rate.per_min_micros or any(band.per_min_micros for band in leg.bands):
+                yield leg.rate.first_s, leg.rate.next_s
+
+
+def _is_plain(leg: PinnedLeg) -> bool:
+    """Whether the rate alone says the cost."""
+    return not leg.bands and leg.round_to_micros == 1 and leg.rounding == "up"
+
+
+def _dearest(leg: PinnedLeg, to_s: int, answered_ms: int, window_ms: int) -> PinnedLeg:
+    """Return a leg that costs, answered at answered_ms, what `leg` costs at most if answered within the window after.
+
+    It is right up to `to_s` seconds. Each of its bands has the dearest prices that an increment could meet which may
+    begin up to window_ms later. window_ms 0: the cost of `leg` itself, in no more bands than that takes.
+    """
+    if not leg.bands:
+        return leg
+    end_ms = answered_ms + to_s * 1000
+    edges = {end_ms}
+    for band in leg.bands:
+        edges.update(at_ms for at_ms in (band.until_ms - window_ms, band.until_ms) if answered_ms < at_ms < end_ms)
+    bands: list[Band] = []
+    begin_ms = answered_ms
+    for until_ms in sorted(edges):
+        met = _met(leg.bands, begin_ms, begin_ms + window_ms)
+        band = Band(until_ms, max(b.per_min_micros for b in met), max(b.connect_micros for b in met))
+        if bands and bands[-1][1:] == band[1:]:
+            bands.pop()
+        bands.append(band)
+        begin_ms = until_ms
+    if len(bands) > 1:
+        return leg._replace(bands=(*bands[:-1], bands[-1]._replace(until_ms=0)))
+    rate = leg.rate._replace(per_min_micros=bands[0].per_min_micros, connect_micros=bands[0].connect_micros)
+    return leg._replace(rate=rate, bands=())
+
+
+def _met(bands: Sequence[Band], from_ms: int, to_ms: int) -> list[Band]:
+    """Return the bands in force somewhere between the two times, both included; at least one."""
+    met: list[Band] = []
+    for band in bands:
+        if from_ms < band.until_ms or not band.until_ms:
+            met.append(band)
+        if to_ms < band.until_ms or not band.until_ms:
+            break
+    return met or [bands[-1]]
+
+
+def _unbanded(rate: Rate, talk_s: int) -> int:
+    """Return connect fee and increments in sixtieths of a micro, not rounded."""
+    return rate.connect_micros * SECONDS_PER_MINUTE + rate.per_min_micros * _increment_end(rate, talk_s)
+
+
+def _banded(leg: PinnedLeg, talk_s: int, answered_ms: int) -> int:
+    """Return the same by the bands: each increment at the price in force when it begins. The last band never ends."""
+    sixtieths, priced_s = 0, 0
+    for place, band in enumerate(leg.bands, 1):
+        begun_s = talk_s  # the increments of this band begin before this second
+        if band.until_ms and place < len(leg.bands):
+            begun_s = min(talk_s, _ceil_div(band.until_ms - answered_ms, 1000))
+        if begun_s <= 0:
+            continue
+        if not priced_s:
+            sixtieths = band.connect_micros * SECONDS_PER_MINUTE
+        end_s = max(priced_s, _increment_end(leg.rate, begun_s))
+        sixtieths += band.per_min_micros * (end_s - priced_s)
+        priced_s = end_s
+        if begun_s >= talk_s:
+            break
+    return sixtieths
+
+
+def _divided(dividend: int, divisor: int, rounding: str) -> int:
+    """Return the quotient, rounded as a tariff names it; any other word means up."""
+    quotient, rest = divmod(dividend, divisor)
+    match rounding:
+        case "down":
+            return quotient
+        case "half_up":
+            return quotient + (2 * rest >= divisor)
+        case "half_even":
+            return quotient + (2 * rest > divisor or (2 * rest == divisor and quotient % 2))
+        case _:
+            return quotient + (rest > 0)
 
 
 def _increment_end(rate: Rate, talk_s: int) -> int:
     """Return the last second of the increment that second `talk_s` (≥ 1) falls into: what is charged for it."""
-    first_s, next_s = _increments(rate)
+    return _step_end(rate.first_s, rate.next_s, talk_s)
+
+
+def _step_end(first_s: int, next_s: int, talk_s: int) -> int:
+    """As above. Increments of 0 s, which only a broken record has, would never end and count as 1 s."""
+    first_s = first_s if first_s > 0 else 1
     if talk_s <= first_s:
         return first_s
-    return first_s + _ceil_div(talk_s - first_s, next_s) * next_s
+    next_s = next_s if next_s > 0 else 1
+    return first_s - (first_s - talk_s) // next_s * next_s
 
 
-def _boundary(rates: Sequence[Rate], talk_s: int, to_s: int) -> int:
+def _boundary(steps: Iterable[tuple[int, int]], talk_s: int, to_s: int) -> int:
     """Return the last second up to `to_s` that costs every fund what `talk_s` costs."""
-    return min(to_s, *(_increment_end(rate, talk_s) for rate in rates if rate.per_min_micros > 0), to_s)
-
-
-def _increments(rate: Rate) -> tuple[int, int]:
-    """Return (first_s, next_s); 0 s, which only a broken record has, would never end and counts as 1 s."""
-    return max(1, rate.first_s), max(1, rate.next_s)
+    ends = (_step_end(first_s, next_s, talk_s) for first_s, next_s in steps)
+    return min(to_s, min(ends, default=to_s))
 
 
 def _ceil_div(dividend: int, divisor: int) -> int:

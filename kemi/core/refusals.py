@@ -54,13 +54,19 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         "called_busy": Refusal(486, "Busy Here", 17),
         # May they: 403, because the same call would be refused again until somebody changes a setting.
         "suspended": Refusal(403, "Account Suspended", 21),
+        "locked": Refusal(403, "Account Locked", 21),
         "barred": Refusal(403, "Destination Barred", 21),
         "no_rate": Refusal(403, "Destination Has No Rate", 21),
+        "no_exchange": Refusal(403, "No Exchange Rate", 21),
         "forbidden": Refusal(403, "Destination Forbidden", 21),
         # Money and limits. Channels: 403 and no 503, else a client's trunk would fail over and knock again.
         "no_credit": Refusal(402, "Payment Required", 21),
         "spend": Refusal(403, "Spend Limit Reached", 21),
+        "spend_day": Refusal(403, "Spend Limit Reached", 21),
+        "spend_month": Refusal(403, "Spend Limit Reached", 21),
         "channels": Refusal(403, "Channel Limit Reached", 34),
+        "channels_in": Refusal(403, "Channel Limit Reached", 34),
+        "channels_out": Refusal(403, "Channel Limit Reached", 34),
         "cps": Refusal(503, "Call Rate Limit Reached", 42, 1),
         # Carriers: every one was tried. Another provider of the caller may do better, so no Retry-After.
         "carriers_failed": Refusal(503, "Service Unavailable", 41),

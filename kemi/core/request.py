@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import tzinfo
 from types import MappingProxyType
 from typing import Final, NamedTuple, NewType
 
@@ -103,6 +104,7 @@ class Facts(NamedTuple):
     down_servers: servers that the node's health memory passes over.
     secret: key of the node's HMACs (nonces, weighted draws), the same on all nodes of a cell.
     store_up: False while the breaker is open: then nothing more can be fetched or held.
+    zones: time zones by their IANA names; one that is not there is not known.
     """
 
     records: Fetched
@@ -116,6 +118,7 @@ class Facts(NamedTuple):
     store_up: bool = True
     draining: bool = False
     config_pass: int = 0
+    zones: Mapping[str, tzinfo] = MappingProxyType({})
 
 
 NOTHING_KNOWN = Facts(records=MappingProxyType({}), rates=MappingProxyType({}), node="", secret=b"")

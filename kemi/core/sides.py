@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from kemi.core.uri import parse_uri
 
 CSEQ_MAX: Final = 2**31 - 2**16  # of a request that we pass on; above it there is room for our own BYE
+CSEQ_LEAP: Final = 2**15  # over the requests of a call that were not seen here
 CALLER: Final = "caller"
 CALLEE: Final = "callee"
 ROUTES_MAX: Final = 16
@@ -59,6 +60,10 @@ class Side(NamedTuple):
         """Return this side after it gave a new Contact, from its own address only (RFC 3261 §12.2)."""
         target = contact_uri(contact)
         return self._replace(target=target, hop=hop) if target and ip == self.ip else self
+
+    def as_told(self) -> Side:
+        """Return this side as an answer told of it, for somebody who has seen none of its requests since."""
+        return self._replace(cseq=self.cseq + CSEQ_LEAP)
 
     def after(self, before: Side) -> Side:
         """Return this side, of which `before` was known; a CSeq never falls."""

@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
 
 from kemi import keys
 from kemi.core.pattern import COMPILED_MAX, TEXT_MAX, compile_pattern
 from kemi.records import Masks, Source, SourceKind, Sources
+
+ANY_MASKS: Final = Masks(tuple(range(33)), (0, *range(16, 65), 128))
+"""Every prefix length that anybody is likely to use."""
 
 ENTRIES_MAX = 1024  # sources looked at per call: a shared SBC stands for many subscribers, told apart by From
 TRACED_MAX = 16  # of those passed over, how many get a sentence each
@@ -29,8 +33,10 @@ def networks(masks: Masks, ip: str) -> tuple[str, ...]:
     if address is None:
         return ()
     lengths = masks.v4 if address.version == 4 else masks.v6  # noqa: PLR2004  # the IP version, not a magic number
-    fitting = sorted({length for length in lengths if 0 <= length <= address.max_prefixlen}, reverse=True)
-    return tuple(keys.sources(str(ip_network(f"{address}/{length}", strict=False))) for length in fitting)
+    bits, value = address.max_prefixlen, int(address)
+    fitting = sorted({length for length in lengths if 0 <= length <= bits}, reverse=True)
+    beginnings = ((length, value >> (bits - length) << (bits - length)) for length in fitting)
+    return tuple(keys.sources(f"{type(address)(beginning)}/{length}") for length, beginning in beginnings)
 
 
 def in_order(groups: Iterable[Sources], transport: str, from_uri: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:

@@ -2,7 +2,7 @@
 -- Load it before them, as often as you like; production databases never need it. Names instead of ids: an account's name
 -- must then be unique in the whole tree, a carrier's among all carriers. Every function returns the new row's id.
 --
---   select world.tariff('Tandem', 'wholesale', 'EUR', '44', '0.010', '447', '0.040 60/6 +0.02', '1900', 'forbidden');
+--   select world.tariff('Tandem', 'wholesale', 'EUR', '44', '0.010', '447', '0.040 60/6 +0.02 min 0.10', '1900', 'forbidden');
 --   select world.reseller('North', 'Tandem', 'wholesale', 500);          -- opening balance 500 EUR, no credit limit
 --   select world.tariff('North', 'retail', 'EUR', '44', '0.020');
 --   select world.customer('Alpha', 'North', 'retail', 20, 5);            -- 20 EUR, and may owe 5
@@ -13,7 +13,24 @@
 --   select world.carrier('acme', '127.0.1.1', 5080, '44', '0.004');      -- of the root; takes every number
 --   select world.carrier_of('North', 'own', '127.0.1.9', 5080, '44', '0.003');
 --
--- Prices are units of the currency per minute: '<per minute> [<first s>/<next s>] [+<connect fee>]', or 'forbidden'.
+-- Prices are units of the currency per minute, 'forbidden' or
+--   '<per minute> [<first s>/<next s>] [+<connect fee>] [min <least price of a call>] [@<period> <per minute>[+<connect fee>]] …'
+--
+-- Money (every amount in units, numeric; arguments may be named: world.limits('Alpha', day => 10)):
+--   world.period(name, variadic spans)                       -- before the tariffs that say @<name>: world.period('peak', 'Mon-Fri 08:00-18:00', 'Sat');
+--                                                            -- periods of a set stand in the order in which they were made here
+--   world.tariff_option(owner, tariff, timezone => null, rounding => null, round_to => null, onnet => null)  -- null: as it was
+--   world.deck(owner, tariff, valid_from timestamptz, variadic prices)       -- from then on these prices; no prices: from then on none
+--   world.inbound_rates(owner, tariff, variadic prices)      -- what calls TO a number cost by this tariff; no prices: nothing again
+--   world.exchange(base, quote, rate, valid_from => null)    -- 1 base = rate quote; null: since 2000, or since now when there is one already
+--   world.reseller/customer(name, parent, tariff, opening => 0, credit_limit => 0, currency => null)  -- null: the tariff's currency
+--   world.limits(account, channels => 0, cps => 0, channels_in => 0, channels_out => 0, day => 0, month => 0)  -- 0 = unlimited; sets all of them
+--   world.threshold(account, kind, amount, lock => null)     -- kind: balance, day, month; lock: foreign, outgoing, all, global
+--   world.lock(account, lock, note => 'test')                -- none, foreign, outgoing, all, global
+--   world.money(account, kind, amount, note => 'test', request => null, currency => null)  -- kind: topup, credit, debit, adjust; returns the transaction
+--   world.carrier_in(owner, name, currency, address, port, variadic prices)  -- a carrier whose deck is in another currency
+--   world.carrier_limits(carrier, owed => null, day => null, month => null)  -- null = unlimited
+--   world.overcommit(account, percent)                       -- of top-ups of accounts below it; null = unguarded
 
 create schema if not exists world;
 comment on schema world is 'Words for writing small worlds (sql/seed/world.sql). Not part of a production database.';
@@ -56,64 +73,182 @@ create or replace function world.root(name text, currency text default 'EUR') re
   insert into tandem.account(kind, name, currency) values ('root', name, currency) returning id
 $$;
 
+create table if not exists world.period_word (
+  name  text primary key,
+  place bigint generated always as identity,
+  spans int4range[] not null
+);
+comment on table world.period_word is 'What world.period has said.';
+
+-- A part of the week for later prices. A span: days, times or both: 'Mon-Fri 08:00-18:00', 'Sat', 'Fri-Mon', 'Sun 20:00-24:00'; times hold for
+-- each of the days. Said again, it holds for prices that come after.
+create or replace function world.period(name text, variadic spans text[]) returns void language plpgsql as $$
+declare
+  days  constant text[] := '{Mon,Tue,Wed,Thu,Fri,Sat,Sun}';
+  said  text;
+  parts text[];
+  made  int4range[] := '{}';
+  first integer;
+  last  integer;
+begin
+  if cardinality(spans) = 0 then
+    raise exception 'world: period % has no spans', name;
+  end if;
+  foreach said in array spans loop
+    parts := regexp_match(said, '^([A-Z][a-z]{2})(?:-([A-Z][a-z]{2}))?(?: ([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2}))?$');
+    first := array_position(days, parts[1]) - 1;
+    last := array_position(days, coalesce(parts[2], parts[1])) - 1;
+    if parts is null or first is null or last is null then
+      raise exception 'world: % is no span of the week', said;
+    end if;
+    for step in 0 .. (last - first + 7) % 7 loop
+      made := made || int4range(
+        (first + step) % 7 * 1440 + coalesce(parts[3]::integer * 60 + parts[4]::integer, 0),
+        (first + step) % 7 * 1440 + coalesce(parts[5]::integer * 60 + parts[6]::integer, 1440));
+    end loop;
+  end loop;
+  delete from world.period_word w where w.name = period.name;
+  insert into world.period_word(name, spans) values (period.name, made);
+end $$;
+
 -- A tariff with a ready rate set in force. The same owner and name again: a new version comes into force.
 create or replace function world.tariff(owner text, name text, currency text, variadic prices text[]) returns bigint
 language plpgsql as $$
 declare
-  owner_id constant bigint := world.account_id(owner);
   this_tariff bigint;
   this_set    bigint;
-  wrong       text := (select p from unnest(prices) with ordinality as u(p, place) where place % 2 = 0
-                        and p !~ '^([0-9]+(\.[0-9]+)?( [0-9]+/[0-9]+)?( \+[0-9]+(\.[0-9]+)?)?|forbidden)$' limit 1);
+begin
+  insert into tandem.tariff(account_id, name, currency) values (world.account_id(owner), tariff.name, tariff.currency)
+  on conflict on constraint tariff_name_is_unique_in_its_account do nothing;
+  this_tariff := world.tariff_id(owner, tariff.name);
+  this_set := world.rate_set(this_tariff, prices);
+  if exists (select from tandem.tariff_deck d where d.tariff_id = this_tariff and d.valid_from <= now()) then
+    insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (this_tariff, now(), this_set)
+    on conflict on constraint two_decks_do_not_begin_together do update set rate_set_id = excluded.rate_set_id;
+  else
+    update tandem.tariff set rate_set_id = this_set where id = this_tariff;
+  end if;
+  return this_tariff;
+end $$;
+
+create or replace function world.tariff_id(owner text, of_name text) returns bigint language plpgsql as $$
+declare
+  found_id bigint := (select t.id from tandem.tariff t where t.account_id = world.account_id(owner) and t.name = of_name);
+begin
+  if found_id is null then
+    raise exception 'world: % has no tariff %', owner, of_name;
+  end if;
+  return found_id;
+end $$;
+
+-- The next version of a tariff's prices, ready and not yet in force.
+create or replace function world.rate_set(of_tariff bigint, prices text[]) returns bigint language plpgsql as $$
+declare
+  this_set bigint;
+  wrong    text := (select p from unnest(prices) with ordinality as u(p, place) where place % 2 = 0
+                     and p !~ ('^([0-9]+(\.[0-9]+)?( [0-9]+/[0-9]+)?( \+[0-9]+(\.[0-9]+)?)?( min [0-9]+(\.[0-9]+)?)?'
+                               '( @[A-Za-z0-9_-]+ [0-9]+(\.[0-9]+)?( ?\+[0-9]+(\.[0-9]+)?)?)*|forbidden)$') limit 1);
 begin
   if cardinality(prices) % 2 <> 0 then
     raise exception 'world: prices come in pairs of prefix and price';
   elsif wrong is not null then
     raise exception 'world: % is no price', wrong;
   end if;
-  insert into tandem.tariff(account_id, name, currency) values (owner_id, tariff.name, tariff.currency)
-  on conflict on constraint tariff_name_is_unique_in_its_account do nothing;
-  select t.id into this_tariff from tandem.tariff t where t.account_id = owner_id and t.name = tariff.name;
   insert into tandem.rate_set(tariff_id, version)
-  select this_tariff, 1 + coalesce(max(s.version), 0) from tandem.rate_set s where s.tariff_id = this_tariff
+  select of_tariff, 1 + coalesce(max(s.version), 0) from tandem.rate_set s where s.tariff_id = of_tariff
   returning id into this_set;
   perform world.rates(this_set, prices);
   update tandem.rate_set set state = 'ready' where id = this_set;
-  update tandem.tariff set rate_set_id = this_set where id = this_tariff;
-  return this_tariff;
+  return this_set;
 end $$;
 
--- Prefix/price pairs as rows; equal prices share a class.
-create or replace function world.rates(of_set bigint, prices text[]) returns void language sql as $$
-  with pair as (
-    select prices[i] as prefix, prices[i + 1] as price from generate_series(1, cardinality(prices), 2) as i
-  ), class as (
-    select price, (row_number() over (order by price) - 1)::integer as idx from (select distinct price from pair) as p
-  ), class_row as (
-    insert into tandem.rate_class(rate_set_id, idx, per_min_micros, first_s, next_s, connect_micros, forbidden)
-    select of_set, idx,
-           world.micros(coalesce(substring(price from '^[0-9.]+')::numeric, 0)),
-           coalesce(substring(price from ' ([0-9]+)/')::integer, 1),
-           coalesce(substring(price from '/([0-9]+)')::integer, 1),
-           world.micros(coalesce(substring(price from '\+([0-9.]+)')::numeric, 0)),
-           price = 'forbidden'
-      from class
-  )
-  insert into tandem.rate(rate_set_id, prefix, class_idx) select of_set, prefix, idx from pair join class using (price)
+-- The distinct prices of prefix/price pairs, numbered from 0.
+create or replace function world.price_classes(prices text[]) returns table (price text, idx integer) language sql immutable as $$
+  select p.price, (row_number() over (order by p.price) - 1)::integer
+    from (select distinct prices[i + 1] as price from generate_series(1, cardinality(prices), 2) as i) as p
 $$;
 
-create or replace function world.account(kind text, name text, parent text, tariff text, opening numeric, credit_limit numeric)
+create or replace function world.period_prices(prices text[]) returns table (class_idx integer, name text, per_min numeric, connect numeric)
+language sql immutable as $$
+  select c.idx, said[1], said[2]::numeric, coalesce(said[3]::numeric, 0)
+    from world.price_classes(prices) as c cross join lateral regexp_matches(c.price, '@([A-Za-z0-9_-]+) ([0-9.]+)(?: ?\+([0-9.]+))?', 'g') as said
+$$;
+
+-- Prefix/price pairs as rows; equal prices share a class.
+create or replace function world.rates(of_set bigint, prices text[]) returns void language plpgsql as $$
+declare
+  unknown text := (select p.name from world.period_prices(prices) as p where p.name not in (select w.name from world.period_word w) limit 1);
+begin
+  if unknown is not null then
+    raise exception 'world: there is no period %; say world.period first', unknown;
+  end if;
+  insert into tandem.rate_class(rate_set_id, idx, per_min_micros, first_s, next_s, connect_micros, forbidden, min_micros)
+  select of_set, c.idx,
+         world.micros(coalesce(substring(ordinary from '^[0-9.]+')::numeric, 0)),
+         coalesce(substring(ordinary from ' ([0-9]+)/')::integer, 1),
+         coalesce(substring(ordinary from '/([0-9]+)')::integer, 1),
+         world.micros(coalesce(substring(ordinary from '\+([0-9.]+)')::numeric, 0)),
+         ordinary = 'forbidden',
+         world.micros(coalesce(substring(ordinary from ' min ([0-9.]+)')::numeric, 0))
+    from world.price_classes(prices) as c cross join lateral (select regexp_replace(c.price, ' @.*$', '') as ordinary) as o;
+  insert into tandem.rate(rate_set_id, prefix, class_idx)
+  select of_set, prices[i], c.idx from generate_series(1, cardinality(prices), 2) as i join world.price_classes(prices) as c on c.price = prices[i + 1];
+  insert into tandem.rate_period(rate_set_id, idx, name, spans)
+  select of_set, row_number() over (order by w.place) - 1, w.name, w.spans from world.period_word w
+   where w.name in (select p.name from world.period_prices(prices) as p);
+  insert into tandem.rate_class_period(rate_set_id, class_idx, period_idx, per_min_micros, connect_micros)
+  select of_set, p.class_idx, r.idx, world.micros(p.per_min), world.micros(p.connect)
+    from world.period_prices(prices) as p join tandem.rate_period r on r.rate_set_id = of_set and r.name = p.name;
+end $$;
+
+create or replace function world.tariff_option(owner text, tariff text, timezone text default null, rounding text default null,
+                                               round_to numeric default null, onnet text default null) returns void language sql as $$
+  update tandem.tariff t
+     set timezone = coalesce(tariff_option.timezone, t.timezone), rounding = coalesce(tariff_option.rounding, t.rounding),
+         round_to_micros = coalesce(world.micros(round_to)::integer, t.round_to_micros), onnet = coalesce(tariff_option.onnet, t.onnet)
+   where t.id = world.tariff_id(owner, tariff)
+$$;
+
+create or replace function world.deck(owner text, tariff text, valid_from timestamptz, variadic prices text[] default '{}') returns void
+language plpgsql as $$
+declare
+  this_tariff constant bigint := world.tariff_id(owner, tariff);
+begin
+  insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id)
+  values (this_tariff, deck.valid_from, case when cardinality(prices) > 0 then world.rate_set(this_tariff, prices) end);
+end $$;
+
+create or replace function world.inbound_rates(owner text, tariff text, variadic prices text[] default '{}') returns void
+language plpgsql as $$
+declare
+  this_tariff constant bigint := world.tariff_id(owner, tariff);
+  this_set    constant bigint := case when cardinality(prices) > 0 then world.rate_set(this_tariff, prices) end;
+begin
+  update tandem.tariff set inbound_rate_set_id = this_set where id = this_tariff;
+end $$;
+
+create or replace function world.exchange(base text, quote text, rate numeric, valid_from timestamptz default null) returns void language sql as $$
+  insert into tandem.exchange_rate(base, quote, valid_from, rate)
+  select exchange.base, exchange.quote,
+         coalesce(exchange.valid_from,
+                  case when exists (select from tandem.exchange_rate r where r.base = exchange.base and r.quote = exchange.quote)
+                       then clock_timestamp() else timestamptz '2000-01-01 00:00Z' end),
+         exchange.rate
+$$;
+
+drop function if exists world.reseller(text, text, text, numeric, numeric), world.customer(text, text, text, numeric, numeric),
+  world.account(text, text, text, text, numeric, numeric), world.limits(text, integer, integer);
+
+create or replace function world.account(kind text, name text, parent text, tariff text, opening numeric, credit_limit numeric,
+                                         currency text default null)
 returns bigint language plpgsql as $$
 declare
   made tandem.account;
 begin
   insert into tandem.account(kind, name, parent_id, tariff_id, currency)
-  select account.kind, account.name, t.account_id, t.id, t.currency
-    from tandem.tariff t where t.account_id = world.account_id(parent) and t.name = account.tariff
+  select account.kind, account.name, t.account_id, t.id, coalesce(account.currency, t.currency)
+    from tandem.tariff t where t.id = world.tariff_id(parent, account.tariff)
   returning * into made;
-  if made.id is null then
-    raise exception 'world: % has no tariff %', parent, account.tariff;
-  end if;
   update tandem.fund f set credit_limit_micros = world.micros(credit_limit) where f.account_id = made.id and credit_limit <> 0;
   if opening <> 0 then
     perform tandem.topup_v1(made.id, world.micros(opening), 'opening balance', 'seed');
@@ -121,15 +256,41 @@ begin
   return made.id;
 end $$;
 
-create or replace function world.reseller(name text, parent text, tariff text, opening numeric default 0, credit_limit numeric default 0)
-returns bigint language sql as $$ select world.account('reseller', name, parent, tariff, opening, credit_limit) $$;
+create or replace function world.reseller(name text, parent text, tariff text, opening numeric default 0, credit_limit numeric default 0,
+                                          currency text default null)
+returns bigint language sql as $$ select world.account('reseller', name, parent, tariff, opening, credit_limit, currency) $$;
 
-create or replace function world.customer(name text, parent text, tariff text, opening numeric default 0, credit_limit numeric default 0)
-returns bigint language sql as $$ select world.account('customer', name, parent, tariff, opening, credit_limit) $$;
+create or replace function world.customer(name text, parent text, tariff text, opening numeric default 0, credit_limit numeric default 0,
+                                          currency text default null)
+returns bigint language sql as $$ select world.account('customer', name, parent, tariff, opening, credit_limit, currency) $$;
 
--- 0 = unlimited, for channels as for calls per second.
-create or replace function world.limits(account text, channels integer, cps integer default 0) returns void language sql as $$
-  update tandem.fund set channels_max = channels, cps_max = cps where account_id = world.account_id(account)
+-- 0 = unlimited. Of the fund that the account pays from.
+create or replace function world.limits(account text, channels integer default 0, cps integer default 0, channels_in integer default 0,
+                                        channels_out integer default 0, day numeric default 0, month numeric default 0)
+returns void language sql as $$
+  update tandem.fund f
+     set channels_max = channels, cps_max = cps, channels_in_max = channels_in, channels_out_max = channels_out,
+         day_max_micros = world.micros(day), month_max_micros = world.micros(month)
+    from tandem.account a where a.id = world.account_id(account) and f.account_id = a.id and f.currency = a.currency
+$$;
+
+create or replace function world.threshold(account text, kind text, amount numeric, lock text default null) returns bigint language sql as $$
+  insert into tandem.threshold(account_id, currency, kind, amount_micros, lock)
+  select a.id, a.currency, threshold.kind, world.micros(amount), threshold.lock from tandem.account a where a.id = world.account_id(account)
+  returning id
+$$;
+
+create or replace function world.lock(account text, lock text, note text default 'test') returns text language sql as $$
+  select tandem.lock_v1(world.account_id(account), lock, 'seed', note)
+$$;
+
+create or replace function world.money(account text, kind text, amount numeric, note text default 'test', request text default null,
+                                       currency text default null) returns uuid language sql as $$
+  select tandem.move_v1(world.account_id(account), amount * 1000000, kind, note, 'seed', request, currency)
+$$;
+
+create or replace function world.overcommit(account text, percent integer) returns void language sql as $$
+  update tandem.account set overcommit_pct = percent where id = world.account_id(overcommit.account)
 $$;
 
 create or replace function world.domain(name text, account text, rewrite_set bigint default null) returns bigint language sql as $$
@@ -171,21 +332,32 @@ returns bigint language sql as $$
   values (world.subscriber_id(aor), network, transport, from_pattern) returning id
 $$;
 
--- A carrier with one server, a deck of its own in the owner's currency, and one rule that takes every number.
-create or replace function world.carrier_of(owner text, name text, address inet, port integer, variadic prices text[])
+-- A carrier with one server, a deck of its own, and one rule that takes every number.
+create or replace function world.carrier_in(owner text, name text, currency text, address inet, port integer, variadic prices text[])
 returns bigint language plpgsql as $$
 declare
-  owner_row tandem.account;
-  made      bigint;
+  made bigint;
 begin
-  select * into owner_row from tandem.account where id = world.account_id(owner);
   insert into tandem.peering_group(account_id, name, tariff_id)
-  values (owner_row.id, carrier_of.name, world.tariff(owner, 'deck of ' || carrier_of.name, owner_row.currency, variadic prices))
+  values (world.account_id(owner), carrier_in.name,
+          world.tariff(owner, 'deck of ' || carrier_in.name, carrier_in.currency, variadic prices))
   returning id into made;
-  insert into tandem.peering_server(group_id, name, address, port) values (made, carrier_of.name, address, port);
+  insert into tandem.peering_server(group_id, name, address, port) values (made, carrier_in.name, address, port);
   insert into tandem.peering_rule(group_id) values (made);
   return made;
 end $$;
+
+create or replace function world.carrier_of(owner text, name text, address inet, port integer, variadic prices text[])
+returns bigint language sql as $$
+  select world.carrier_in(owner, carrier_of.name, a.currency, address, port, variadic prices) from tandem.account a where a.id = world.account_id(owner)
+$$;
+
+create or replace function world.carrier_limits(carrier text, owed numeric default null, day numeric default null, month numeric default null)
+returns void language sql as $$
+  update tandem.peering_group
+     set owed_max_micros = world.micros(owed), day_max_micros = world.micros(day), month_max_micros = world.micros(month)
+   where id = world.carrier_id(carrier)
+$$;
 
 create or replace function world.carrier(name text, address inet, port integer, variadic prices text[]) returns bigint
 language sql as $$

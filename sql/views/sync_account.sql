@@ -15,6 +15,7 @@ select 'acct:' || a.id as name,
        a.barred,
        coalesce((select jsonb_agg(jsonb_build_array(o.reason, o.status, o.phrase) order by o.reason)
                    from tandem.reply_override o where o.account_id = a.id), '[]') as replies,
-       exists (select from tandem.peering_group g where g.account_id = a.id) as owns_carriers
+       exists (select from tandem.peering_group g where g.account_id = a.id) as owns_carriers,
+       tandem.lock_rank(a.lock) as lock
   from tandem.account a;
 comment on view sync.account is 'Account of kemi/records.py.';

@@ -1,4 +1,5 @@
 -- What Postgres owns of a fund. name: <account id>:<currency>. Not a record: its bytes are money.lua's.
+-- Windows: 8 days and 3 months from the fund's calendar on, in the account's time zone.
 set local role tandem_owner;
 
 create view sync.fund_terms with (security_invoker = true) as
@@ -8,8 +9,24 @@ select f.account_id || ':' || f.currency as name,
        f.credit_limit_micros::bigint,
        case a.status when 'active' then 0 when 'suspended' then 1 when 'closed' then 2 end as status,
        f.channels_max,
-       f.cps_max
+       f.cps_max,
+       f.channels_in_max,
+       f.channels_out_max,
+       f.day_max_micros::bigint,
+       f.month_max_micros::bigint,
+       case when f.day_max_micros > 0 then (
+         select jsonb_agg(jsonb_build_array(to_char(w.day, 'YYYYMMDD')::integer,
+                                            (extract(epoch from (w.day + interval '1 day') at time zone a.timezone) * 1000)::bigint) order by w.day)
+           from (select k.first_day + place as day from generate_series(0, 7) as place) as w)
+         else '[]' end as days,
+       case when f.month_max_micros > 0 then (
+         select jsonb_agg(jsonb_build_array(to_char(w.month, 'YYYYMM')::integer,
+                                            (extract(epoch from (w.month + interval '1 month') at time zone a.timezone) * 1000)::bigint) order by w.month)
+           from (select date_trunc('month', k.first_day::timestamp) + place * interval '1 month' as month from generate_series(0, 2) as place) as w)
+         else '[]' end as months
   from tandem.fund f
+  join tandem.fund_calendar k using (account_id, currency)
   join tandem.fund_credit c using (account_id, currency)
   join tandem.account a on a.id = f.account_id;
-comment on view sync.fund_terms is '[cver, cred_micros, credit_limit_micros, status, channels_max, cps_max] of each fund.';
+comment on view sync.fund_terms is 
+  'What FundTerms of kemi/adapters/redis_funds.py has, of each fund; days and months: [id, end in Unix ms], only where there is a cap.';

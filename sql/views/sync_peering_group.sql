@@ -16,7 +16,9 @@ select 'pg:' || g.id as name,
                    from tandem.peering_server s where s.group_id = g.id), '[]') as servers,
        coalesce((select jsonb_agg(jsonb_build_array(i.id, i.priority, i.field, i.part, i.pattern, coalesce(i.code, 0),
                                                     coalesce(i.phrase, '')) order by i.priority)
-                   from tandem.inbound_rule i where i.group_id = g.id and i.enabled), '[]') as inbound_rules
+                   from tandem.inbound_rule i where i.group_id = g.id and i.enabled), '[]') as inbound_rules,
+       coalesce(c.spent, '') as spent
   from tandem.peering_group g
+  left join tandem.carrier_state c on c.group_id = g.id
   join tandem.tariff t on t.id = g.tariff_id;
 comment on view sync.peering_group is 'PeeringGroup of kemi/records.py.';

@@ -6,10 +6,7 @@ create view tandem.fund_balance with (security_invoker = true) as
          c.cred_micros - r.charged_micros as balance_micros, f.credit_limit_micros
     from tandem.fund f
     join tandem.fund_credit c using (account_id, currency)
-    cross join lateral (
-      select coalesce(-sum(e.amount_micros), 0)::bigint as charged_micros from tandem.ledger_entry e
-       where e.account_id = f.account_id and e.currency = f.currency and e.book = 'fund' and e.origin = 'redis'
-    ) r;
+    join tandem.fund_charge r using (account_id, currency);
 comment on view tandem.fund_balance is 'Balance of each fund as far as it is posted; what Redis holds for calls in progress is not in it.';
 comment on column tandem.fund_balance.account_id is 'Whose fund.';
 comment on column tandem.fund_balance.currency is 'The fund''s currency.';

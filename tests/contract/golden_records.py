@@ -32,6 +32,19 @@ _END = records.CallEnd(
     "answered", 1_700_000_060_000, 1_700_000_001_000, 58_500, 59, 200, "", 16, "caller", 7, (_ATTEMPT,), ("done",)
 )
 _POSTING = records.FundPosting("5:EUR", -24_583, 42, 1_000_000)
+_PERIOD = records.Period("night", (records.Span(0, 420), records.Span(1_260, 1_440)))
+_PERIOD_PRICE = records.PeriodPrice(0, 6_000, 250)
+_RATE_2 = records.Rate(12_000, 30, 6, 500, True, 2_000, (_PERIOD_PRICE,))
+_DECK = records.Deck(1_700_000_000_000, 13)
+_EXCHANGE_RATE = records.ExchangeRate("USD", "EUR", 1_690_000_000_000, 920_000_001)
+_BANDS = (records.Band(1_700_000_003_000, 12_000, 500), records.Band(0, 6_000, 250))
+_LEG_2 = records.PinnedLeg(
+    1, 5, 2, "USD", "5:EUR", 3, 13, "4420", records.Rate(12_000, 30, 6, 500, False, 2_000), _BANDS, "half_even", 100,
+    920_000_001,
+)  # fmt: skip
+_TARGET_2 = records.PinnedTarget(3, 7, "acme/gw1", _LEG_2._replace(level=0, payer_id=1, payee_id=1, fund=""))
+_CALL_2 = _CALL._replace(legs=(_LEG_2, _LEG), targets=(_TARGET_2,))
+_END_2 = records.CallEnd("refused", 1_700_000_000_900, 0, 0, 0, 403, "spend_day", 21, "", 0, (), ("hold refused",), 5)
 _EMERGENCY_ROUTE = records.EmergencyRoute("a.example", "112", (3, 4))
 _OVERRIDE = records.ReplyOverride("credit", 402, "Top up please")
 
@@ -44,38 +57,59 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
         records.Account(
             2, 1, records.AccountKind.RESELLER, records.Status.ACTIVE, "North", "EUR", 1, "UTC", (), (), (), True,
         ),
+        records.Account(
+            9, 2, records.AccountKind.CUSTOMER, records.Status.ACTIVE, "South", "USD", 4, "America/New_York", (), (),
+            (), False, records.Lock.ALL,
+        ),
     ),
     "Attempt": (_ATTEMPT,),
-    "CallEnd": (_END,),
-    "CallEvent": (records.CallEvent("settle", 2, _CALL.rid, 3, (_POSTING,), _CALL, _END),),
+    "Band": _BANDS,
+    "CallEnd": (_END, _END_2),
+    "CallEvent": (
+        records.CallEvent("settle", 2, _CALL.rid, 3, (_POSTING,), _CALL, _END),
+        records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_2, _END_2, 3_600),
+    ),
+    "Deck": (_DECK,),
     "Emergency": (records.Emergency((_EMERGENCY_ROUTE,)),),
     "EmergencyRoute": (_EMERGENCY_ROUTE,),
+    "Exchange": (records.Exchange((_EXCHANGE_RATE,)),),
+    "ExchangeRate": (_EXCHANGE_RATE,),
     "FundPosting": (_POSTING,),
     "InboundRule": (_INBOUND,),
     "Masks": (records.Masks((32, 24), (128, 64)),),
     "Number": (records.Number("442079460001", 5, records.Status.ACTIVE, "alice@a.example"),),
     "PeerServer": (_SERVER,),
-    "PeeringGroup": (records.PeeringGroup(3, "acme", 1, 10, True, 4, "EUR", 2, (_SERVER,), (_INBOUND,)),),
+    "PeeringGroup": (
+        records.PeeringGroup(3, "acme", 1, 10, True, 4, "EUR", 2, (_SERVER,), (_INBOUND,)),
+        records.PeeringGroup(3, "acme", 1, 10, True, 4, "EUR", 2, (_SERVER,), (_INBOUND,), "month"),
+    ),
     "PeeringRule": (_PEERING_RULE,),
     "PeeringRules": (records.PeeringRules((_PEERING_RULE,)),),
-    "PinnedCall": (_CALL,),
-    "PinnedLeg": (_LEG,),
-    "PinnedTarget": (_TARGET,),
-    "Rate": (_RATE,),
-    "RateSet": (records.RateSet(11, (_RATE, _RATE_OF_LEG)),),
+    "Period": (_PERIOD,),
+    "PeriodPrice": (_PERIOD_PRICE,),
+    "PinnedCall": (_CALL, _CALL_2),
+    "PinnedLeg": (_LEG, _LEG_2),
+    "PinnedTarget": (_TARGET, _TARGET_2),
+    "Rate": (_RATE, _RATE_2),
+    "RateSet": (records.RateSet(11, (_RATE, _RATE_OF_LEG)), records.RateSet(13, (_RATE_2,), (_PERIOD,))),
     "ReplyOverride": (_OVERRIDE,),
     "RewriteRule": (_RULE,),
     "RewriteSet": (records.RewriteSet(2, "as dialled", (_RULE,), (_RULE, _RULE), (), (_RULE,)),),
     "SipDomain": (records.SipDomain(6, "a.example", 2, True, 2),),
     "Source": (_SOURCE,),
     "Sources": (records.Sources((_SOURCE,)),),
+    "Span": (_PERIOD.spans[0],),
     "Subscriber": (
         records.Subscriber(
             8, "alice", "a.example", 5, records.Status.ACTIVE, "0" * 32, "f" * 64, "442079460001",
             ("44207946*",), records.CliPolicy.REJECT, 2,
         ),
     ),
-    "Tariff": (records.Tariff(3, 2, "retail", "EUR", 11),),
+    "Tariff": (
+        records.Tariff(3, 2, "retail", "EUR", 11),
+        records.Tariff(3, 2, "retail", "USD", 11, "Europe/Berlin", "half_even", 100, "other", 12, (_DECK,)),
+    ),
+    "Window": (records.Window(20_261_122, 1_795_388_400_000),),
 }  # fmt: skip
 """Record -> its examples, oldest first."""
 

@@ -13,6 +13,7 @@ from kemi.adapters.redis_funds import (
     Release,
     Stale,
 )
+from kemi.core.outcome import OUT
 from kemi.records import Status
 from tests.funds_bench import (
     CUSTOMER,
@@ -33,13 +34,14 @@ def test_a_hold_takes_the_largest_row_at_every_level(bench: Bench) -> None:
     """All levels hold their own price, a channel and the call's lease."""
     rich(bench, CUSTOMER, RESELLER)
     assert reserve(bench, "a", chain()) == Held(120, (), 0, 1)
-    assert balance(bench, CUSTOMER) == Balance(CUSTOMER, FundTerms(1, 1_000_000), 0, 1200, 1, 0)
+    assert balance(bench, CUSTOMER) == Balance(CUSTOMER, FundTerms(1, 1_000_000), 0, 1200, 1, 0, channels_out=1)
     assert balance(bench, RESELLER).held_micros == 800
     found = bench.funds.describe("a")
     assert found is not None
     assert found._replace(lease_ms=0) == (
         *(codec.pack(pinned("a")), (CUSTOMER, RESELLER), 120, (1200, 800), 0, 0),
         *("held", "n1", 0, 0),
+        *((0, 0), 0, 0, b"", (OUT, OUT)),
     )
 
 

@@ -20,16 +20,17 @@ from kemi.core.decide import decide
 from kemi.core.links import links, missing
 from kemi.core.outcome import Decision, Need, Route
 from kemi.core.prefix import longest
-from kemi.records import Account, Emergency, EmergencyRoute, Number, Tariff
+from kemi.records import Account, Deck, Emergency, EmergencyRoute, Exchange, ExchangeRate, Number, Tariff
 from kemi.settings import Limits
 from tests.fakes.config_writer import ConfigWriter, stored_pass
-from tests.fakes.world import ABROAD, ALICE, CUSTOMER, World, carrier_of, crowd, invite
+from tests.fakes.world import ABROAD, ALICE, CUSTOMER, World, carrier_of, crowd, enrich, invite
 from tests.redis_server import running_redis
 
 LINK = re.compile(r'\{ kind = "(\w+)", at = \{ ([\d, ]+) \}, field = "([\w.]+)", to = "(\w+):" \}')
 WORDS = {
     "account_id": "acct", "parent_id": "acct", "tariff_id": "tar", "domain": "dom", "rewrite_set_id": "rws",
     "subscriber": "sub", "group_id": "pg", "group_ids": "pg", "rate_set_id": "rset",
+    "inbound_rate_set_id": "rset",
 }  # fmt: skip
 MANY_ATTEMPTS = Limits(attempts_max=16)
 
@@ -70,8 +71,11 @@ def test_the_links_in_lua_are_the_fields_of_the_records() -> None:
         assert WORDS[path[-1]] == to, f"{kind}: {field}"
 
 
-def test_every_link_of_the_core_is_followed_in_redis(world: World, redis_client: RedisClient) -> None:
+def test_every_link_of_the_core_is_followed_in_redis(redis_client: RedisClient) -> None:
     """One fetch of a name brings all that the core would ask for next: no second round for a link Lua does not know."""
+    world = World()
+    enrich(world)
+    ConfigWriter(redis_client).load(world.records, world.rates)
     for name in world.records:
         fresh = Tables(redis_client)
         fresh.fetch(Need((name,), "33140000000"))
@@ -80,13 +84,20 @@ def test_every_link_of_the_core_is_followed_in_redis(world: World, redis_client:
 
 
 def test_a_tariff_without_prices_is_known_to_have_none(redis_client: RedisClient, tables: Tables) -> None:
-    """It points to rate set 0, which nobody writes: the second need for it is the last one."""
-    ConfigWriter(redis_client).load({"tar:9": Tariff(9, 1, "new", "EUR", 0)}, {})
+    """It points to rate set 0, now or from a date on, which nobody writes and nobody asks for."""
+    ConfigWriter(redis_client).load({"tar:9": Tariff(9, 1, "new", "EUR", 0, decks=(Deck(1, 0),))}, {})
     tables.fetch(Need(("tar:9",), "4420"))
-    tables.fetch(missing(["tar:9"], tables.records, tables.rates, "4420"))
     assert missing(["tar:9"], tables.records, tables.rates, "4420") == Need((), "4420")
-    assert tables.records["rset:0"] is None
-    assert longest("4420", lambda field: tables.rates[0, field]) is None
+    assert tables.records.keys() == {"tar:9"}
+
+
+def test_exchange_rates_come_with_the_call(redis_client: RedisClient, tables: Tables) -> None:
+    """They are a record like another, by their own name."""
+    world = World()
+    world.exchange("USD", "EUR", 920_000_001)
+    ConfigWriter(redis_client).load(world.records, world.rates)
+    tables.fetch(Need((keys.EXCHANGE,)))
+    assert tables.records[keys.EXCHANGE] == Exchange((ExchangeRate("USD", "EUR", 0, 920_000_001),))
 
 
 def test_one_round_trip_brings_the_closure_and_its_rates(

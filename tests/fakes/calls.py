@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kemi import keys
-from kemi.core.rating import price
+from kemi.core.rating import charge
 from kemi.core.sides import Side
 from kemi.records import Attempt, CallEnd, CallEvent, FundPosting, PinnedCall, PinnedLeg, PinnedTarget, Rate
 
@@ -95,12 +95,17 @@ def unanswered(outcome: str, status: int, reason: str) -> CallEnd:
     )
 
 
-def fund_prices(pinned: PinnedCall, billed_s: int) -> dict[str, int]:
+def exchanged(paid: PinnedLeg, currency: str, nanos: int) -> PinnedLeg:
+    """Return the leg as a fund in another currency pays it."""
+    return paid._replace(fund=keys.fund(paid.payer_id, currency), exchange_nanos=nanos)
+
+
+def fund_prices(pinned: PinnedCall, billed_s: int, answered_ms: int = STARTED_MS + 2_000) -> dict[str, int]:
     """Fund -> what its legs cost together, in order of first appearance."""
     prices: dict[str, int] = {}
     for each in pinned.legs:
         if each.fund:
-            prices[each.fund] = prices.get(each.fund, 0) + price(each.rate, billed_s)
+            prices[each.fund] = prices.get(each.fund, 0) + charge(each, billed_s, answered_ms)
     return prices
 
 
@@ -111,17 +116,46 @@ def settled(
     charged: Mapping[str, int] | None = None,
     epoch: int = 1,
     seq: int = 1,
+    before_s: int = 0,
 ) -> CallEvent:
     """Return the event that Redis writes for this call; it posts only funds whose charges move.
 
-    numbers: fund -> its event number. charged: fund -> `chg` afterwards.
+    numbers: fund -> its event number. charged: fund -> `chg` afterwards. before_s: what parts have charged.
     """
+    return paid("settle", pinned, end, before_s, numbers, charged, epoch, seq)
+
+
+def part(
+    pinned: PinnedCall,
+    billed_s: int,
+    before_s: int = 0,
+    numbers: Mapping[str, int] | None = None,
+    seq: int = 1,
+    epoch: int = 1,
+) -> CallEvent:
+    """Return the event of a call that goes on and pays for the seconds from `before_s` to `billed_s`."""
+    end = answered(billed_s)._replace(outcome="talking", status=0, ended_by="", q850=0)
+    return paid("part", pinned, end, before_s, numbers, None, epoch, seq)
+
+
+def paid(  # noqa: PLR0917  the fields of an event
+    kind: str,
+    pinned: PinnedCall,
+    end: CallEnd,
+    before_s: int,
+    numbers: Mapping[str, int] | None,
+    charged: Mapping[str, int] | None,
+    epoch: int,
+    seq: int,
+) -> CallEvent:
+    before = fund_prices(pinned, before_s, end.answered_ms)
+    now = fund_prices(pinned, end.billed_s, end.answered_ms)
     postings = tuple(
-        FundPosting(fund, micros, (numbers or {}).get(fund, 1), (charged or {}).get(fund, micros))
-        for fund, micros in fund_prices(pinned, end.billed_s).items()
-        if micros
+        FundPosting(fund, micros - before[fund], (numbers or {}).get(fund, 1), (charged or {}).get(fund, micros))
+        for fund, micros in now.items()
+        if micros != before[fund]
     )
-    return CallEvent("settle", epoch, pinned.rid, seq, postings, pinned, end)
+    return CallEvent(kind, epoch, pinned.rid, seq, postings, pinned, end, before_s)
 
 
 def late(pinned: PinnedCall, end: CallEnd, seq: int = 5, epoch: int = 1) -> CallEvent:

@@ -1,17 +1,19 @@
 """The money functions in memory: what `Funds` answers, without Redis. tests/contract/test_funds.py holds both to it.
 
-The test's own handles: `terms`, `states`, `changed`, `now_ms`, `memory_full`, `events`, `leases`.
+The test's own handles: `terms`, `states`, `changed`, `now_ms`, `memory_full`, `events`, `leases`, `node`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import msgpack
 
 from kemi import codec
 from kemi.adapters.redis_funds import (
+    LEGS_MAX,
+    NOTHING_SPENT,
+    Adopt,
     Answer,
     Applied,
     Balance,
@@ -23,61 +25,23 @@ from kemi.adapters.redis_funds import (
     MoneyStatus,
     Note,
     Operation,
+    Page,
+    Part,
     Refused,
     Release,
     Replayed,
     Reservation,
     Result,
     Settle,
+    Spent,
     Stale,
     Unarmed,
     Unknown,
     Void,
 )
 from kemi.core.outcome import Hold, HoldRow
-from kemi.records import CallEnd, CallEvent, FundPosting, PinnedCall, Status
-
-OPS_KEPT = 4
-CHANGED_MAX = 512
-AMOUNT_END = 2**53
-SWEEP = ":sweep:"
-OPEN = ("held", "answered")
-
-
-@dataclass
-class FundState:
-    """Redis' part of a fund."""
-
-    charged: int = 0
-    held: int = 0
-    channels: int = 0
-    n: int = 0
-    second: int = 0
-    calls: int = 0
-
-
-@dataclass
-class Row:
-    """A reservation. ops: operation id -> seconds that it answered, the reserve first."""
-
-    phase: str
-    seq: int = 0
-    granted_s: int = 0
-    answered_ms: int = 0
-    node: str = ""
-    funds: tuple[str, ...] = ()
-    channels: tuple[int, ...] = ()
-    held: tuple[int, ...] = ()
-    pinned: bytes = b""
-    server_id: int = 0
-    ops: dict[str, int] = field(default_factory=dict)
-
-    def remember(self, op_id: str, seq: int) -> None:
-        """Keep the answer of an operation, forgetting the oldest but the reserve's."""
-        if len(self.ops) > OPS_KEPT:
-            del self.ops[list(self.ops)[1]]
-        self.seq = seq
-        self.ops[op_id] = self.granted_s
+from kemi.records import CallEnd, CallEvent, FundPosting, PinnedCall
+from tests.fakes.fund_rows import CHANGED_MAX, OPEN, SWEEP, FundState, Row, hold_fault, rows_fault
 
 
 class FakeFunds:
@@ -98,7 +62,7 @@ class FakeFunds:
         self.opseq = 0
         self.states: dict[str, FundState] = {}
         self._rows: dict[str, Row] = {}
-        self._node = node
+        self.node = node
         self._grace_s = grace_s
 
     def reserve(
@@ -108,7 +72,7 @@ class FakeFunds:
         if not self._armed():
             return Unarmed(self.opseq)
         zeros = (0,) * len(hold.funds)
-        fault = _rows_fault(hold.rows, HoldRow(0, zeros)) or _hold_fault(hold, pinned)
+        fault = rows_fault(hold.rows, HoldRow(0, zeros)) or hold_fault(hold, pinned)
         if fault:
             raise ValueError(fault)
         if rid in self._rows:
@@ -148,7 +112,19 @@ class FakeFunds:
             node=row.node,
             lease_ms=self.leases.get(rid, 0),
             server_id=row.server_id,
+            posted=row.posted,
+            billed_s=row.billed_s,
+            node_answered_ms=row.node_answered_ms,
+            legs=row.legs,
+            sides=row.sides,
         )
+
+    def of_node(self, node: str = "", after: str = "", limit: int = 100) -> Page:
+        """Return a page of the open reservations of a node."""
+        leases = [rid for rid in sorted(self.leases) if rid > after]
+        rows = {rid: self._rows[rid] for rid in leases[:limit] if rid in self._rows}
+        rids = (rid for rid, row in rows.items() if row.phase in OPEN and node in ("", row.node))
+        return Page(tuple(rids), leases[limit - 1] if len(leases) > limit else "")
 
     def expired(self, limit: int) -> list[tuple[str, int]]:
         """Return (rid, sequence) of leases that are past, oldest first."""
@@ -163,7 +139,11 @@ class FakeFunds:
         """Return the balances of `funds`."""
         states = [self.states.get(fund, FundState()) for fund in funds]
         return [
-            Balance(fund, self.terms.get(fund), state.charged, state.held, state.channels, state.n)
+            Balance(
+                *(fund, self.terms.get(fund), state.charged, state.held, state.channels, state.n),
+                *(state.channels_in, state.channels_out),
+                *(state.day.micros, state.day.id, state.month.micros, state.month.id),
+            )
             for fund, state in zip(funds, states, strict=True)
         ]
 
@@ -173,13 +153,16 @@ class FakeFunds:
             raise ValueError("the epoch goes back")
         self.epoch = self.armed_epoch = epoch
 
-    def restore_fund(self, fund: str, charged_micros: int, n: int) -> None:
+    def restore_fund(
+        self, fund: str, charged_micros: int, n: int, day: Spent = NOTHING_SPENT, month: Spent = NOTHING_SPENT
+    ) -> None:
         """Set a fund's sums, only while unarmed."""
         if self._armed():
             raise ValueError("only while unarmed")
         self.epoch = 0
         state = self.states.setdefault(fund, FundState())
-        state.charged, state.n = charged_micros, n
+        state.charged, state.n, state.day, state.month = charged_micros, n, day, month
+        state.has_windows = state.has_windows or bool(day.id or month.id)
 
     def _armed(self) -> bool:
         return self.armed_epoch > 0 and self.armed_epoch == self.epoch
@@ -197,27 +180,19 @@ class FakeFunds:
         names = sorted((at, name) for name, at in self.changed.items() if at > seen)
         return tuple(name for _, name in names) if len(names) <= CHANGED_MAX else None
 
-    def _spendable(self, fund: str) -> float | None:
-        terms, state = self.terms.get(fund), self.states.get(fund, FundState())
-        if terms is None or terms.status != Status.ACTIVE:
-            return None
-        if terms.credit_limit_micros < 0:
-            return float("inf")
-        return terms.cred_micros - state.charged - state.held + terms.credit_limit_micros
+    def _rolled(self, funds: Sequence[str]) -> list[FundState]:
+        """Return copies of states, in the windows of now."""
+        return [self.states.get(fund, FundState()).rolled(self.terms.get(fund), self.now_ms) for fund in funds]
 
     def _refusal(self, hold: Hold) -> tuple[str, int] | HoldRow:
         """Return (reason, account) or the row to grant."""
         if self.memory_full:
             return "full", 0
-        for fund in hold.funds:
-            terms, state = self.terms.get(fund.fund), self.states.get(fund.fund, FundState())
-            if terms is None or terms.status != Status.ACTIVE:
-                return "status", fund.account_id
-            if terms.channels_max and state.channels + fund.channels > terms.channels_max:
-                return "channels", fund.account_id
-            if terms.cps_max and state.second == self.now_ms // 1000 and state.calls >= terms.cps_max:
-                return "cps", fund.account_id
         names = tuple(fund.fund for fund in hold.funds)
+        for fund, state in zip(hold.funds, self._rolled(names), strict=True):
+            bar = state.bar(self.terms.get(fund.fund), fund.sides, self.now_ms)
+            if bar:
+                return bar, fund.account_id
         for row in reversed(hold.rows):
             refusal = self._too_dear(row, names, (0,) * len(names))
             if refusal is None:
@@ -227,31 +202,31 @@ class FakeFunds:
 
     def _too_dear(self, row: HoldRow, funds: tuple[str, ...], held: tuple[int, ...]) -> tuple[str, int] | None:
         """Return why and where a row cannot be paid beyond what is held, None when it can."""
-        for at, fund in enumerate(funds):
-            more, spendable = row.price_micros[at] - held[at], self._spendable(fund)
-            state = self.states.get(fund, FundState())
-            if state.charged + state.held + more >= AMOUNT_END:
-                return "full", at
-            if spendable is None or 0 < more > spendable:
-                return "credit", at
+        for at, state in enumerate(self._rolled(funds)):
+            short = state.shortage(self.terms.get(funds[at]), row.price_micros[at] - held[at])
+            if short:
+                return short, at
         return None
 
     def _grant(self, rid: str, hold: Hold, row: HoldRow) -> None:
+        names = tuple(fund.fund for fund in hold.funds)
+        second = self.now_ms // 1000
+        self.states.update(zip(names, self._rolled(names), strict=True))
         for fund, micros in zip(hold.funds, row.price_micros, strict=True):
-            state = self.states.setdefault(fund.fund, FundState())
-            second = self.now_ms // 1000
+            state = self.states[fund.fund]
             state.held += micros
-            state.channels += fund.channels
+            state.take(fund.sides, 1)
             state.calls = state.calls + 1 if state.second == second else 1
             state.second = second
         self.opseq += 1
         self._rows[rid] = Row(
             "held",
             granted_s=row.talk_s,
-            node=self._node,
-            funds=tuple(fund.fund for fund in hold.funds),
-            channels=tuple(fund.channels for fund in hold.funds),
+            node=self.node,
+            funds=names,
+            sides=tuple(fund.sides for fund in hold.funds),
             held=row.price_micros,
+            posted=(0,) * len(names),
         )
 
     def _apply(self, operation: Operation) -> Result:
@@ -263,98 +238,120 @@ class FakeFunds:
         if isinstance(operation, Late):
             return self._late(operation, row)
         if row is None and isinstance(operation, Release):
-            self._bury(operation.rid, "void", operation.op_id, operation.seq)
-        if row is not None and operation.op_id in row.ops and row.phase != "void":
-            return Replayed(row.ops[operation.op_id], self.opseq)
+            self._bury(operation.rid, "void", self._wire_id(operation), operation.seq)
+        if row is not None and self._wire_id(operation) in row.ops and row.phase != "void":
+            return Replayed(row.ops[self._wire_id(operation)], self.opseq)
         if row is None or row.phase not in OPEN:
             return Unknown(self.opseq)
         return self._change(operation, row)
 
-    def _change(self, operation: Answer | Extend | Settle | Release, row: Row) -> Result:
+    def _wire_id(self, operation: Operation) -> str:
+        """Return the operation id, which tells kinds and nodes apart."""
+        return f"{operation.op_id}:{type(operation).__name__.lower()}@{self.node}"
+
+    def _change(self, operation: Answer | Adopt | Extend | Part | Settle | Release, row: Row) -> Result:
         if operation.seq <= row.seq:
             return Invalid(f"sequence {operation.seq} after {row.seq}")
         match operation:
             case Answer():
                 return self._answer(operation, row)
+            case Adopt(rid=rid, lease_s=lease_s):
+                row.node = self.node
+                self.leases[rid] = self.now_ms + self._lease_ms(lease_s)
+                return self._applied(operation, row)
             case Extend():
                 return self._extend(operation, row)
-            case Settle():
-                return self._settle(operation, row)
+            case Part() | Settle():
+                fault = row.charge_fault(operation)
+                return Invalid(fault) if fault else self._pay(operation, row)
             case Release():
-                return self._finish("release", operation, row, (0,) * len(row.funds))
+                return self._finish("release", operation, row, row.posted, 0)
 
     def _answer(self, operation: Answer, row: Row) -> Result:
-        row.phase, row.node, row.server_id = "answered", self._node, operation.server_id
+        row.phase, row.node, row.server_id = "answered", self.node, operation.server_id
         row.answered_ms = row.answered_ms or self.now_ms
+        row.node_answered_ms = row.node_answered_ms or operation.answered_ms
+        row.legs = operation.legs if 0 < len(operation.legs) <= LEGS_MAX else row.legs
         self.leases[operation.rid] = self.now_ms + self._lease_ms(operation.lease_s)
         return self._applied(operation, row)
 
     def _extend(self, operation: Extend, row: Row) -> Result:
-        fault = _rows_fault(operation.rows, HoldRow(row.granted_s, row.held))
+        fault = rows_fault(operation.rows, HoldRow(row.granted_s, row.held))
         if fault:
             return Invalid(fault)
         payable = (each for each in reversed(operation.rows) if not self._too_dear(each, row.funds, row.held))
         best = next(payable, None)
         if best is not None:
+            self.states.update(zip(row.funds, self._rolled(row.funds), strict=True))
             for fund, micros, before in zip(row.funds, best.price_micros, row.held, strict=True):
                 self.states[fund].held += micros - before
             row.granted_s, row.held = best.talk_s, best.price_micros
             short_s = operation.rows[-1].talk_s - best.talk_s
             self.leases[operation.rid] = self.now_ms + self._lease_ms(operation.lease_s) - short_s * 1000
-        row.node = self._node
+        row.node = self.node
         return self._applied(operation, row)
 
-    def _settle(self, operation: Settle, row: Row) -> Result:
-        if len(operation.price_micros) != len(row.funds):
-            return Invalid("one price per fund")
-        if not 0 <= operation.billed_s <= row.granted_s:
-            return Invalid("billed seconds are within those granted")
-        if any(not 0 <= price <= held for price, held in zip(operation.price_micros, row.held, strict=True)):
-            return Invalid("a price is within what its fund holds")
-        return self._finish("settle", operation, row, operation.price_micros)
+    def _pay(self, operation: Part | Settle, row: Row) -> Result:
+        before_s, row.billed_s = row.billed_s, operation.billed_s
+        if isinstance(operation, Settle):
+            return self._finish("settle", operation, row, operation.price_micros, before_s)
+        postings = self._charge(row, operation.price_micros)
+        self._add_event("part", operation.rid, operation.seq, postings, row.pinned, operation.end, before_s)
+        return self._applied(operation, row)
 
-    def _finish(self, kind: str, operation: Settle | Release, row: Row, prices: tuple[int, ...]) -> Result:
+    def _charge(self, row: Row, prices: tuple[int, ...]) -> tuple[FundPosting, ...]:
         postings = []
-        for at, fund in enumerate(row.funds):
+        rolled = zip(row.funds, self._rolled(row.funds), strict=True)
+        self.states.update((fund, state) for fund, state in rolled if self.states[fund].has_windows)
+        for fund, price, posted in zip(row.funds, prices, row.posted, strict=True):
             state = self.states[fund]
-            state.held -= row.held[at]
-            state.channels -= row.channels[at]
-            if prices[at]:
-                state.charged += prices[at]
-                state.n += 1
-                postings.append(FundPosting(fund, prices[at], state.n, state.charged))
-        self._add_event(kind, operation.rid, operation.seq, tuple(postings), row.pinned, operation.end)
+            if price > posted:
+                state.charge(price - posted, self.terms.get(fund))
+                postings.append(FundPosting(fund, price - posted, state.n, state.charged))
+        row.posted = prices
+        return tuple(postings)
+
+    def _finish(
+        self, kind: str, operation: Settle | Release, row: Row, prices: tuple[int, ...], billed_before_s: int
+    ) -> Result:
+        postings = self._charge(row, prices)
+        for fund, held, price, side in zip(row.funds, row.held, prices, row.sides, strict=True):
+            self.states[fund].held -= held - price
+            self.states[fund].take(side, -1)
+        self._add_event(kind, operation.rid, operation.seq, postings, row.pinned, operation.end, billed_before_s)
         row.phase = "settled" if kind == "settle" else "released"
-        row.pinned = row.pinned if SWEEP in operation.op_id else b""
+        if SWEEP not in operation.op_id:
+            row.pinned = row.legs = b""
         del self.leases[operation.rid]
         return self._applied(operation, row)
 
     def _note(self, operation: Note, row: Row | None) -> Result:
-        if row and row.phase == "refused" and operation.op_id in row.ops:
+        if row and row.phase == "refused" and self._wire_id(operation) in row.ops:
             return Replayed(0, self.opseq)
         if row and row.phase != "void":
             return Invalid(f"the call was {row.phase}")
-        self._bury(operation.rid, "refused", operation.op_id, 0)
+        self._bury(operation.rid, "refused", self._wire_id(operation), 0)
         self._add_event("refused", operation.rid, 0, (), operation.call, operation.end)
         return Applied(0, self.opseq)
 
     def _late(self, operation: Late, row: Row | None) -> Result:
         if not all(isinstance(msgpack.unpackb(part), list) for part in (operation.call, operation.end)):
             return Invalid("the sequence is whole, call and end are arrays")
-        if row and operation.op_id in row.ops:
-            return Replayed(row.ops[operation.op_id], self.opseq)
+        if row and self._wire_id(operation) in row.ops:
+            return Replayed(row.ops[self._wire_id(operation)], self.opseq)
         if row is None:
-            self._bury(operation.rid, "void", operation.op_id, operation.seq)
+            self._bury(operation.rid, "void", self._wire_id(operation), operation.seq)
         else:
             self.opseq += 1
-            row.remember(operation.op_id, max(operation.seq, row.seq))
-            row.pinned = row.pinned if row.phase in OPEN else b""
+            row.remember(self._wire_id(operation), max(operation.seq, row.seq))
+            if row.phase not in OPEN:
+                row.pinned = row.legs = b""
         self._add_event("late", operation.rid, operation.seq, (), operation.call, operation.end)
         return Applied(row.granted_s if row else 0, self.opseq)
 
-    def _applied(self, operation: Answer | Extend | Settle | Release, row: Row) -> Applied:
+    def _applied(self, operation: Answer | Adopt | Extend | Part | Settle | Release, row: Row) -> Applied:
         self.opseq += 1
-        row.remember(operation.op_id, operation.seq)
+        row.remember(self._wire_id(operation), operation.seq)
         return Applied(row.granted_s, self.opseq)
 
     def _bury(self, rid: str, phase: str, op_id: str, seq: int) -> None:
@@ -363,29 +360,14 @@ class FakeFunds:
         self.leases.pop(rid, None)
 
     def _add_event(
-        self, kind: str, rid: str, seq: int, postings: tuple[FundPosting, ...], call: bytes, end: bytes
+        self,
+        kind: str,
+        rid: str,
+        seq: int,
+        postings: tuple[FundPosting, ...],
+        call: bytes,
+        end: bytes,
+        billed_before_s: int = 0,
     ) -> None:
         pinned, ended = codec.unpack(PinnedCall, call), codec.unpack(CallEnd, end)
-        self.events.append(CallEvent(kind, self.epoch, rid, seq, postings, pinned, ended))
-
-
-def _hold_fault(hold: Hold, pinned: bytes) -> str:
-    names = {fund.fund for fund in hold.funds}
-    if not isinstance(msgpack.unpackb(pinned), list):
-        return "the pinned call is an array"
-    return "" if len(names) == len(hold.funds) <= 24 else "at most 24 funds, merged"
-
-
-def _rows_fault(rows: tuple[HoldRow, ...], floor: HoldRow) -> str:
-    if not 1 <= len(rows) <= 16:
-        return "a schedule has 1 to 16 rows"
-    before = floor
-    for row in rows:
-        if row.talk_s <= before.talk_s or len(row.price_micros) != len(before.price_micros):
-            return "a schedule's seconds rise"
-        if any(
-            now < then or now >= AMOUNT_END for now, then in zip(row.price_micros, before.price_micros, strict=True)
-        ):
-            return "a schedule's numbers are whole, below 2^53 and do not fall"
-        before = row
-    return ""
+        self.events.append(CallEvent(kind, self.epoch, rid, seq, postings, pinned, ended, billed_before_s))

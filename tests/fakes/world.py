@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 from kemi import keys
+from kemi.adapters.zones import Zones
 from kemi.core.decide import decide
 from kemi.core.digest import make_nonce
 from kemi.core.outcome import Decision, Need, Reject, Route
@@ -20,14 +22,19 @@ from kemi.core.request import CallRequest, Credentials, Facts, SipUri
 from kemi.records import (
     Account,
     AccountKind,
+    Deck,
     Emergency,
     EmergencyRoute,
+    Exchange,
+    ExchangeRate,
     Masks,
     Number,
     PeeringGroup,
     PeeringRule,
     PeeringRules,
     PeerServer,
+    Period,
+    PeriodPrice,
     Rate,
     RateSet,
     RewriteRule,
@@ -36,6 +43,7 @@ from kemi.records import (
     Source,
     SourceKind,
     Sources,
+    Span,
     Subscriber,
     Tariff,
 )
@@ -49,6 +57,7 @@ ALICE_NUMBER, BOB_NUMBER, CAROL_NUMBER = "442070000001", "442070000002", "442080
 PEER_IP, TRUNK_IP, NOBODY_IP = "203.0.113.7", "198.51.100.9", "192.0.2.1"
 CUSTOMER, DEALER, RESELLER, ROOT, NEIGHBOUR = 5, 3, 2, 1, 8
 ACME, BELL, OWN = 3, 4, 6
+ZONES = Zones()
 ACME_1, ACME_2, BELL_1, OWN_1 = 31, 32, 41, 61
 
 
@@ -81,16 +90,28 @@ class World:
                 servers = tuple(s._replace(**fields) if s.id == server_id else s for s in record.servers)
                 self.change(name, servers=servers)
 
-    def tariff(self, tariff_id: int, rates: Mapping[str, Rate], currency: str = "EUR") -> None:
-        """Let a tariff and its rate set be in force; rates: prefix -> rate."""
+    def tariff(self, tariff_id: int, rates: Mapping[str, Rate], currency: str = "EUR", **fields: Any) -> None:
+        """Let a tariff and its rate set be in force; rates: prefix -> rate; fields: others of the Tariff."""
         set_id = tariff_id + 1000
-        self.put(keys.tariff(tariff_id), Tariff(tariff_id, ROOT, f"tariff {tariff_id}", currency, set_id))
-        self.put(keys.rate_set(set_id), RateSet(set_id, tuple(rates.values())))
+        tariff = Tariff(tariff_id, ROOT, f"tariff {tariff_id}", currency, set_id)
+        self.put(keys.tariff(tariff_id), tariff._replace(**fields))
+        self.rate_set(set_id, rates)
+
+    def rate_set(self, set_id: int, rates: Mapping[str, Rate], periods: tuple[Period, ...] = ()) -> None:
+        """Let a rate set be there; rates: prefix -> rate."""
+        self.put(keys.rate_set(set_id), RateSet(set_id, tuple(rates.values()), periods))
         self.rates = {key: bucket for key, bucket in self.rates.items() if key[0] != set_id}
         fields: dict[str, dict[str, int]] = {}
         for index, prefix in enumerate(rates):
             fields.setdefault(prefix[:BUCKET_DIGITS], {})[prefix[BUCKET_DIGITS:]] = index
         self.rates.update({(set_id, field): pack_bucket(entries) for field, entries in fields.items()})
+
+    def exchange(self, base: str, quote: str, nanos: int, valid_from_ms: int = 0) -> None:
+        """Add an exchange rate."""
+        before = self.records.get(keys.EXCHANGE)
+        rates = before.rates if isinstance(before, Exchange) else ()
+        added = ExchangeRate(base, quote, valid_from_ms, nanos)
+        self.put(keys.EXCHANGE, Exchange(tuple(sorted((*rates, added)))))
 
     def rule(self, rule: PeeringRule) -> None:
         """Add a peering rule to those of its group's owner."""
@@ -123,6 +144,7 @@ class World:
             "emergency": self.emergency,
             "nonce_uses": 1,
             "config_pass": 7,
+            "zones": ZONES,
         }
         return Facts(**(known | fields))
 
@@ -184,8 +206,9 @@ class ColdStore:
             self.records[name] = record
             waiting.extend(_led_to(record))
             if isinstance(record, Tariff):
-                for field in bucket_fields(need.digits):
-                    self.rates[record.rate_set_id, field] = self._world.rates.get((record.rate_set_id, field))
+                set_ids = record.rate_set_id, record.inbound_rate_set_id, *(deck.rate_set_id for deck in record.decks)
+                for key in product(set_ids, bucket_fields(need.digits)):
+                    self.rates[key] = self._world.rates.get(key)
 
     def decide(self, call: CallRequest, rounds_max: int, **fields: Any) -> tuple[Decision, int]:
         """Return the decision and how many fetches it took; fails when there were more than `rounds_max`."""
@@ -204,6 +227,7 @@ _LEADS: Mapping[str, Any] = {
     "tariff_id": keys.tariff,
     "rewrite_set_id": keys.rewrite_set,
     "rate_set_id": keys.rate_set,
+    "inbound_rate_set_id": keys.rate_set,
     "group_id": keys.peering_group,
     "domain": keys.sip_domain,
     "subscriber": keys.subscriber,
@@ -234,6 +258,27 @@ def crowd(world: World, resellers: int) -> None:
     for account_id in range(1000, 1000 + resellers):
         world.put(keys.account(account_id), like._replace(id=account_id))
         world.carrier(carrier_of(account_id, account_id), 1)
+
+
+def enrich(world: World) -> None:
+    """Let the tariffs do all that they can: periods, a second deck, dollars, inbound and on-net prices."""
+    night = Period("night", (Span(0, 10_080 // 2),))
+    for tariff_id, per_min_micros in ((20, 20_000), (30, 30_000), (50, 50_000)):
+        rate = Rate(per_min_micros, 60, 60, 100, min_micros=10, periods=(PeriodPrice(0, per_min_micros - 1, 50),))
+        world.rate_set(tariff_id + 2000, {"33": rate, "44": rate}, (night,))
+        world.rate_set(tariff_id + 3000, {"4420": Rate(tariff_id)})
+        world.change(
+            keys.tariff(tariff_id),
+            timezone="Europe/Berlin",
+            rounding="half_even",
+            round_to_micros=10,
+            onnet="all" if tariff_id == 30 else "other",
+            inbound_rate_set_id=tariff_id + 3000,
+            decks=(Deck(NOW_MS - 1, tariff_id + 2000), Deck(NOW_MS + 1, 0)),
+        )
+    world.change(keys.tariff(30), currency="USD")
+    world.tariff(300 + BELL, {"33": Rate(6_000)}, "USD")
+    world.exchange("USD", "EUR", 920_000_001)
 
 
 def uri(text: str, host: str = "") -> SipUri:

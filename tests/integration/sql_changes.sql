@@ -135,6 +135,45 @@ delete from tandem.rate_set where id = 4;
 
 update tandem.fund set credit_limit_micros = -1, channels_max = 5, cps_max = 6;
 
+update tandem.fund set channels_in_max = 5, channels_out_max = 6, day_max_micros = 7, month_max_micros = 8;
+
+update tandem.fund set day_max_micros = 7;
+update tandem.fund_calendar set first_day = first_day - 3;
+
+update tandem.fund set month_max_micros = 7;
+update tandem.account set timezone = 'Asia/Tokyo' where kind <> 'root';
+
+update tandem.account set lock = 'outgoing' where kind <> 'root';
+
+select world.tariff_option('North', 'retail', 'Europe/Berlin', 'half_even', 0.01, 'all');
+
+select world.deck('North', 'retail', '2031-01-01', '44', '0.5'), world.deck('North', 'retail', '2032-01-01');
+
+select world.deck('North', 'retail', '2031-01-01', '44', '0.5');
+update tandem.tariff_deck set valid_from = '2031-02-01';
+delete from tandem.tariff_deck;
+
+select world.deck('North', 'retail', '2021-01-01', '44', '0.5'), world.deck('North', 'retail', '2022-01-01', '44', '0.6');
+select world.exchange('EUR', 'USD', 1.1, '2021-01-01'), world.exchange('EUR', 'USD', 1.2, '2022-01-01');
+update tandem.horizon set at = '2021-06-01';
+
+select world.inbound_rates('North', 'retail', '44', '0.01');
+select world.inbound_rates('South', 'retail', '44', '0.01'), world.inbound_rates('North', 'retail');
+
+select world.period('peak', 'Mon-Fri 08:00-18:00');
+select world.tariff('North', 'retail', 'EUR', '44', '0.01 min 0.5 @peak 0.02+0.01');
+
+select world.exchange('EUR', 'USD', 1.1), world.exchange('USD', 'EUR', 0.9, '2031-01-01');
+update tandem.exchange_rate set rate = 0.91 where base = 'USD';
+delete from tandem.exchange_rate where base = 'USD';
+
+select world.carrier_limits('acme', owed => 0);
+
+select world.carrier_limits('acme', owed => 5);
+select tandem.reverse_v1(tandem.pay_carrier_v1(1, 6000000, 'too much', 'ann'), 'wrong', 'ann');
+select tandem.pay_carrier_v1(2, 6000000, 'note', 'ann');
+select world.carrier_limits('acme', owed => 0);
+
 insert into tandem.fund(account_id, currency) values (5, 'USD');
 
 delete from tandem.fund where account_id = 7;

@@ -16,7 +16,7 @@ insert into tandem.account(kind, name, parent_id, currency, tariff_id)
 select 'customer', 'X', world.account_id('North'), 'EUR', tariff_id
 from tandem.account where name = 'Gamma';
 
--- account 'X' pays in USD, but tariff 6 has another currency
+-- account 'X' pays in USD, but tariff 6 is in EUR and there is no exchange rate of EUR in USD
 insert into tandem.account(kind, name, parent_id, currency, tariff_id)
 select 'customer', 'X', parent_id, 'USD', tariff_id
 from tandem.account where name = 'Alpha';
@@ -51,8 +51,40 @@ update tandem.account set parent_id = world.account_id('Fjord'), tariff_id = 7 w
 -- has no tariff
 update tandem.account set tariff_id = null where name = 'Alpha';
 
--- pays in USD
+-- account 'Alpha' pays in USD, but tariff 6 is in EUR and there is no exchange rate of EUR in USD
 update tandem.account set currency = 'USD' where name = 'Alpha';
+
+-- there is no exchange rate of EUR in USD
+select world.exchange('USD', 'EUR', 1.1), world.exchange('EUR', 'USD', 0.9, now() + interval '1 hour');
+update tandem.account set currency = 'USD' where name = 'Alpha';
+
+-- account 'Alpha': there is no currency 'XXX'
+update tandem.account set currency = 'XXX' where name = 'Alpha';
+
+-- account 8 'Delta' has entries in the ledger and cannot be deleted; close it
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
+values (gen_random_uuid(), gen_random_uuid(), 8, 'cash', 'EUR', 0, 'pg');
+delete from tandem.subscriber where account_id = 8;
+delete from tandem.account where id = 8;
+
+-- lock_is_known
+update tandem.account set lock = 'some';
+
+-- account 5 'Alpha': a lock is lowered by a person, through tandem.lock_v1, which says who and why
+select world.lock('Alpha', 'outgoing');
+update tandem.account set lock = 'foreign' where name = 'Alpha';
+
+-- account 99 does not exist
+select tandem.lock_v1(99, 'all', 'ann', 'why');
+
+-- 'some' is none of none, foreign, outgoing, all, global
+select tandem.lock_v1(5, 'some', 'ann', 'why');
+
+-- a lock says why and by whom
+select tandem.lock_v1(5, 'all', 'ann', ' ');
+
+-- overcommit_is_0_to_1000_percent
+update tandem.account set overcommit_pct = -1;
 
 -- status_is_known
 update tandem.account set status = 'deleted';
@@ -108,6 +140,42 @@ update tandem.fund set credit_limit_micros = 2::bigint ^ 51;
 -- channels_max_is_not_negative
 update tandem.fund set channels_max = -1;
 
+-- channels_in_max_is_not_negative
+update tandem.fund set channels_in_max = -1;
+
+-- channels_out_max_is_not_negative
+update tandem.fund set channels_out_max = -1;
+
+-- day_max_is_not_negative
+update tandem.fund set day_max_micros = -1;
+
+-- month_max_is_not_negative
+update tandem.fund set month_max_micros = -1;
+
+-- fund of account 5: there is no currency 'XXX'
+insert into tandem.fund(account_id, currency) values (5, 'XXX');
+
+-- fund 5:EUR has entries in the ledger and cannot be deleted
+delete from tandem.fund where account_id = 5;
+
+-- threshold: account 5 has no fund in USD
+insert into tandem.threshold(account_id, currency, kind, amount_micros) values (5, 'USD', 'day', 1);
+
+-- threshold_is_of_balance_day_or_month
+select world.threshold('Alpha', 'week', 5);
+
+-- a_threshold_of_spend_is_positive
+select world.threshold('Alpha', 'day', 0);
+
+-- threshold_locks_or_warns
+select world.threshold('Alpha', 'day', 5, 'none');
+
+-- threshold_locks_or_warns
+select world.threshold('Alpha', 'day', 5, 'some');
+
+-- threshold_is_not_said_twice
+select world.threshold('Alpha', 'day', 5), world.threshold('Alpha', 'day', 5, 'all');
+
 -- ## Tariffs and rates
 
 -- keeps its owner and its currency
@@ -131,7 +199,7 @@ insert into tandem.rate_set(tariff_id, version) values (4, 1);
 -- rate_set_is_one_of_the_tariff
 delete from tandem.rate_set where id = 4;
 
--- tariff_is_one_of_the_parent_in_the_same_currency
+-- tariff_is_one_of_the_parent
 delete from tandem.tariff where id = 4;
 
 -- rate set 4 is ready: its prices cannot be changed
@@ -159,7 +227,7 @@ update tandem.rate_class set per_min_micros = 0;
 delete from tandem.rate_class;
 
 -- never truncated
-truncate tandem.rate_class;
+truncate tandem.rate_class, tandem.rate_class_period;
 
 -- per_min_is_not_negative
 insert into tandem.rate_class(rate_set_id, idx, per_min_micros) values (4, 0, -1);
@@ -172,6 +240,144 @@ insert into tandem.rate_class(rate_set_id, idx, per_min_micros, next_s) values (
 
 -- prefix_is_1_to_15_digits
 insert into tandem.rate values (4, '0044', 0);
+
+-- tariff 'x': there is no currency 'XXX'
+select world.tariff('North', 'x', 'XXX', '44', '0.01');
+
+-- rounding_is_known
+update tandem.tariff set rounding = 'nearest';
+
+-- round_to_is_1_micro_to_1_unit
+update tandem.tariff set round_to_micros = 0;
+
+-- onnet_is_known
+update tandem.tariff set onnet = 'maybe';
+
+-- timezone_is_known
+update tandem.tariff set timezone = 'Mars/Olympus';
+
+-- can only point to a ready rate set of its own, and rate set 5 is none
+update tandem.tariff set inbound_rate_set_id = 5 where name = 'wholesale';
+
+-- a_minute_costs_at_most_a_million_units
+select world.tariff('North', 'x', 'EUR', '44', '1000001');
+
+-- a_call_costs_at_least_at_most_a_million_units
+select world.tariff('North', 'x', 'EUR', '44', '1 min 1000001');
+
+-- min_is_not_negative
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_class(rate_set_id, idx, per_min_micros, min_micros) select max(id), 0, 1, -1 from tandem.rate_set;
+
+-- tariff 4: a deck is a ready rate set of the tariff, and rate set 5 is none
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, now(), 5);
+
+-- two_decks_do_not_begin_together
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2031-01-01', 4), (4, '2031-01-01', 4);
+
+-- tariff 4 'wholesale' would have no prices from 2031-01-01 00:00:00+00 to 2031-02-01 00:00:00+00: a gap between two decks
+set local timezone = 'UTC';
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2031-02-01', 4), (4, '2031-01-01', null);
+
+-- would have no prices
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2031-01-01', null);
+update tandem.tariff_deck set valid_from = '2031-03-01';
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2031-04-01', 4);
+
+-- deck_begins_between_2000_and_2100
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2101-01-01', 4);
+
+-- tariff 4 'wholesale' has 12 decks to come already
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) select 4, now() + n * interval '1 day', 4 from generate_series(1, 13) as n;
+
+-- tariff 4 'wholesale': a deck of it is in force; new prices come as another deck
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2020-01-01', 4);
+update tandem.tariff set rate_set_id = null where id = 4;
+
+-- a_period_has_1_to_64_spans
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_period select max(id), 0, 'peak', '{}' from tandem.rate_set;
+
+-- spans_lie_within_the_week
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_period select max(id), 0, 'peak', '{"[10000,10081)"}' from tandem.rate_set;
+
+-- spans_lie_within_the_week
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_period select max(id), 0, 'peak', '{"[-1,5)"}' from tandem.rate_set;
+
+-- spans_lie_within_the_week
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_period select max(id), 0, 'peak', '{"[5,)"}' from tandem.rate_set;
+
+-- spans_lie_within_the_week
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_period select max(id), 0, 'peak', '{"[5,5)"}' from tandem.rate_set;
+
+-- spans_of_a_period_do_not_overlap
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_period select max(id), 0, 'peak', '{"[0,100)","[99,200)"}' from tandem.rate_set;
+
+-- period_name_is_unique_in_its_rate_set
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_period select s.id, n, 'peak', '{"[0,100)"}' from (select max(id) as id from tandem.rate_set) as s, generate_series(0, 1) as n;
+
+-- period_idx_is_0_to_15
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_period select max(id), 16, 'peak', '{"[0,100)"}' from tandem.rate_set;
+
+-- periods must count 0, 1, 2 … without gaps
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_class(rate_set_id, idx, per_min_micros) select max(id), 0, 1 from tandem.rate_set;
+insert into tandem.rate_period select max(id), 1, 'peak', '{"[0,100)"}' from tandem.rate_set;
+update tandem.rate_set set state = 'ready' where state = 'building';
+
+-- is ready: its prices cannot be changed
+insert into tandem.rate_period values (4, 0, 'peak', '{"[0,100)"}');
+
+-- period_exists
+insert into tandem.rate_set(tariff_id, version) values (4, 2);
+insert into tandem.rate_class(rate_set_id, idx, per_min_micros) select max(id), 0, 1 from tandem.rate_set;
+insert into tandem.rate_class_period select max(id), 0, 0, 1 from tandem.rate_set;
+
+-- per_min_is_0_to_a_million_units
+insert into tandem.rate_class_period values (4, 0, 0, -1);
+
+-- exchange rate of EUR in XXX: there is no currency 'XXX'
+select world.exchange('EUR', 'XXX', 1);
+
+-- exchange_is_between_two_currencies
+select world.exchange('EUR', 'EUR', 1);
+
+-- exchange_rate_is_a_billionth_to_nine_million
+select world.exchange('EUR', 'USD', 0);
+
+-- exchange_rate_is_a_billionth_to_nine_million
+select world.exchange('EUR', 'USD', -1);
+
+-- exchange_rate_is_a_billionth_to_nine_million
+select world.exchange('EUR', 'USD', 'NaN');
+
+-- exchange_rate_is_a_billionth_to_nine_million
+select world.exchange('EUR', 'USD', 9000001);
+
+-- exchange_rate_has_at_most_9_decimals
+select world.exchange('EUR', 'USD', 1.0000000001);
+
+-- two_exchange_rates_do_not_begin_together
+select world.exchange('EUR', 'USD', 1, '2030-01-01');
+select world.exchange('EUR', 'USD', 2, '2030-01-01');
+
+-- has been in force and stays; enter a newer one
+select world.exchange('EUR', 'USD', 1);
+update tandem.exchange_rate set rate = 2;
+
+-- has been in force and stays; enter a newer one
+select world.exchange('EUR', 'USD', 1);
+delete from tandem.exchange_rate;
+
+-- exchange_rate_begins_between_2000_and_2100
+select world.exchange('EUR', 'USD', 1, '1999-01-01');
 
 -- ## Domains, subscribers, sources, numbers, rewriting
 
@@ -378,7 +584,26 @@ update tandem.rewrite_set set account_id = 3 where id = 1;
 -- peering group 1 'acme' keeps its account
 update tandem.peering_group set account_id = 2 where id = 1;
 
+-- owed_max_is_not_negative
+select world.carrier_limits('acme', owed => -1);
+
+-- day_max_is_positive
+select world.carrier_limits('acme', day => 0);
+
+-- month_max_is_positive
+select world.carrier_limits('acme', month => 0);
+
+-- peering group 3 'crown': -5 micros EUR are open with it; disable it instead of deleting it
+select tandem.pay_carrier_v1(3, 5, 'in advance', 'ann');
+delete from tandem.peering_group where id = 3;
+
 -- ## Money
+
+-- a balance changes only by ledger entries
+update tandem.fund_charge set charged_micros = 1;
+
+-- a balance changes only by ledger entries
+update tandem.carrier_owed set owed_micros = 1;
 
 -- a balance changes only by ledger entries
 update tandem.fund_credit set cred_micros = 1;
@@ -438,6 +663,99 @@ select tandem.topup_v1(99, 5, 'note', 'actor');
 
 -- an amount of zero moves nothing
 select tandem.topup_v1(5, 0, 'note', 'actor');
+
+-- an amount of zero moves nothing
+select tandem.move_v1(5, null, 'topup', 'note', 'actor');
+
+-- 1.5 micros are no whole number
+select tandem.move_v1(5, 1.5, 'topup', 'note', 'actor');
+
+-- NaN micros are out of reason
+select tandem.move_v1(5, 'NaN', 'topup', 'note', 'actor');
+
+-- 1000000000000000000000000000000 micros are out of reason
+select tandem.move_v1(5, 1e30, 'topup', 'note', 'actor');
+
+-- 'gift' is none of topup, credit, debit, adjust
+select tandem.move_v1(5, 5, 'gift', 'note', 'actor');
+
+-- a topup of -5 micros: its amount is positive; take money back by debit or adjust
+select tandem.move_v1(5, -5, 'topup', 'note', 'actor');
+
+-- a debit of -5 micros: its amount is positive
+select tandem.move_v1(5, -5, 'debit', 'note', 'actor');
+
+-- account 5 'Alpha' has no fund in USD; it pays in EUR
+select tandem.move_v1(5, 5, 'topup', 'note', 'actor', null, 'USD');
+
+-- account 5 'Alpha' has no fund in XXX
+select tandem.move_v1(5, 5, 'topup', 'note', 'actor', null, 'XXX');
+
+-- account 8 'Delta' is closed
+update tandem.account set status = 'closed' where name = 'Delta';
+select tandem.topup_v1(8, 5, 'note', 'actor');
+
+-- account 5 'Alpha' may get at most 110 % of the posted balance of its parent 2 'North', which is 500.000000 EUR
+select world.overcommit('North', 10);
+select world.money('Alpha', 'topup', 550), world.money('Alpha', 'topup', 550.000001);
+
+-- account 2 'North' guards top-ups in EUR, and there is no exchange rate of USD in EUR
+select world.overcommit('North', 10);
+insert into tandem.fund(account_id, currency) values (5, 'USD');
+select world.money('Alpha', 'topup', 1, currency => 'USD');
+
+-- there is no transaction
+select tandem.reverse_v1(gen_random_uuid(), 'note', 'ann');
+
+-- is reversed already, by
+select tandem.reverse_v1(tandem.topup_v1(5, 5, 'note', 'ann', 'r1'), 'wrong', 'ann');
+select tandem.reverse_v1(tandem.topup_v1(5, 5, 'note', 'ann', 'r1'), 'wrong', 'ann');
+
+-- is a reversal itself; post the movement again instead
+select tandem.reverse_v1(tandem.reverse_v1(tandem.topup_v1(5, 5, 'note', 'ann'), 'wrong', 'ann'), 'wrong', 'ann');
+
+-- a reversal says why and by whom
+select tandem.reverse_v1(tandem.topup_v1(5, 5, 'note', 'ann'), '', 'ann');
+
+-- there is no peering group 99
+select tandem.pay_carrier_v1(99, 5, 'note', 'ann');
+
+-- a payment of -5 micros: its amount is positive; reverse a wrong one
+select tandem.pay_carrier_v1(1, -5, 'note', 'ann');
+
+-- 0.1 micros are no whole number
+select tandem.pay_carrier_v1(1, 0.1, 'note', 'ann');
+
+-- a payment says why and by whom
+select tandem.pay_carrier_v1(1, 5, 'note', '');
+
+-- there is no currency 'XXX'
+select tandem.pay_carrier_v1(1, 5, 'note', 'ann', null, 'XXX');
+
+-- request 'r1' paid 5 micros EUR before, not 6 micros EUR
+select tandem.pay_carrier_v1(1, 5, 'note', 'ann', 'r1');
+select tandem.pay_carrier_v1(1, 6, 'note', 'ann', 'r1');
+
+-- what_is_owed_names_its_carrier
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
+values (gen_random_uuid(), gen_random_uuid(), 1, 'carrier', 'EUR', 0, 'pg');
+
+-- book_is_known
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
+values (gen_random_uuid(), gen_random_uuid(), 1, 'gold', 'EUR', 0, 'pg');
+
+-- account 99 does not exist
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
+values (gen_random_uuid(), gen_random_uuid(), 99, 'cash', 'EUR', 0, 'pg');
+
+-- there is no currency 'XXX'
+insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
+values (gen_random_uuid(), gen_random_uuid(), 1, 'cash', 'XXX', 0, 'pg');
+
+-- currency 'SEK' is in the ledger and stays
+insert into tandem.currency(code, scale) values ('SEK', 2);
+select tandem.pay_carrier_v1(1, 5, 'note', 'ann', null, 'SEK');
+delete from tandem.currency where code = 'SEK';
 
 -- a top-up says why and by whom
 select tandem.topup_v1(5, 5, '', 'actor');

@@ -11,7 +11,7 @@ from kemi.adapters.redis_client import RedisClient
 from tests.fix_postgres import Database
 from tests.sync_pair import SyncPair
 from tools.errors import OperatorError
-from tools.explain import amount, explain
+from tools.explain import amount, explain, sides
 
 UK = "00442071234567"
 
@@ -53,6 +53,30 @@ def test_a_routed_call(asked: Any) -> None:
     assert [fund["talk_s"] for fund in found["funds"]] == [14_400, 14_400]
     assert any("digest proves sub alice@a.example" in sentence for sentence in found["trace"])
     assert any("→" in sentence and "rule" in sentence for sentence in found["trace"])
+
+
+def test_a_price_in_another_currency_that_changes_with_the_clock(
+    asked: Any, pair: SyncPair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the payee earns and what the fund pays for it, when the price changes, and which side it is."""
+    busy = ", ".join(f"'Mon-Sun {hour:02}:00-{hour + 3:02}:00'" for hour in (0, 6, 12, 18))
+    pair.sql(f"select world.period('busy', {busy})")
+    pair.sql("select world.exchange('USD', 'EUR', 0.92)")
+    pair.sql("select world.tariff('North', 'dollars', 'USD', '44', '0.02 min 0.05 @busy 0.03')")
+    pair.sql("select world.tariff_option('North', 'dollars', rounding => 'half_even', round_to => 0.01)")
+    dollars = "(select id from tandem.tariff where name = 'dollars')"
+    pair.sql(f"update tandem.account set tariff_id = {dollars} where name = 'Alpha'")  # noqa: S608  a constant
+    pair.once()
+    found = asked(caller="alice@a.example", callee=UK)
+    leg = found["levels"][0]
+    assert (leg["currency"], leg["fund_currency"], leg["exchange_nanos"]) == ("USD", "EUR", 920_000_000)
+    assert (leg["minute_micros"], leg["minute_charge_micros"]) == (50_000, 46_000)
+    assert {band["per_min_micros"] for band in leg["bands"]} == {20_000, 30_000}
+    assert [fund["side"] for fund in found["funds"]] == ["out", "out"]
+    explain(caller="alice@a.example", callee=UK)
+    out = capsys.readouterr().out
+    for part in ("0.05 USD (half even to 0.01)", "0.046 EUR (1 USD = 0.92 EUR)", "→ 0.0", "UTC"):
+        assert part in " ".join(out.split())
 
 
 def test_the_same_for_people(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,16 +128,39 @@ def test_a_past_call(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None
         " '442071234567', 'answered', 200, 'callee', 58500, 59, '[[7, 503], [8, 200]]', '{rule 12: 00 → +}')"
     )
     pair.sql(
-        "insert into tandem.cdr_leg(rid, level, payer_id, payee_id, currency, price_micros, tariff_id, prefix, book)"
-        " values ('r1', 1, 5, 2, 'EUR', 19667, 6, '4420', 'fund'), ('r1', 1, 1, 1, 'EUR', 2950, 1, '4420', 'cost')"
+        "insert into tandem.cdr_leg(rid, level, payer_id, payee_id, currency, price_micros, tariff_id, prefix, book,"
+        " fund_currency, charged_micros)"
+        " values ('r1', 1, 5, 2, 'EUR', 19667, 6, '4420', 'fund', 'EUR', 19667),"
+        " ('r1', 2, 2, 1, 'USD', 10000, 7, '44', 'fund', 'EUR', 9200),"
+        " ('r1', 1, 1, 1, 'EUR', 2950, 1, '4420', 'cost', null, null)"
     )
     explain(call_id="past@ua")
     out = capsys.readouterr().out
-    for part in ("ANSWERED by callee: 200", "rule 12: 00 → +", "tried server 7: 503", "0.019667 EUR", "the carrier"):
+    for part in (
+        "ANSWERED by callee: 200",
+        "rule 12: 00 → +",
+        "tried server 7: 503",
+        "0.019667 EUR",
+        "0.01 USD",
+        "0.0092 EUR",
+        "the carrier",
+    ):
         assert part in out
     explain(call_id="past@ua", as_json=True)
     call = json.loads(capsys.readouterr().out)[0]
-    assert [leg["price_micros"] for leg in call["legs"]] == [19_667, 2_950]
+    assert [leg["price_micros"] for leg in call["legs"]] == [19_667, 10_000, 2_950]
+
+
+def test_a_past_refusal_names_the_level(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None:
+    """The account whose limit it was, by its number."""
+    pair.sql(
+        "insert into tandem.cdr(rid, call_id, node, started_at, ended_at, direction, source, account_id, caller,"
+        " callee, outcome, sip_status, reason, q850, refused_by)"
+        " values ('r2', 'refused@ua', 'node1', now(), now(), 'out', 'alice@a.example', 5, '442079460001',"
+        " '442071234567', 'refused', 403, 'spend_day', 21, 2)"
+    )
+    explain(call_id="refused@ua")
+    assert "REFUSED: 403 spend_day at account 2, Q.850 21" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -144,3 +191,18 @@ def test_an_unloaded_redis_is_said(pair: SyncPair) -> None:
 def test_amounts_are_exact(micros: int, text: str) -> None:
     """At least two decimals, never rounded."""
     assert amount(micros) == text
+
+
+@pytest.mark.parametrize(
+    ("direction", "payments", "told"),
+    [
+        ("out", [(5, 2), (2, 1)], ["out", "out"]),
+        ("in", [(8, 2), (2, 1)], ["in", "in"]),
+        ("internal", [(5, 2), (2, 1), (8, 2), (2, 1)], ["out", "out", "in", "in"]),
+        ("internal", [(5, 1), (5, 1)], ["out", "in"]),
+        ("out", [], []),
+    ],
+)
+def test_a_payment_stands_on_one_side(direction: str, payments: list[tuple[int, int]], told: list[str]) -> None:
+    """The caller's chain up to the root, then the called number's."""
+    assert sides(direction, payments) == told

@@ -8,7 +8,8 @@ import pytest
 
 from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient
-from kemi.adapters.redis_funds import Answer, FundTerms, Late, Note, Operation, Release, Settle
+from kemi.adapters.redis_funds import FUND_STATE, Answer, FundTerms, Late, Note, Operation, Release, Settle
+from kemi.records import Window
 from tests.funds_bench import EPOCH, RedisBench, ended, hold, pinned
 from tests.redis_server import RedisServer
 
@@ -53,10 +54,37 @@ def test_an_ended_reservation_and_a_tombstone_stay_for_an_hour(bench: RedisBench
 
 def test_a_fund_in_a_newer_layout_keeps_what_follows(bench: RedisBench, redis_client: RedisClient) -> None:
     """Bytes that a later release appends to a fund's state survive this one."""
-    redis_client.execute("APPEND", keys.fund_state(FUND), b"windows")
+    redis_client.execute("APPEND", keys.fund_state(FUND), b"more")
     bench.funds.batch([Settle("a:1", "a", 1, 6, (6,), ended())])
-    assert redis_client.execute("GET", keys.fund_state(FUND)).endswith(b"windows")
+    assert redis_client.execute("GET", keys.fund_state(FUND)).endswith(b"more")
     assert bench.funds.balances([FUND])[0].charged_micros == 6
+
+
+def test_a_fund_whose_spend_is_counted_keeps_what_follows_too(bench: RedisBench, redis_client: RedisClient) -> None:
+    """Also when the cap is lifted: then the windows stay as they are."""
+    days = (Window(20261122, 2**45),)
+    bench.set_terms(FUND, FundTerms(1, 0, -1, day_max_micros=1_000, days=days))
+    reserve(bench, "b")
+    redis_client.execute("APPEND", keys.fund_state(FUND), b"more")
+    bench.funds.batch([Settle("b:1", "b", 1, 6, (6,), ended())])
+    bench.set_terms(FUND, FundTerms(2, 0, -1))
+    bench.funds.batch([Settle("a:1", "a", 1, 6, (6,), ended())])
+    assert redis_client.execute("GET", keys.fund_state(FUND)).endswith(b"more")
+    found = bench.funds.balances([FUND])[0]
+    assert (found.charged_micros, found.day_id, found.day_spent_micros) == (12, 20261122, 6)
+    assert redis_client.execute("STRLEN", keys.fund_state(FUND)) == FUND_STATE.size + 16 + 32 + len(b"more")
+
+
+def test_a_fund_without_caps_has_no_windows(bench: RedisBench, redis_client: RedisClient) -> None:
+    """Two doubles more than in the release before, and no others."""
+    bench.funds.batch([Settle("a:1", "a", 1, 6, (6,), ended())])
+    assert redis_client.execute("STRLEN", keys.fund_state(FUND)) == FUND_STATE.size + 16
+
+
+def test_legs_go_with_the_call(bench: RedisBench, redis_client: RedisClient) -> None:
+    """An ended reservation keeps what repetitions ask for, and no more."""
+    bench.funds.batch([Answer("a:1", "a", 1, 60, legs=b"x" * 4000), Settle("a:2", "a", 2, 6, (6,), ended())])
+    assert redis_client.execute("STRLEN", keys.reservation("a")) < 150
 
 
 def test_a_sum_that_passes_2_to_the_50_is_reported_once(bench: RedisBench, redis_server: RedisServer) -> None:

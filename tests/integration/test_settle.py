@@ -54,7 +54,7 @@ def test_a_call_leaves_record_legs_and_double_entry(pair: SettlePair) -> None:
         ("Alpha", "fund", "redis", -60_000, 1),
         ("North", "fund", "redis", -30_000, 1),
         ("Tandem", "cost", "pg", -12_000, None),
-        ("Tandem", "cash", "pg", 12_000, None),
+        ("Tandem", "carrier", "pg", 12_000, None),
         ("Tandem", "income", "redis", 30_000, None),
         ("North", "income", "redis", 60_000, None),
     ]

@@ -11,7 +11,7 @@ import pytest
 
 from kemi import codec
 from kemi.adapters.redis_client import RedisClient
-from kemi.adapters.redis_funds import Applied, Late, Operation, Release, Replayed, Settle, Unknown
+from kemi.adapters.redis_operations import Applied, Late, Operation, Release, Replayed, Settle, Unknown
 from kemi.core.rating import price
 from kemi.records import CallEvent, PinnedCall
 from tests.fakes import calls
@@ -63,7 +63,7 @@ def of(talk_s: int) -> dict[tuple[str, str], int]:
         ("North", "fund"): -wholesale,
         ("Tandem", "income"): wholesale,
         ("Tandem", "cost"): -deck,
-        ("Tandem", "cash"): deck,
+        ("Tandem", "carrier"): deck,
     }
     return {place: micros for place, micros in moved.items() if micros}
 

@@ -51,6 +51,15 @@ _KEPT_BY_TRIGGERS: Final = {
     "migration",
     "cdr",
     "cdr_leg",
+    "fund_charge",
+    "fund_window",
+    "fund_calendar",
+    "threshold_state",
+    "alert",
+    "carrier_owed",
+    "carrier_state",
+    "ledger_unbalanced",
+    "horizon",
 }
 
 

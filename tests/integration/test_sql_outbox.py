@@ -11,7 +11,13 @@ from psycopg import sql
 from tests.fix_postgres import Database
 
 # A rate set and its rates are immutable once ready: its change to ready is the one change there is.
-SILENT = {("rate_set", "rate_class"), ("rate", "rate"), ("rate", "rate_set")}
+SILENT = {
+    ("rate_set", "rate_class"),
+    ("rate_set", "rate_period"),
+    ("rate_set", "rate_class_period"),
+    ("rate", "rate"),
+    ("rate", "rate_set"),
+}
 
 _DEPENDENCIES = """
 select distinct view.relname, used.relname

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from decimal import Decimal
 from typing import Final
 
 import psycopg
 import pytest
+from psycopg.types.range import Range
 
 from kemi.core.pattern import compile_pattern
 from kemi.core.rating import price
@@ -136,6 +138,52 @@ def test_a_world_in_ten_lines(demo: Database) -> None:
     ]
 
 
+def test_the_words_of_money(demo: Database) -> None:
+    """Periods, decks, inbound rates, exchange, limits, thresholds, locks and movements, by names and in units."""
+    demo.run(b"""
+        select world.period('night', 'Mon-Sun 00:00-06:00', 'Sun 22:00-24:00'), world.period('weekend', 'Fri-Mon');
+        select world.tariff('North', 'dollars', 'USD',
+          '44', '0.02 30/6 +0.01 min 0.05 @night 0.01+0.02 @weekend 0.015');
+        select world.tariff_option('North', 'dollars', onnet => 'other', round_to => 0.01);
+        select world.deck('North', 'dollars', '2031-01-01', '44', '0.03');
+        select world.inbound_rates('North', 'dollars', '4420', '0.001');
+        select world.exchange('USD', 'EUR', 0.9);
+        select world.exchange('USD', 'EUR', 0.91);
+        select world.customer('Epsilon', 'North', 'dollars', 5, 1, currency => 'EUR');
+        select world.limits('Epsilon', 9, day => 2, month => 20);
+        select world.threshold('Epsilon', 'day', 1.5, 'foreign'), world.lock('Epsilon', 'outgoing');
+        select world.money('Epsilon', 'debit', 0.5), world.overcommit('North', 10);
+        select world.carrier_in('Tandem', 'yank', 'USD', '127.0.4.9', 5080, '44', '0.001');
+        select world.carrier_limits('yank', owed => 10, day => 5);
+    """)
+    assert demo.run(
+        "select balance_micros, credit_limit_micros, currency from tandem.fund_balance"
+        " where account_id = (select a.id from tandem.account a where a.name = 'Epsilon')"
+    ) == [(4_500_000, 1_000_000, "EUR")]
+    assert demo.run("select rate from tandem.exchange_rate order by valid_from") == [
+        (Decimal("0.9"),),
+        (Decimal("0.91"),),
+    ]
+    assert demo.run("select name, spans from tandem.rate_period order by idx") == [
+        ("night", [Range(day * 1440, day * 1440 + 360) for day in range(7)] + [Range(6 * 1440 + 1320, 7 * 1440)]),
+        ("weekend", [Range(day * 1440, day * 1440 + 1440) for day in (4, 5, 6, 0)]),
+    ]
+    assert demo.run("select period_idx, per_min_micros, connect_micros from tandem.rate_class_period order by 1") == [
+        (0, 10_000, 20_000),
+        (1, 15_000, 0),
+    ]
+
+
+def test_new_prices_where_a_deck_is_in_force(demo: Database) -> None:
+    """A tariff that is said again comes into force then too: as another deck."""
+    demo.run("select world.deck('North', 'retail', '2020-01-01', '44', '0.5')")
+    demo.run("select world.tariff('North', 'retail', 'EUR', '44', '0.6')")
+    assert demo.run(
+        "select c.per_min_micros from tandem.rate_class c where c.rate_set_id ="
+        " (select rate_set_id from tandem.tariff_deck order by valid_from desc limit 1)"
+    ) == [(600_000,)]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -146,6 +194,12 @@ def test_a_world_in_ten_lines(demo: Database) -> None:
         ("select world.subscriber('x@none.example', 'Alpha')", "world: there is no domain none.example"),
         ("select world.tariff('North', 'x', 'EUR', '44')", "world: prices come in pairs of prefix and price"),
         ("select world.tariff('North', 'x', 'EUR', '44', 'cheap')", "world: cheap is no price"),
+        (
+            "select world.tariff('North', 'x', 'EUR', '44', '1 @never 2')",
+            "world: there is no period never; say world.period first",
+        ),
+        ("select world.period('x', 'Mon 8-9')", "world: Mon 8-9 is no span of the week"),
+        ("select world.period('x', 'Man')", "world: Man is no span of the week"),
     ],
 )
 def test_a_mistake_in_a_world_is_named(demo: Database, call: str, message: str) -> None:

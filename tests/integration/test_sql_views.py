@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
@@ -10,8 +11,10 @@ import pytest
 from psycopg import sql
 
 from kemi import codec, keys, records
+from kemi.adapters.redis_funds import FundTerms
 from tests.fix_postgres import Database
 
+HOUR_MS: Final = 3_600_000
 RECORDS: Final[dict[str, type[Any]]] = {
     "account": records.Account,
     "sip_domain": records.SipDomain,
@@ -25,6 +28,8 @@ RECORDS: Final[dict[str, type[Any]]] = {
     "tariff": records.Tariff,
     "rate_set": records.RateSet,
     "emergency": records.Emergency,
+    "exchange": records.Exchange,
+    "fund_terms": FundTerms,
 }
 # Everything that the demo world does not use, so that no column is empty in all rows.
 RICH: Final = """
@@ -36,6 +41,16 @@ update tandem.peering_server set aliases = '{203.0.113.0/24,2001:db8:0:1::/64}' 
 insert into tandem.peering_server(group_id, name, address, rewrite_set_id)
 select 1, 'acme six', '2001:db8::1', id from tandem.rewrite_set where name = 'plus';
 insert into tandem.emergency_route(domain, number, group_ids) values ('a.example', '999', '{2}');
+select world.period('weekend', 'Sat-Sun'), world.period('peak', 'Fri 08:00-18:00', 'Mon 08:00-18:00');
+select world.tariff('North', 'retail', 'EUR',
+  '44', '0.02 60/6 +0.01 min 0.05 @peak 0.03+0.02 @weekend 0.01', '49', '0.02 @peak 0.5');
+select world.tariff_option('North', 'retail', 'Europe/Berlin', 'half_even', 0.01, 'other');
+select world.deck('North', 'retail', '2031-01-01 00:00Z', '44', '0.03');
+select world.deck('North', 'retail', '2032-01-01 00:00Z');
+select world.inbound_rates('North', 'retail', '4420', '0.001');
+select world.exchange('USD', 'EUR', 0.9), world.exchange('JPY', 'EUR', 0.006123456, '2031-01-01 00:00Z');
+select world.limits('Alpha', 9, 8, 7, 6, 5, 50), world.lock('Beta', 'all'), world.carrier_limits('blue', owed => 0);
+update tandem.account set timezone = 'America/New_York' where name = 'Alpha';
 """
 
 
@@ -98,6 +113,7 @@ def test_names_are_those_of_keys(rich: Database) -> None:
         "tariff": lambda row: keys.tariff(row.id),
         "rate_set": lambda row: keys.rate_set(row.id),
         "emergency": lambda _: keys.EMERGENCY,
+        "exchange": lambda _: keys.EXCHANGE,
     }
     for view, maker in makers.items():
         for name, row in _rows(rich, view).items():
@@ -120,12 +136,90 @@ def test_rules_stand_with_the_owner_of_their_group(rich: Database) -> None:
 
 def test_fund_terms(demo: Database) -> None:
     """Each fund's terms are cver, credit, limit, status and maxima; the root has none."""
-    demo.run("select world.limits('Delta', 3, 2); update tandem.account set status = 'suspended' where id = 8")
+    demo.run("select world.limits('Delta', 3, 2, 5, 4); update tandem.account set status = 'suspended' where id = 8")
     rows = _rows(demo, "fund_terms")
-    assert rows["2:EUR"] == (1, 500_000_000, 0, records.Status.ACTIVE, 0, 0)
-    assert rows["7:EUR"] == (0, 0, 10_000_000, records.Status.ACTIVE, 0, 0)
-    assert rows["8:EUR"] == (0, 0, 0, records.Status.SUSPENDED, 3, 2)
+    assert rows["2:EUR"] == (1, 500_000_000, 0, records.Status.ACTIVE, 0, 0, 0, 0, 0, 0, [], [])
+    assert rows["7:EUR"] == (0, 0, 10_000_000, records.Status.ACTIVE, 0, 0, 0, 0, 0, 0, [], [])
+    assert rows["8:EUR"] == (0, 0, 0, records.Status.SUSPENDED, 3, 2, 5, 4, 0, 0, [], [])
     assert keys.fund(1, "EUR") not in rows
+
+
+def test_windows_of_a_fund(demo: Database) -> None:
+    """A day ends at midnight of the account's time zone, also where the clocks change; only what is capped is there."""
+    demo.run("update tandem.account set timezone = 'Europe/Berlin' where name = 'Alpha'")
+    demo.run("select world.limits('Alpha', day => 5), world.limits('Beta', month => 5)")
+    demo.run("update tandem.fund_calendar set first_day = '2026-10-23'")
+    alpha, beta = (codec.build(FundTerms, _rows(demo, "fund_terms")[keys.fund(account, "EUR")]) for account in (5, 6))
+    assert (alpha.day_max_micros, beta.month_max_micros) == (5_000_000, 5_000_000)
+    assert (alpha.months, beta.days) == ((), ())
+    assert [day.id for day in alpha.days] == [*range(20261023, 20261031)]
+    lengths = [(after.end_ms - day.end_ms) // HOUR_MS for day, after in pairwise(alpha.days)]
+    assert lengths == [24, 25, 24, 24, 24, 24, 24]  # clocks go back on the 25th
+    assert alpha.days[0].end_ms == 1792792800_000  # 24 October 00:00 +02:00
+    assert [month.id for month in beta.months] == [202610, 202611, 202612]
+    assert beta.months[-1].end_ms == 1798761600_000  # 1 January 2027 UTC
+
+
+def test_a_new_cap_knows_its_windows_from_today_on(demo: Database) -> None:
+    """However old the fund is."""
+    demo.run("update tandem.fund_calendar set first_day = '2020-01-01'")
+    demo.run("select world.limits('Alpha', day => 5)")
+    (days,) = demo.run("select days from sync.fund_terms where name = '5:EUR'")[0]
+    assert days[0][0] == demo.one("select to_char(now() at time zone 'UTC', 'YYYYMMDD')::integer")
+
+
+def test_prices_of_a_rate_set(rich: Database) -> None:
+    """Classes with their least price and their prices in periods; periods in their order, spans by time."""
+    tariff = codec.build(records.Tariff, _rows(rich, "tariff")["tar:6"])
+    rate_set = codec.build(records.RateSet, _rows(rich, "rate_set")[keys.rate_set(tariff.rate_set_id)])
+    assert rate_set.periods == (
+        records.Period("weekend", (records.Span(7200, 8640), records.Span(8640, 10080))),
+        records.Period("peak", (records.Span(480, 1080), records.Span(6240, 6840))),
+    )
+    assert set(rate_set.rates) == {
+        records.Rate(
+            20_000, 60, 6, 10_000, False, 50_000,
+            (records.PeriodPrice(0, 10_000), records.PeriodPrice(1, 30_000, 20_000)),
+        ),
+        records.Rate(20_000, periods=(records.PeriodPrice(1, 500_000),)),
+    }  # fmt: skip
+
+
+def test_a_tariff_and_its_decks(rich: Database) -> None:
+    """Decks to come stand with it, as well as inbound rates and how prices are rounded."""
+    tariff = codec.build(records.Tariff, _rows(rich, "tariff")["tar:6"])
+    assert tariff[5:9] == ("Europe/Berlin", "half_even", 10_000, "other")
+    assert rich.one("select prefix from sync.rate where rate_set_id = %s", tariff.inbound_rate_set_id) == "4420"
+    first, last = tariff.decks
+    assert (first.valid_from_ms, last) == (1_924_992_000_000, records.Deck(1_956_528_000_000, 0))
+    assert first.rate_set_id not in (0, tariff.rate_set_id, tariff.inbound_rate_set_id)
+
+
+def test_what_is_over_leaves_the_records(demo: Database) -> None:
+    """What is in force at the horizon, and what begins later, stays; the tables keep everything."""
+    for year, rate in ((2021, "0.1"), (2022, "0.2"), (2023, "0.3")):
+        demo.run("select world.exchange('USD', 'EUR', %s, make_timestamptz(%s, 1, 1, 0, 0, 0, 'UTC'))", rate, year)
+        demo.run(
+            "select world.deck('North', 'retail', make_timestamptz(%s, 1, 1, 0, 0, 0, 'UTC'), '44', %s)", year, rate
+        )
+    demo.run("update tandem.horizon set at = '2022-01-01 00:00Z'")
+    begins = [1_640_995_200_000, 1_672_531_200_000]
+    (rates,) = _rows(demo, "exchange")["fx"]
+    assert rates == [["USD", "EUR", begin, nanos * 10**8] for begin, nanos in zip(begins, (2, 3), strict=True)]
+    assert [deck.valid_from_ms for deck in codec.build(records.Tariff, _rows(demo, "tariff")["tar:6"]).decks] == begins
+
+
+def test_locked_account(rich: Database) -> None:
+    """The record carries the lock as a number."""
+    locks = {name: codec.build(records.Account, row).lock for name, row in _rows(rich, "account").items()}
+    assert locks["acct:6"] == records.Lock.ALL
+    assert set(locks.values()) == {records.Lock.NONE, records.Lock.ALL}
+
+
+def test_spent_carrier(rich: Database) -> None:
+    """A carrier says which of its caps it has reached."""
+    groups = {name: codec.build(records.PeeringGroup, row).spent for name, row in _rows(rich, "peering_group").items()}
+    assert (groups["pg:1"], groups["pg:2"]) == ("", "balance")
 
 
 def test_sources_of_a_server(rich: Database) -> None:

@@ -6,10 +6,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from kemi.core.request import Credentials, SipUri
-from kemi.records import Rate, RewriteRule, Source, SourceKind
+from kemi.records import Band, PinnedLeg, Rate, RewriteRule, Source, SourceKind
 
 LAW = settings(max_examples=100, deadline=None)
 """Every law of the leaves runs with this: enough to find the edges, short enough for every commit."""
+
+START_MS = 1_700_000_000_000
+"""When the calls of these laws begin."""
 
 DIGITS = "0123456789"
 HEX = "0123456789abcdef"
@@ -28,9 +31,39 @@ rates = st.builds(
     first_s=st.one_of(st.just(1), st.integers(1, 3600)),
     next_s=st.one_of(st.just(1), st.just(60), st.integers(1, 3600)),
     connect_micros=st.one_of(st.just(0), st.integers(0, 5_000_000)),
+    min_micros=st.one_of(st.just(0), st.just(0), st.integers(0, 3_000_000)),
 )
-funds = st.lists(st.lists(rates, min_size=1, max_size=3), min_size=1, max_size=4)
-"""Per fund the rates that it pays."""
+
+
+@st.composite
+def bands(draw: st.DrawFn) -> tuple[Band, ...]:
+    """Draw the prices of a call near START_MS: none of their own, or 2 … 5 in turn, the last for ever."""
+    edges = draw(st.lists(st.integers(START_MS - 60_000, START_MS + 300_000), max_size=4, unique=True))
+    if not edges:
+        return ()
+    prices = st.tuples(st.one_of(st.just(0), st.integers(0, 2_000_000)), st.integers(0, 500_000))
+    return tuple(Band(until_ms, *draw(prices)) for until_ms in (*sorted(edges), 0))
+
+
+legs = st.builds(
+    PinnedLeg,
+    level=st.just(1),
+    payer_id=st.just(5),
+    payee_id=st.just(2),
+    currency=st.just("EUR"),
+    fund=st.sampled_from(("5:EUR", "3:EUR", "2:EUR", "")),
+    tariff_id=st.just(1),
+    rate_set_id=st.just(1),
+    prefix=st.just("44"),
+    rate=rates,
+    bands=bands(),
+    rounding=st.sampled_from(("up", "up", "down", "half_up", "half_even", "sideways")),
+    round_to_micros=st.one_of(st.just(1), st.sampled_from((2, 100, 10_000, 1_000_000)), st.integers(1, 1_000_000)),
+    exchange_nanos=st.one_of(st.just(0), st.sampled_from((1, 920_000_001, 10**12)), st.integers(1, 10**11)),
+)
+plain_legs = st.builds(lambda leg: leg._replace(bands=(), rounding="up", round_to_micros=1, exchange_nanos=0), legs)
+funds = st.lists(st.lists(legs, min_size=1, max_size=3), min_size=1, max_size=4)
+"""Per fund the legs that it pays."""
 
 numbers = st.one_of(digits, st.text("+0123456789-.()", max_size=20), st.text(max_size=80))
 regexes = st.one_of(

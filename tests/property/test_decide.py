@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from hypothesis import given, settings
@@ -10,23 +11,27 @@ from hypothesis import strategies as st
 from kemi import keys
 from kemi.core.decide import decide, decide_offline
 from kemi.core.outcome import Challenge, Need, Register, Reject, Route
+from kemi.core.rating import by_fund, charges
 from kemi.core.request import CallRequest, Contact, Credentials, SipUri
-from kemi.records import PeeringGroup, PeeringRule, PeerServer, Rate
+from kemi.records import PeeringGroup, PeeringRule, PeerServer, Period, PeriodPrice, Rate, Span
 from kemi.settings import Limits
 from tests.fakes.world import (
     ABROAD,
     ALICE,
     ALICE_NUMBER,
     BOB_NUMBER,
+    CAROL_NUMBER,
     CUSTOMER,
     NEIGHBOUR,
     NOBODY_IP,
+    NOW_MS,
     PEER_IP,
     RESELLER,
     ROOT,
     TRUNK_IP,
     ColdStore,
     World,
+    enrich,
     from_peer,
     from_trunk,
     invite,
@@ -87,6 +92,8 @@ NAMING: Final = ("username", "domain")  # of a subscriber: the store's views mak
 def broken_worlds(draw: st.DrawFn) -> World:
     """Draw a world in which some records are gone or have nonsense in some fields."""
     world = World()
+    if draw(st.booleans()):
+        enrich(world)
     for _ in range(draw(st.integers(0, 8))):
         name = draw(st.sampled_from(sorted(world.records)))
         record: Any = world.records[name]
@@ -226,6 +233,35 @@ def test_offline_it_never_asks(call: CallRequest, world: World, data: st.DataObj
     assert isinstance(decision, Challenge | Reject | Register | Route)
     if isinstance(decision, Route):
         assert decision.emergency
+
+
+@LAW
+@given(
+    call=st.sampled_from((invite(), invite(callee=BOB_NUMBER), invite(callee=CAROL_NUMBER), from_peer(CAROL_NUMBER))),
+    onnet=st.sampled_from(("free", "other", "all")),
+    boundary_s=st.integers(-600, 14_400),
+    rang=st.fractions(0, 1),
+    talked=st.fractions(0, 1),
+)
+def test_whenever_the_answer_comes_the_hold_pays(
+    call: CallRequest, onnet: str, boundary_s: int, rang: Fraction, talked: Fraction
+) -> None:
+    """Over periods, currencies and both chains: what a call is charged within a row was held for that row."""
+    world, limits = World(), Limits()
+    enrich(world)
+    world.change(keys.tariff(50), onnet=onnet, decks=(), timezone="UTC")
+    at_s = NOW_MS // 1000 + boundary_s
+    minute = (at_s + 3 * 86_400) // 60 % 10_080
+    dear = Period("dear", (Span(minute, min(minute + 2, 10_080)),))
+    rate = Rate(50_000, 1, 1, 100, periods=(PeriodPrice(0, 3_000_000, 70_000),))
+    world.rate_set(1050, {"33": rate, "44": rate}, (dear,))
+    route = world.route(call, limits=limits)
+    answered_ms = NOW_MS + int(len(route.targets) * (3 + limits.ring_max_s) * 1000 * rang)
+    paid = by_fund(route.call.legs, [fund.fund for fund in route.hold.funds])
+    for row in route.hold.rows:
+        for talk_s in (row.talk_s, int(row.talk_s * talked)):
+            charged = charges(paid, talk_s, answered_ms)
+            assert all(micros <= held for micros, held in zip(charged, row.price_micros, strict=True))
 
 
 @LAW

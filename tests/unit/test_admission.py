@@ -14,7 +14,7 @@ from kemi.adapters.redis_tables import Tables
 from kemi.admission import Admission, Seen, Verdict
 from kemi.core.outcome import Challenge, Hold, Need, Reject, Route
 from kemi.core.request import CallRequest
-from kemi.records import Status
+from kemi.records import Period, PeriodPrice, Rate, Span, Status
 from kemi.settings import Limits, Settings
 from tests.fakes.world import CUSTOMER, SECRET, ColdStore, World, invite, request
 
@@ -104,6 +104,18 @@ def test_a_cold_call_costs_three_round_trips_and_a_warm_one_the_hold() -> None:
     assert isinstance(admit(made, invite()).decision, Route)
 
     assert (cold - before, redis.round_trips - cold) == (3, 1)
+
+
+@pytest.mark.parametrize(("zone", "per_min_micros"), [("Europe/London", 90_000), ("Pacific/Honolulu", 50_000)])
+def test_a_decision_knows_the_time_zones_of_tariffs(zone: str, per_min_micros: int) -> None:
+    """On Monday 2 February 2026 at 02:40 in London it is Sunday in Honolulu."""
+    made, _, world = admission()
+    monday = Period("monday", (Span(0, 1_440),))
+    world.rate_set(1050, {"33": Rate(50_000, periods=(PeriodPrice(0, 90_000),))}, (monday,))
+    world.change("tar:50", timezone=zone)
+    decision = admit(made, invite()).decision
+    assert isinstance(decision, Route)
+    assert decision.call.legs[0].rate.per_min_micros == per_min_micros
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from kemi import codec, keys
 from kemi.adapters.ksr_queue import Ended, Failed, Held, Message, Refused, Started, put
 from kemi.adapters.ksr_shared import newest_pass
 from kemi.adapters.redis_client import StoreUnavailable
-from kemi.adapters.redis_funds import FundTerms, Operation, Reservation, Result, Settle
+from kemi.adapters.redis_operations import FundTerms, Operation, Page, Reservation, Result, Settle
 from kemi.agent import Agent, Clock
 from kemi.core.outcome import Hold, HoldFund, HoldRow
 from kemi.core.rating import schedule
@@ -32,8 +32,8 @@ FUND = "5:EUR"
 class MovableFunds(FakeFunds):
     """The money functions, which the test takes away and gives back. lost: answers that do not arrive."""
 
-    def __init__(self) -> None:
-        super().__init__(node="n1", grace_s=2)
+    def __init__(self, grace_s: int = 2) -> None:
+        super().__init__(node="n1", grace_s=grace_s)
         self.down = False
         self.lost = 0
         self.batches: list[int] = []
@@ -53,6 +53,11 @@ class MovableFunds(FakeFunds):
         self._fail()
         return super().describe(rid)
 
+    def of_node(self, node: str = "", after: str = "", limit: int = 100) -> Page:
+        """List, unless down."""
+        self._fail()
+        return super().of_node(node, after, limit)
+
     def spoil(self, rid: str) -> None:
         """Make the pinned call of a reservation unreadable."""
         self._rows[rid].pinned = b"\xc1"
@@ -67,6 +72,7 @@ class Store:
 
     def __init__(self, funds: MovableFunds) -> None:
         self._funds = funds
+        self.nodes: dict[bytes, int] = {}
         self.round_trips = 0
         self.written: list[tuple[Any, ...]] = []
 
@@ -83,8 +89,15 @@ class Store:
         """Answer TIME with the fake's clock."""
         self.round_trips += 1
         self.written.append(words)
-        if words == ("GET", keys.PASS):
-            return b"7"
+        match words:
+            case ("GET", keys.PASS):
+                return b"7"
+            case ("HSET", keys.NODES, node, sign):
+                self.nodes[node.encode()] = sign
+            case ("HGETALL", keys.NODES):
+                return [part for node, sign in self.nodes.items() for part in (node, str(sign).encode())]
+            case ("HGETALL", _):
+                return [b"funds", b"3", b"drift_micros", b"-5", b"note", b"no number"]
         return [self._funds.now_ms // 1000, self._funds.now_ms % 1000 * 1000]
 
     def close(self) -> None:
@@ -94,9 +107,11 @@ class Store:
 class World:
     """A node's agent and all that is around it. Time stands until `run` moves it."""
 
-    def __init__(self, folder: Path, credit_micros: int = 1_000_000, slice_s: int = 60) -> None:
+    def __init__(
+        self, folder: Path, credit_micros: int = 1_000_000, slice_s: int = 60, part_s: int = 3_600, grace_s: int = 2
+    ) -> None:
         self.ksr = FakeKsr()
-        self.funds = MovableFunds()
+        self.funds = MovableFunds(grace_s)
         self.funds.terms[FUND] = FundTerms(1, credit_micros, 0, 0, 0, 0)
         self.funds.arm(1)
         self.now_ns = 0
@@ -107,14 +122,15 @@ class World:
             secret=b"",
             spool_dir=str(folder),
             listen="",
-            limits=Limits(slice_s=slice_s),
-            grace_s=2,
+            limits=Limits(slice_s=slice_s, part_s=part_s),
+            grace_s=grace_s,
         )
+        self.boot_id = "this boot"
         self.agent = self.new_agent()
 
     def new_agent(self) -> Agent:
         """Return an agent as after a restart of the node."""
-        clock = Clock(lambda: self.now_ns, lambda: START_MS * 1_000_000 + self.now_ns)
+        clock = Clock(lambda: self.now_ns, lambda: START_MS * 1_000_000 + self.now_ns, self.boot_id)
         return Agent(self.ksr, self.settings, self.store, self.funds, clock)
 
     def hear(self, *messages: Message) -> None:
@@ -133,10 +149,10 @@ class World:
     def call(self, rid: str, granted_s: int = 60) -> Held:
         """Hold a call as a worker does, and return its message."""
         pinned = codec.pack(call_of(rid))
-        hold = Hold((HoldFund(FUND, 5, 1),), schedule([[RATE]], 0, granted_s), ())
+        hold = Hold((HoldFund(FUND, 5, 1),), schedule([call_of(rid).legs], 0, granted_s, START_MS), ())
         held = self.funds.reserve(f"{rid}:0", rid, hold, 120, 0, pinned)
         assert getattr(held, "granted_s", 0) == granted_s, held
-        return Held(rid, pinned, (FUND,), granted_s, 120)
+        return Held(rid, pinned, (FUND,), granted_s, 120, held_micros=hold.rows[-1].price_micros)
 
     def answer(self, rid: str) -> Started:
         """Return the message of an answer now."""
@@ -506,4 +522,4 @@ def test_rows_that_are_granted_pay_for_what_is_billed(world: World) -> None:
 
     assert world.status()["invalid"] == 0
     assert [event.kind for event in world.funds.events] == ["settle"] * 7
-    assert HoldRow(1, (1000,)) == schedule([[RATE]], 0, 60)[0]
+    assert HoldRow(1, (1000,)) == schedule([call_of(rid()).legs], 0, 60, START_MS)[0]

@@ -17,7 +17,7 @@ from kemi.adapters.ksr_queue import (
     Refused,
     Started,
 )
-from kemi.adapters.redis_funds import (
+from kemi.adapters.redis_operations import (
     Answer,
     Applied,
     Extend,
@@ -31,7 +31,9 @@ from kemi.adapters.redis_funds import (
     Settle,
     Unknown,
 )
-from kemi.agent_calls import Adopt, Calls, LetGo, Order, Outgoing
+from kemi.agent_calls import Calls
+from kemi.agent_orders import LetGo, LookUp, Order, Outgoing, Recheck
+from kemi.agent_talk import pack_legs
 from kemi.records import Attempt, CallEnd, PinnedCall, Rate
 from kemi.settings import Limits
 from tests.fakes import calls as builders
@@ -80,7 +82,8 @@ def the_extension(orders: list[Order]) -> Extend:
 def extend(known: Calls, at_s: float, result: Result) -> None:
     """Let an extension be due at this time and have this result."""
     sent = Outgoing(the_extension(known.due(int(at_s * S), NOW_MS)))
-    assert known.answered(sent, result, int(at_s * S), NOW_MS) == []
+    orders = known.answered(sent, result, int(at_s * S))
+    assert orders == ([Recheck(sent)] if isinstance(result, Invalid) else [])
 
 
 def end_of(order: Order) -> CallEnd:
@@ -96,7 +99,9 @@ def test_an_answer_is_marked_with_the_time_that_is_left() -> None:
     (order,) = known.hear(started(at_ns=0), int(1.5 * S), NOW_MS)
 
     assert isinstance(order, Outgoing)
-    assert order.operation == Answer(f"{RID}:1", RID, 1, 59, server_id=31)
+    legs = pack_legs(started(), "")
+    assert order.operation == Answer(f"{RID}:1", RID, 1, 59, server_id=31, answered_ms=NOW_MS, legs=legs)
+    assert 0 < len(legs) < 1000
 
 
 def test_an_extension_is_asked_for_before_the_deadline_and_prices_the_whole_call() -> None:
@@ -147,7 +152,7 @@ def test_money_that_arrives_in_time_saves_the_call() -> None:
 def test_the_hard_maximum_ends_a_call_that_nobody_ends() -> None:
     known = talking(granted_s=60, max_s=90)
     extension = the_extension(known.due(50 * S, NOW_MS))
-    known.answered(Outgoing(extension), Applied(90, 1), 50 * S, NOW_MS)
+    known.answered(Outgoing(extension), Applied(90, 1), 50 * S)
 
     assert extension.rows[-1].talk_s == 90
     assert operations(known.due(int(89.9 * S), NOW_MS)) == []
@@ -162,7 +167,7 @@ def test_an_extension_that_redis_did_not_take_is_asked_again_with_the_same_id() 
     again = the_extension(known.due(51 * S, NOW_MS))
 
     assert again == first
-    known.answered(Outgoing(again), Replayed(120, 1), 51 * S, NOW_MS)
+    known.answered(Outgoing(again), Replayed(120, 1), 51 * S)
     assert known.due(60 * S, NOW_MS) == []
 
 
@@ -239,10 +244,11 @@ def test_an_end_that_redis_cannot_settle_is_told_as_a_late_one(result: Result) -
     assert isinstance(order, Outgoing)
     assert isinstance(order.operation, Settle)
 
-    (late,) = operations(known.answered(order, result, 8 * S, NOW_MS))
+    assert known.answered(order, result, 8 * S) == [Recheck(order)]
+    (late,) = operations(known.rechecked(order, None, 8 * S, NOW_MS))
 
     assert late == Late(f"{RID}:3", RID, 3, order.pinned, order.operation.end)
-    assert known.answered(Outgoing(late), Applied(0, 1), 8 * S, NOW_MS) == []
+    assert known.answered(Outgoing(late), Applied(0, 1), 8 * S) == []
 
 
 @pytest.mark.parametrize("at", ["answer", "extension"])
@@ -256,13 +262,15 @@ def test_a_call_whose_hold_redis_does_not_know_is_cut_at_once(at: str) -> None:
         (sent,) = known.due(at_ns, NOW_MS)
     assert isinstance(sent, Outgoing)
 
-    settlement, let_go = known.answered(sent, Unknown(1), at_ns, NOW_MS)
+    assert known.answered(sent, Unknown(1), at_ns) == [Recheck(sent)]
+    settlement, let_go = known.rechecked(sent, None, at_ns, NOW_MS)
 
     assert isinstance(let_go, LetGo)
     assert methods(known.due(at_ns, NOW_MS)) == ["BYE", "BYE"]
     assert (end_of(settlement).ended_by, end_of(settlement).billed_s) == ("lost_hold", at_ns // S)
     assert (len(known), known.cut) == (0, 1)
-    assert known.answered(sent, Unknown(1), at_ns, NOW_MS) == [], "it is cut once"
+    assert known.answered(sent, Unknown(1), at_ns) == [], "it is cut once"
+    assert known.rechecked(sent, None, at_ns, NOW_MS) == []
 
 
 def test_a_release_that_redis_knows_nothing_of_is_told_all_the_same() -> None:
@@ -271,7 +279,8 @@ def test_a_release_that_redis_knows_nothing_of_is_told_all_the_same() -> None:
     (order,) = known.hear(Failed(RID, 503, is_cancelled=False, attempts=(), ended_ms=NOW_MS), S, NOW_MS)
     assert isinstance(order, Outgoing)
 
-    (late,) = operations(known.answered(order, Unknown(1), S, NOW_MS))
+    assert known.answered(order, Unknown(1), S) == [Recheck(order)]
+    (late,) = operations(known.rechecked(order, None, S, NOW_MS))
 
     assert isinstance(late, Late)
     assert (late.call, codec.unpack(CallEnd, late.end).outcome) == (order.pinned, "failed")
@@ -284,8 +293,8 @@ def test_a_refusal_never_ends_a_call_that_another_request_has() -> None:
     (order,) = known.hear(Refused(RID, b"pinned", end, maybe_held=True), 0, NOW_MS)
     assert isinstance(order, Outgoing)
 
-    assert operations(known.answered(order, Unknown(1), S, NOW_MS)) == [Note(f"{RID}:note", RID, b"pinned", end)]
-    assert known.answered(order, Invalid("sequence 1 after 3"), S, NOW_MS) == []
+    assert operations(known.answered(order, Unknown(1), S)) == [Note(f"{RID}:note", RID, b"pinned", end)]
+    assert known.answered(order, Invalid("sequence 1 after 3"), S) == []
 
 
 def test_an_emergency_call_without_a_hold_has_no_extension_and_no_charge() -> None:
@@ -326,12 +335,12 @@ def test_an_unknown_end_is_looked_up_and_an_old_one_is_not() -> None:
     known = Calls(Limits())
     ended = Ended(RID, "caller", 5 * S, NOW_MS)
 
-    assert known.hear(ended, 5 * S, NOW_MS) == [Adopt(ended)]
+    assert known.hear(ended, 5 * S, NOW_MS) == [LookUp(ended)]
     answered_ms = NOW_MS - 4_200
     row = Reservation(
         codec.pack(pinned()), ("5:EUR", "3:EUR"), 60, (60_000, 60_000), answered_ms, 4, "answered", "n2", 0
     )
-    (order,) = known.adopt(ended, row, NOW_MS)
+    (order,) = known.looked_up(ended, row, NOW_MS, 5 * S)
     assert isinstance(order, Outgoing)
     assert isinstance(order.operation, Settle)
     assert (order.operation.seq, order.operation.billed_s, order.operation.price_micros) == (5, 5, (5000, 5000))
@@ -344,14 +353,14 @@ def test_an_end_that_a_sweeper_guessed_is_corrected_by_whoever_hears_the_real_on
     packed = codec.pack(pinned())
     row = Reservation(packed, ("5:EUR", "3:EUR"), 60, (0, 0), NOW_MS - 41_500, 4, "settled", "n2", 0, server_id=31)
 
-    (late,) = known.adopt(ended, row, NOW_MS)
+    (late,) = known.looked_up(ended, row, NOW_MS, 0)
 
     assert isinstance(late, Outgoing)
     assert isinstance(late.operation, Late)
     assert (late.operation.seq, late.operation.call) == (5, packed)
     assert (end_of(late).outcome, end_of(late).billed_s, end_of(late).server_id) == ("answered", 42, 31)
-    assert known.adopt(ended, row._replace(answered_ms=0, state="released"), NOW_MS) == []
-    assert known.adopt(ended, row._replace(pinned=b""), NOW_MS) == []
+    assert known.looked_up(ended, row._replace(answered_ms=0, state="released"), NOW_MS, 0) == []
+    assert known.looked_up(ended, row._replace(pinned=b""), NOW_MS, 0) == []
 
 
 def test_an_adopted_call_pays_no_more_than_was_granted_and_nothing_unproven() -> None:
@@ -360,13 +369,13 @@ def test_an_adopted_call_pays_no_more_than_was_granted_and_nothing_unproven() ->
         codec.pack(pinned()), ("5:EUR", "3:EUR"), 60, (60_000, 60_000), NOW_MS - 90_000, 4, "answered", "n2", 0
     )
 
-    (long,) = known.adopt(ended, row, NOW_MS)
-    (unproven,) = known.adopt(ended, row._replace(answered_ms=0, state="held"), NOW_MS)
+    (long,) = known.looked_up(ended, row, NOW_MS, 0)
+    (unproven,) = known.looked_up(ended, row._replace(answered_ms=0, state="held"), NOW_MS, 0)
 
     assert end_of(long).billed_s == 60
     assert (end_of(unproven).outcome, end_of(unproven).billed_s) == ("unknown_end", 0)
-    assert known.adopt(ended, row._replace(state="settled", pinned=b""), NOW_MS) == []
-    assert known.adopt(ended, None, NOW_MS) == []
+    assert known.looked_up(ended, row._replace(state="settled", pinned=b""), NOW_MS, 0) == []
+    assert known.looked_up(ended, None, NOW_MS, 0) == []
 
 
 def test_an_unanswered_call_is_forgotten_after_its_lease() -> None:
@@ -386,7 +395,7 @@ def test_a_reload_changes_nothing_for_the_calls() -> None:
 
     fresh.restore(known.export())
 
-    fresh.answered(Outgoing(first), Applied(120, 1), 51 * S, NOW_MS)
+    fresh.answered(Outgoing(first), Applied(120, 1), 51 * S)
     assert fresh.due(60 * S, NOW_MS) == []
     assert the_extension(fresh.due(110 * S, NOW_MS)).seq == 3
 

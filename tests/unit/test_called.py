@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kemi.core.outcome import Target
+from kemi.records import Lock
 from tests.fakes.world import ALICE_NUMBER, BOB, BOB_NUMBER, CAROL_NUMBER, RESELLER, World, from_peer, invite
 
 
@@ -52,6 +53,26 @@ def test_who_is_suspended_is_unavailable(name: str, who: str) -> None:
         refusal = world.refusal(call)
         assert (refusal.reason, refusal.status) == ("called_suspended", 480)
         assert refusal.trace[-1] == f"number {CAROL_NUMBER}: {who} is suspended"
+
+
+@pytest.mark.parametrize(("lock", "word"), [(Lock.ALL, "all"), (Lock.GLOBAL, "global"), (9, "global")])
+def test_who_is_locked_for_all_calls_is_unavailable(lock: int, word: str) -> None:
+    """At any level of the called chain, told like a suspension; emergency numbers are nobody's lines."""
+    world = World()
+    world.change("acct:2", lock=lock)
+    refusal = world.refusal(from_peer(CAROL_NUMBER))
+    assert (refusal.reason, refusal.status) == ("called_suspended", 480)
+    assert refusal.trace[-1] == f"number {CAROL_NUMBER}: level 2 account 2 is locked: {word}"
+    assert world.route(invite(callee="112")).emergency
+
+
+@pytest.mark.parametrize("lock", [Lock.NONE, Lock.FOREIGN, Lock.OUTGOING])
+def test_a_weaker_lock_lets_calls_in(lock: Lock) -> None:
+    """Who may not call may be called."""
+    world = World()
+    world.change("acct:8", lock=lock)
+    assert world.route(from_peer(CAROL_NUMBER))
+    assert world.route(invite(callee=CAROL_NUMBER))
 
 
 def test_a_called_line_that_hangs_nowhere_is_our_fault() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kemi.core.candidates import prefixes
-from kemi.records import PeeringRule, Rate
+from kemi.records import PeeringRule, Period, PeriodPrice, Rate, Span
 from kemi.settings import Limits
 from tests.fakes.world import (
     ACME_1,
@@ -226,11 +226,44 @@ def test_the_loss_of_a_minute_counts() -> None:
     assert OWN_1 not in servers(world)
 
 
-def test_other_currencies_are_not_compared() -> None:
-    """Nothing can be said about a loss across currencies."""
+def test_a_currency_that_nobody_can_compare_is_passed_over() -> None:
+    """Without an exchange rate a sale might be a loss, and nobody could say how great."""
     world = World()
-    world.tariff(306, {"33": Rate(9_000_000)}, currency="JPY")
-    assert servers(world)[-1] == OWN_1
+    world.tariff(306, {"33": Rate(1)}, currency="JPY")
+    assert OWN_1 not in servers(world)
+    sentence = "server 61 (own/one) skipped: no exchange rate between JPY and EUR, which level 1 pays in"
+    assert sentence in world.route(invite()).trace
+
+
+@pytest.mark.parametrize(("nanos", "is_sold"), [(2_000_000_000, True), (2_000_000_001, False)])
+def test_a_loss_is_one_in_any_currency(nanos: int, is_sold: bool) -> None:
+    """A carrier paid in dollars against a level that pays in euros."""
+    world = World()
+    world.tariff(306, {"33": Rate(10_000)}, currency="USD")
+    world.exchange("USD", "EUR", nanos)
+    assert (OWN_1 in servers(world)) == is_sold
+
+
+def test_a_loss_is_one_by_the_prices_of_now() -> None:
+    """Periods and rounding count: what a carrier charges and what a level pays at this time of the week."""
+    world = World()
+    always = Period("always", (Span(0, 10_080),))
+    world.rate_set(1306, {"33": Rate(1, periods=(PeriodPrice(0, 20_001),))}, (always,))
+    assert OWN_1 not in servers(world)
+    world.rate_set(1306, {"33": Rate(99_999, periods=(PeriodPrice(0, 20_000),))}, (always,))
+    assert OWN_1 in servers(world)
+    world.change("tar:306", round_to_micros=1_000_000)
+    assert OWN_1 not in servers(world)
+
+
+@pytest.mark.parametrize("cap", ["balance", "day", "month"])
+def test_a_carrier_that_may_get_no_more_money_is_left_out(cap: str) -> None:
+    """The trace says which cap it was; an emergency call goes there all the same."""
+    world = World()
+    world.change("pg:4", spent=cap)
+    assert BELL_1 not in servers(world)
+    assert f"group 4 (bell) not eligible: its {cap} cap is reached" in world.route(invite()).trace
+    assert BELL_1 in [target.pinned.server_id for target in world.route(invite(callee="112")).targets]
 
 
 def test_no_carrier_left_is_no_route() -> None:

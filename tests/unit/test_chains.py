@@ -8,8 +8,9 @@ import pytest
 
 from kemi.core.chains import LEVELS_MAX, climb
 from kemi.core.draft import Draft
-from kemi.records import Account, ReplyOverride
-from tests.fakes.world import ALICE, BOB_NUMBER, TRUNK, World, from_trunk, invite
+from kemi.core.outcome import Reject, Route
+from kemi.records import Account, Lock, ReplyOverride
+from tests.fakes.world import ABROAD, ALICE, BOB_NUMBER, CAROL_NUMBER, TRUNK, World, from_trunk, invite
 
 
 def test_a_chain_ends_below_the_root() -> None:
@@ -72,6 +73,32 @@ def test_an_inactive_level_is_named(account_id: int, level: int, status: int, wo
     refusal = world.refusal(invite())
     assert (refusal.reason, refusal.status, refusal.account_id) == ("suspended", 403, account_id)
     assert refusal.trace[-1] == f"level {level} account {account_id} is {word}"
+
+
+@pytest.mark.parametrize(
+    ("lock", "abroad", "internal"),
+    [
+        (Lock.NONE, "", ""),
+        (Lock.FOREIGN, "foreign", ""),
+        (Lock.OUTGOING, "outgoing", "outgoing"),
+        (Lock.ALL, "all", "all"),
+        (Lock.GLOBAL, "global", "global"),
+    ],
+)
+@pytest.mark.parametrize(("account_id", "level"), [(5, 1), (3, 2)])
+def test_a_locked_level_is_named(account_id: int, level: int, lock: Lock, abroad: str, internal: str) -> None:
+    """Each lock adds to the one before, at any level of the caller's chain; emergency calls pass."""
+    world = World()
+    world.change(f"acct:{account_id}", lock=lock)
+    for callee, word in ((ABROAD, abroad), (CAROL_NUMBER, internal)):
+        decision = world.decide(invite(callee=callee))
+        if word:
+            assert isinstance(decision, Reject)
+            assert (decision.reason, decision.status, decision.account_id) == ("locked", 403, account_id)
+            assert decision.trace[-1] == f"level {level} account {account_id} is locked: {word}"
+        else:
+            assert isinstance(decision, Route)
+    assert world.route(invite(callee="112")).emergency
 
 
 def test_a_suspended_line_with_a_trusted_address_is_refused() -> None:

@@ -15,6 +15,9 @@ from tests.fakes.world import (
     ALICE,
     ALICE_NUMBER,
     BOB_NUMBER,
+    CAROL_NUMBER,
+    CUSTOMER,
+    NEIGHBOUR,
     NOW_MS,
     PASSWORD,
     RESELLER,
@@ -110,7 +113,7 @@ def test_a_fetch_that_brings_nothing_ends_in_a_refusal() -> None:
 
 
 def test_the_first_need_is_about_who_calls() -> None:
-    """Sources of the address, the line of the From and its domain; without masks those first."""
+    """Sources of the address, the line of the From and its domain; without masks all that they could lead to."""
     world = World()
     masks = {keys.MASKS: world.records[keys.MASKS]}
     need = decide(invite(), world.facts(records=masks))
@@ -118,7 +121,9 @@ def test_the_first_need_is_about_who_calls() -> None:
     assert set(need.keys) == {"src:192.0.2.1/32", "src:192.0.2.0/24", f"sub:{ALICE}", "dom:a.example"}
     need = decide(invite(), world.facts(records={}))
     assert isinstance(need, Need)
-    assert set(need.keys) == {"masks", f"sub:{ALICE}", "dom:a.example"}
+    names = set(need.keys)
+    assert {name for name in names if not name.startswith("src:")} == {"masks", f"sub:{ALICE}", "dom:a.example"}
+    assert len(names) == 3 + 33
 
 
 def test_the_second_need_is_about_where_to() -> None:
@@ -133,7 +138,7 @@ def test_the_second_need_is_about_where_to() -> None:
     assert second.digits == ABROAD
     prefixes = [ABROAD[:length] for length in range(len(ABROAD) + 1)]
     rules = {f"rules:{owner_id}:{prefix}" for owner_id in (RESELLER, ROOT) for prefix in prefixes}
-    assert set(second.keys) == {f"num:{ABROAD}", "tar:50", "tar:30", "tar:20"} | rules
+    assert set(second.keys) == {f"num:{ABROAD}", "fx", "tar:50", "tar:30", "tar:20"} | rules
 
 
 def test_other_tenants_carriers_cost_a_call_nothing() -> None:
@@ -172,6 +177,9 @@ def test_a_cold_cache_costs_two_fetches(call: CallRequest, rounds: int) -> None:
         ("channels", "channels", 403),
         ("cps", "cps", 503),
         ("spend", "spend", 403),
+        ("spend_day", "spend_day", 403),
+        ("spend_month", "spend_month", 403),
+        ("channels_out", "channels_out", 403),
         ("status", "suspended", 403),
     ],
 )
@@ -201,7 +209,9 @@ def test_a_refusal_of_the_store_blames_nobody(word: str, reason: str, status: in
     ("word", "reason", "status"),
     [
         ("channels", "called_busy", 486),
+        ("channels_in", "called_busy", 486),
         ("cps", "called_busy", 486),
+        ("spend_day", "called_unavailable", 480),
         ("status", "called_suspended", 480),
         ("credit", "called_unavailable", 480),
         ("spend", "called_unavailable", 480),
@@ -212,6 +222,16 @@ def test_a_carrier_learns_nothing_of_a_called_tenant(word: str, reason: str, sta
     refusal = refused_hold(World().route(from_peer()), 5, word)
     assert (refusal.reason, refusal.status, refusal.account_id) == (reason, status, 5)
     assert refusal.trace[-1] == f"hold refused by level 1 account 5: {word}"
+
+
+@pytest.mark.parametrize(
+    ("account_id", "reason", "status"),
+    [(NEIGHBOUR, "called_busy", 486), (CUSTOMER, "channels_in", 403), (RESELLER, "channels_in", 403)],
+)
+def test_a_caller_learns_of_his_own_levels_only(account_id: int, reason: str, status: int) -> None:
+    """Between two customers: who stands above the called alone is told as busy, a shared ancestor by its reason."""
+    refusal = refused_hold(World().route(invite(callee=CAROL_NUMBER)), account_id, "channels_in")
+    assert (refusal.reason, refusal.status, refusal.account_id) == (reason, status, account_id)
 
 
 def test_a_tenants_own_answer_outlives_the_decision() -> None:

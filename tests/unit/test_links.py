@@ -7,7 +7,7 @@ import pytest
 from kemi import keys
 from kemi.core.links import links, missing
 from kemi.core.outcome import Need
-from kemi.records import Masks, Number, RateSet
+from kemi.records import Deck, Masks, Number, RateSet, Tariff
 from tests.fakes.world import ABROAD, ALICE, World
 
 WORLD = World()
@@ -53,6 +53,20 @@ def test_a_tariff_is_named_again_for_its_rates() -> None:
     need = missing(("acct:5",), WORLD.records, rates, ABROAD)
     assert set(need.keys) == {"tar:30", "tar:20"}
     assert need.digits == ABROAD
+
+
+def test_a_tariff_leads_to_every_set_that_may_price_a_call() -> None:
+    """The one it points to, those of its decks and the inbound one, once each; 0 leads nowhere."""
+    decks = (Deck(1, 8), Deck(2, 0), Deck(3, 7))
+    tariff = Tariff(1, 2, "retail", "EUR", 7, inbound_rate_set_id=9, decks=decks)
+    assert links(tariff) == ("rset:7", "rset:9", "rset:8")
+    assert links(Tariff(1, 2, "new", "EUR", 0)) == ()
+    records = {"tar:1": tariff, "rset:7": RateSet(7, ()), "rset:8": RateSet(8, ()), "rset:9": RateSet(9, ())}
+    rates = {(set_id, "4"): b"" for set_id in (7, 8, 9)}
+    assert missing(("tar:1",), records, rates, "4") == Need((), "4")
+    for set_id in (7, 8, 9):
+        fewer = {place: bucket for place, bucket in rates.items() if place[0] != set_id}
+        assert missing(("tar:1",), records, fewer, "4").keys == ("tar:1",)
 
 
 def test_nothing_missing_is_an_empty_need() -> None:

@@ -10,7 +10,7 @@ import pytest
 from kemi.core.draft import Draft
 from kemi.core.order import LEAST_COST, draw
 from kemi.records import PeeringRule, PeerServer, Rate
-from tests.fakes.world import ACME, ACME_1, ACME_2, BELL, BELL_1, OWN_1, World, invite, request
+from tests.fakes.world import ACME, ACME_1, ACME_2, BELL, BELL_1, NOW_MS, OWN_1, World, invite, request
 
 C5 = ("prefix", "priority", "weight")
 
@@ -68,11 +68,20 @@ def test_cost_is_that_of_a_minute() -> None:
     assert groups(world) == [4, 6, 3]
 
 
-def test_another_currency_comes_last() -> None:
-    """Its numbers cannot be compared, so a carrier that looks cheap in another currency does not win."""
+def test_costs_are_compared_by_the_exchange_rate() -> None:
+    """A carrier whose numbers look cheap in another currency wins only if it is; either direction of a rate will do."""
     world = World()
-    world.tariff(300 + ACME, {"33": Rate(1)}, currency="JPY")
-    assert groups(world) == [4, 6, 3]
+    world.tariff(300 + ACME, {"33": Rate(60)}, currency="XAU")
+    world.exchange("XAU", "EUR", 99 * 10**9)  # 5940 against bell's 6000
+    assert groups(world) == [3, 4, 6]
+    world.exchange("XAU", "EUR", 101 * 10**9, valid_from_ms=NOW_MS)
+    assert groups(world) == [4, 3, 6]
+    world.records.pop("fx")
+    world.exchange("EUR", "XAU", 10_200_000)
+    assert groups(world) == [3, 4, 6]
+    world.exchange("EUR", "XAU", 9_800_000, valid_from_ms=1)
+    assert groups(world) == [4, 3, 6]
+    assert "candidate 2: server 31 (acme/one) by rule 30, costs 60/min XAU" in world.route(invite()).trace
 
 
 def test_the_draw_follows_the_weights() -> None:

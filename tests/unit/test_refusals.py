@@ -19,7 +19,9 @@ called_unavailable   480  31 0    called_busy          486  17 0    cps         
 carriers_failed      503  41 0    cancelled            487  16 0    store_down           503  41 5
 unarmed              503  41 5    full                 503  42 5    draining             503  41 5
 stale                503  41 1    misconfigured        500  41 0    internal             500  41 0
-merged               482  25 0    contact              403  21 0
+merged               482  25 0    contact              403  21 0    locked               403  21 0
+no_exchange          403  21 0    channels_in          403  34 0    channels_out         403  34 0
+spend_day            403  21 0    spend_month          403  21 0
 """
 """Reason, status, Q.850 cause, Retry-After: what tenants' overrides, statistics and scenarios rely on."""
 

@@ -40,7 +40,7 @@ address = "127.0.0.8"
 """
 RECORD = Record(
     rid="r", outcome="answered", status=200, reason="", ended_by="caller", billed_s=1, talk_ms=900, carrier="acme",
-    trace=("level 1 pays",), legs=((1, "cust", "res", 12000, "EUR"),), unbalanced=(), leased=False,
+    trace=("level 1 pays",), legs=((1, "cust", "res", 12000, "EUR", 12000, "EUR"),), unbalanced=(), leased=False,
 )  # fmt: skip
 INVITE = "INVITE sip:x SIP/2.0\nFrom: <sip:a@b>\nCall-ID: c1\n"
 GOT: dict[tuple[str, str], tuple[str, ...]] = {("acme", "INVITE"): (INVITE,)}

@@ -27,7 +27,7 @@ from kemi.core.outcome import Challenge, Decision, Header, Hold, HoldFund, HoldR
 from kemi.core.refusals import reject
 from kemi.core.request import CallRequest, SipUri
 from kemi.core.token import token_of
-from kemi.records import Attempt, PinnedCall, PinnedTarget
+from kemi.records import Attempt, CallEnd, PinnedCall, PinnedTarget
 from kemi.settings import Limits, Settings
 from kemi.worker import DONE, Worker
 from tests.fakes import calls as builders
@@ -165,7 +165,7 @@ def test_a_bug_is_logged_with_its_call_and_answered_500() -> None:
 
 def test_a_refusal_says_when_to_come_again_and_leaves_word_for_the_cdr() -> None:
     call = builders.call(RID, ())
-    scene = Scene(reject("cps", ("too fast",), call=call), is_held=False)
+    scene = Scene(reject("cps", ("too fast",), account_id=3, call=call), is_held=False)
 
     scene.request()
 
@@ -174,6 +174,8 @@ def test_a_refusal_says_when_to_come_again_and_leaves_word_for_the_cdr() -> None
     (refused,) = scene.queued()
     assert isinstance(refused, Refused)
     assert refused.rid == RID
+    end = codec.unpack(CallEnd, refused.end)
+    assert (end.outcome, end.status, end.reason, end.account_id) == ("refused", 503, "cps", 3)
 
 
 def test_a_challenge_carries_every_value() -> None:

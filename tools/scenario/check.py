@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from tools.scenario.observe import Record
+from tools.scenario.sipp import call_id
 from tools.scenario.spec import Expected, Party, Scenario
 
 
@@ -24,7 +25,7 @@ def differences(scenario: Scenario, record: Record | None, got: Mapping[tuple[st
 
 def _party(party: Party, got: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[str]:
     if party.role != "caller":
-        calls = {_call_id(message) for message in got.get((party.name, "INVITE"), ())}
+        calls = {call_id(message) for message in got.get((party.name, "INVITE"), ())}
         if len(calls) != party.calls:
             yield f"{party.name}: {len(calls)} calls reached it, expected {party.calls}"
     for rule in party.received:
@@ -65,7 +66,7 @@ def _record(expected: Expected, record: Record) -> Iterator[str]:
 
 def _money(scenario: Scenario, record: Record) -> Iterator[str]:
     wanted = {tuple(leg) for leg in scenario.legs}
-    real = {(level, payer, payee, price, currency) for level, payer, payee, price, currency in record.legs}
+    real = set(record.legs)
     yield from (f"payment missing: {_payment(leg)}" for leg in sorted(wanted - real))
     yield from (f"payment not expected: {_payment(leg)}" for leg in sorted(real - wanted))
     yield from (f"ledger of the call does not sum to 0: {micros} {currency}" for currency, micros in record.unbalanced)
@@ -74,10 +75,6 @@ def _money(scenario: Scenario, record: Record) -> Iterator[str]:
 
 
 def _payment(leg: tuple[object, ...]) -> str:
-    level, payer, payee, price, currency = leg
-    return f"level {level} {payer} pays {payee} {price} micros {currency}"
-
-
-def _call_id(message: str) -> str:
-    found = re.search(r"^Call-ID: *(\S+)", message, re.MULTILINE)
-    return found[1] if found else ""
+    level, payer, payee, price, currency, charged, charged_in = leg
+    exchanged = f", charged {charged} micros {charged_in}" if (charged, charged_in) != (price, currency) else ""
+    return f"level {level} {payer} pays {payee} {price} micros {currency}{exchanged}"

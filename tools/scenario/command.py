@@ -114,8 +114,8 @@ def _prices(record: Record) -> str:
     """Return what each level paid, nearest to the caller first, and last what the carrier gets."""
     paid = sorted((leg for leg in record.legs if leg[3]), key=lambda leg: leg[0] or len(record.legs) + 1)
     return "\n".join(
-        f"{payer if level else 'carrier gets'} {price / 1e6:.4f} {currency}"
-        for level, payer, _, price, currency in paid
+        f"{payer if level else 'carrier gets'} {charged / 1e6:.4f} {charged_in}"
+        for level, payer, _, _, _, charged, charged_in in paid
     )
 
 

@@ -19,7 +19,8 @@ select c.rid, c.outcome, c.sip_status, c.reason, c.ended_by, c.billed_s, c.talk_
 """
 
 _LEGS = """
-select l.level, payer.name as payer, payee.name as payee, l.price_micros, l.currency
+select l.level, payer.name as payer, payee.name as payee, l.price_micros, l.currency,
+       coalesce(l.charged_micros, l.price_micros) as charged_micros, coalesce(l.fund_currency, l.currency) as charged_in
   from tandem.cdr_leg l
   join tandem.account payer on payer.id = l.payer_id
   join tandem.account payee on payee.id = l.payee_id
@@ -49,7 +50,10 @@ select tandem.topup_v1(b.account_id, o.micros - b.balance_micros, 'back to the o
 
 
 class Record(NamedTuple):
-    """The call detail record with its payments. legs: (level, payer, payee, micros, currency)."""
+    """The call detail record with its payments.
+
+    legs: (level, payer, payee, micros, currency, micros that its fund paid, and their currency).
+    """
 
     rid: str
     outcome: str
@@ -60,7 +64,7 @@ class Record(NamedTuple):
     talk_ms: int
     carrier: str
     trace: tuple[str, ...]
-    legs: tuple[tuple[int, str, str, int, str], ...]
+    legs: tuple[tuple[int, str, str, int, str, int, str], ...]
     unbalanced: tuple[tuple[str, int], ...]
     leased: bool
 

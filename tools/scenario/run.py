@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,9 +64,13 @@ def play(scenario: Scenario, endpoint: Endpoint, watch: Watch, folder: Path, run
                 sipp.register(scenario, party, endpoint.proxy, folder)
         callers = [party for party in scenario.parties if party.role == "caller"]
         for party in callers:
-            caller = sipp.start(scenario, party, endpoint.proxy, folder, call_id)
+            own = f"{scenario.label}-{party.name}-{run_id}@tandem" if party.stays else call_id
+            caller = sipp.start(scenario, party, endpoint.proxy, folder, own)
             running.append(caller)
-            caller.process.wait(scenario.deadline_s + 5)
+            if party.stays:
+                until(partial(sipp.messages, caller, "200"), CALLEE_DEADLINE_S, f"{party.name} to be answered")
+            else:
+                caller.process.wait(scenario.deadline_s + 5)
         problems = [line for run in running for line in _finish(run)]
         record = _await_record(scenario, watch, call_id)
     except (OperatorError, DeadlineError, subprocess.TimeoutExpired) as error:

@@ -44,10 +44,14 @@ def start(scenario: Scenario, party: Party, proxy: str, folder: Path, call_id: s
         user, domain = party.user or "anonymous", party.domain or party.address
         command += ["-s", party.service, "-au", user, "-ap", party.password or "none", "-cid_str", call_id]
         command += ["-key", "user", user, "-key", "domain", domain, "-auth_uri", f"{party.service}@{proxy}"]
-    process = _popen(command, log)
+    process = run(command, log)
     running = Running(party, process, trace, log)
     if party.role != "caller":
-        until(lambda: _bound(party) or process.poll() is not None, _BIND_DEADLINE_S, f"{party.name} to listen")
+        until(
+            lambda: is_bound(party.address, party.port, party.transport) or process.poll() is not None,
+            _BIND_DEADLINE_S,
+            f"{party.name} to listen",
+        )
         if process.poll() is not None:
             raise OperatorError(f"{party.name} cannot listen on {party.address}:{party.port}: see {log}")
     return running
@@ -63,14 +67,19 @@ def register(scenario: Scenario, party: Party, proxy: str, folder: Path) -> None
         "-auth_uri", party.domain, "-t", "t1" if party.transport == "tcp" else "u1",
         "-timeout", f"{int(scenario.deadline_s)}s", "-timeout_error",
     ]  # fmt: skip
-    if _popen(command, log).wait(scenario.deadline_s + 5) != 0:
+    if run(command, log).wait(scenario.deadline_s + 5) != 0:
         raise OperatorError(f"{party.name} could not register as {party.user}@{party.domain}: see {log}")
 
 
 def messages(running: Running, what: str) -> tuple[str, ...]:
     """Return the messages that the party received of one method ("INVITE") or status ("407"), oldest first."""
+    return received(running.trace, what)
+
+
+def received(trace: Path, what: str) -> tuple[str, ...]:
+    """Return the received messages of one method or status in a file that a SIPp traced its messages to."""
     try:
-        text = running.trace.read_bytes().decode("utf-8", "replace")
+        text = trace.read_bytes().decode("utf-8", "replace")
     except OSError:
         return ()
     parts = list(_MESSAGE.finditer(text))
@@ -83,6 +92,12 @@ def messages(running: Running, what: str) -> tuple[str, ...]:
     )
 
 
+def call_id(message: str) -> str:
+    """Return the Call-ID of a message, "" when it has none."""
+    found = re.search(r"^Call-ID: *(\S+)", message, re.MULTILINE)
+    return found[1] if found else ""
+
+
 def stop(running: Running) -> None:
     """End the process if it still runs, and wait for it."""
     if running.process.poll() is None:
@@ -90,7 +105,8 @@ def stop(running: Running) -> None:
     running.process.wait()
 
 
-def _popen(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+def run(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a SIPp, its screen in `log`. Raises OperatorError when there is none on this machine."""
     try:
         with log.open("wb") as output:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
@@ -111,11 +127,12 @@ def _rendered(scenario: Scenario, party: Party, folder: Path) -> Path:
     return rendered
 
 
-def _bound(party: Party) -> bool:
-    kind = socket.SOCK_STREAM if party.transport == "tcp" else socket.SOCK_DGRAM
+def is_bound(address: str, port: int, transport: str = "udp") -> bool:
+    """Tell whether somebody listens there."""
+    kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
     with socket.socket(socket.AF_INET, kind) as probe:
         try:
-            probe.bind((party.address, party.port))
+            probe.bind((address, port))
         except OSError:
             return True
     return False

@@ -27,7 +27,8 @@ class Party(NamedTuple):
 
     role: callee waits for calls, phone registers first and then waits, caller places the call.
     calls: how many calls must reach it (0 = none may). talk_ms: the pause of the scenario file.
-    status: final status that a refusing file sends or waits for.
+    status: final status that a refusing file sends or waits for. stays: a caller during whose call the next one calls;
+    it has a Call-ID of its own, and no record of it is looked at.
     """
 
     name: str
@@ -43,17 +44,24 @@ class Party(NamedTuple):
     service: str
     talk_ms: int
     status: int
+    stays: bool
     received: tuple[Received, ...]
 
 
 class Leg(NamedTuple):
-    """One payment that the call must have made. payer, payee: account names."""
+    """One payment that the call must have made. payer, payee: account names.
+
+    price_micros of currency: what the payee earns. charged_micros of charged_currency: what the payer's fund pays; "" =
+    the same.
+    """
 
     level: int
     payer: str
     payee: str
     price_micros: int
     currency: str
+    charged_micros: int
+    charged_currency: str
 
 
 class Expected(NamedTuple):
@@ -174,12 +182,15 @@ def _expected(table: Table) -> Expected:
 
 
 def _leg(table: Table) -> Leg:
+    price_micros, currency = table.take("price_micros"), table.take("currency", "EUR")
     leg = Leg(
         level=table.take("level"),
         payer=table.take("payer"),
         payee=table.take("payee"),
-        price_micros=table.take("price_micros"),
-        currency=table.take("currency", "EUR"),
+        price_micros=price_micros,
+        currency=currency,
+        charged_micros=table.take("charged_micros", price_micros),
+        charged_currency=table.take("charged_currency", currency),
     )
     table.done()
     return leg
@@ -201,6 +212,7 @@ def _party(file: Path, values: dict[str, Any]) -> Party:
         service=table.take("service", ""),
         talk_ms=table.take("talk_ms", 0),
         status=table.take("status", 0),
+        stays=table.take("stays", default=False),
         received=tuple(
             Received(what, tuple(rules.get("has", ())), tuple(rules.get("lacks", ())))
             for what, rules in table.take("received", {}).items()

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 from kemi import keys
 from kemi.adapters import redis_functions
 from kemi.adapters.redis_client import FunctionFailed, RedisClient
-from kemi.adapters.redis_funds import Balance, Funds, MoneyStatus, Reservation
-from tools.settle.sweeper import Signs
+from kemi.adapters.redis_funds import Funds
+from kemi.adapters.redis_operations import Balance, MoneyStatus, Reservation
+from tools.settle.sweeper import OPEN, Signs
 
 AT_ONCE: Final = 500
 ATTEMPTS_MAX: Final = 20
@@ -27,6 +28,10 @@ class Snapshot(NamedTuple):
     leases: Mapping[str, int]
     reservations: Mapping[str, Reservation]
     still: bool
+
+    def open(self) -> dict[str, Reservation]:
+        """Return those of the reservations that are open."""
+        return {rid: each for rid, each in self.reservations.items() if each.state in OPEN}
 
 
 class Cell:
@@ -69,17 +74,22 @@ class Cell:
         parts = (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE))
         return {balance.fund: balance for part in parts for balance in self.funds.balances(part)}
 
-    def snapshot(self, names: Sequence[str], others_max: int) -> Snapshot:
-        """Return funds and reservations as of one moment if traffic leaves one in 20 attempts.
+    def leases(self, until_ms: int | None = None) -> int:
+        """Return how many leases there are; until_ms: that end by then, in Redis ms."""
+        return int(self.client.execute("ZCOUNT", keys.LEASES, "-inf", "+inf" if until_ms is None else until_ms))
+
+    def snapshot(self, names: Sequence[str], others_max: int, attempts_max: int = ATTEMPTS_MAX) -> Snapshot:
+        """Return funds and reservations as of one moment if traffic leaves one in so many attempts.
 
         others_max: how many reservations without a lease, ended or forgotten ones, to look at.
         """
-        for _ in range(ATTEMPTS_MAX):
+        for attempt in range(1, attempts_max + 1):
             before = self.status().opseq
             found = Snapshot(self.balances(names), self._leases(), self._reservations(others_max), still=True)
             if self.status().opseq == before:
                 return found
-            time.sleep(0.05)
+            if attempt < attempts_max:
+                time.sleep(0.05)
         return found._replace(still=False)
 
     def _leases(self) -> dict[str, int]:

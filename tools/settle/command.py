@@ -16,6 +16,7 @@ import typer
 
 from kemi.adapters.redis_client import StoreUnavailable
 from tools.errors import OperatorError
+from tools.settle.poison import poison
 from tools.settle.reconcile import Report, reconcile
 from tools.settle.service import Options, connections, run_once, serve
 
@@ -23,12 +24,15 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def settle(
+    ctx: typer.Context,
     *,
     once: Annotated[bool, typer.Option("--once", help="Stop when everything that waits is posted.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Compare the money; exit 1 on any difference.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --verify: print the comparison as JSON.")] = False,
 ) -> None:
     """Post the events of calls to Postgres, exactly once (DATABASE_URL, REDIS_URL). Any number may run."""
+    if ctx.invoked_subcommand is not None:
+        return
     options = options_from(os.environ)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     if once:
@@ -38,6 +42,11 @@ def settle(
         serve(options, _stop_on_signals())
     if verify:
         _print(verdict(options), as_json=as_json)
+
+
+app: Final = typer.Typer(help="Settlement of calls.")
+app.callback(invoke_without_command=True)(settle)
+app.add_typer(poison, name="poison")
 
 
 def options_from(env: Mapping[str, str]) -> Options:

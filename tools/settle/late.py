@@ -9,24 +9,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tools.settle.postings import LATE_NOTE, CdrRow, EntryRow, Plan, entry_id, txn_id
+from tools.settle.entries import LATE_NOTE
+from tools.settle.rows import CdrRow, EntryRow, Plan, entry_id, txn_id
 
 
 class Place(NamedTuple):
-    """Where entries of a call stand in the ledger."""
+    """Where entries of a call stand in the ledger. group_id: the carrier that they are about, None = none."""
 
     account_id: int
     book: str
     currency: str
     level: int
+    group_id: int | None = None
+
+    @classmethod
+    def of(cls, row: EntryRow) -> Place:
+        """Return the place of an entry."""
+        return cls(row.account_id, row.book, row.currency, row.level, row.group_id)
 
 
 def difference(late: Plan, posted: Mapping[Place, int]) -> list[EntryRow]:
     """Return what a late end posts: its entries less what is posted at their places, and nothing left at others.
 
-    posted: sums of all entries of the call so far.
+    late: with its record. posted: sums of all entries of the call so far, parts among them.
     """
-    due = {Place(row.account_id, row.book, row.currency, row.level): row for row in late.entries}
+    if late.cdr is None:
+        return []
+    due = {Place.of(row): row for row in late.entries}
     made = [row._replace(amount_micros=row.amount_micros - posted.get(place, 0)) for place, row in due.items()]
     # Another carrier may stand at the same level and book, which one sequence has room for once.
     strangers = [(place, micros) for place, micros in posted.items() if place not in due]
@@ -65,4 +74,5 @@ def _taken_back(cdr: CdrRow, place: Place, micros: int) -> EntryRow:
         epoch=cdr.epoch,
         fund_n=None,
         note=LATE_NOTE,
+        group_id=place.group_id,
     )

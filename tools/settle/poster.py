@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 import psycopg
 
-from tools.settle.books import Books, ClashError, Epoch, Poisoned
+from tools.settle.batch import ClashError
+from tools.settle.books import Books, Epoch, Poisoned
 from tools.settle.stream import Entry, planned
 
 log = logging.getLogger("tandem.settle")
@@ -34,26 +35,23 @@ class Outcome(NamedTuple):
 
 
 def post(books: Books, entries: Sequence[Entry], believed: Epoch) -> Outcome:
-    """Post entries while Postgres says `believed`. Raises EpochMovedError, psycopg errors of outages."""
+    """Post entries while Postgres says `believed`. Raises EpochMovedError, psycopg errors of outages.
+
+    A batch with an event that cannot be stored is halved until that event is alone.
+    """
     plans, poisoned = planned(entries)
     try:
         written = books.post(plans, poisoned, believed)
     except UNSTORABLE as error:
         if len(entries) > 1:
-            return _one_by_one(books, entries, believed)
-        written = books.post([], [Poisoned(entries[0].id, _sentence(error), entries[0].payload)], believed)
+            half = len(entries) // 2
+            return post(books, entries[:half], believed).plus(post(books, entries[half:], believed))
+        written = books.post([], [Poisoned(entries[0].id, sentence(error), entries[0].payload)], believed)
     for event in written.set_aside:
         log.error("event %s is set aside in tandem.event_poison: %s", event.id, event.reason)
     return Outcome(len(entries), written.added, len(written.set_aside))
 
 
-def _one_by_one(books: Books, entries: Sequence[Entry], believed: Epoch) -> Outcome:
-    total = Outcome()
-    for entry in entries:
-        total = total.plus(post(books, [entry], believed))
-    return total
-
-
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     """Return what Postgres says is wrong with the row, with its detail, in one line."""
     return " ".join(str(error).split()[:WORDS_MAX]) or type(error).__name__

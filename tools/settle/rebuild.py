@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tools.news import News
-from tools.settle.books import Books, Epoch
+from tools.settle.books import NO_WINDOWS, Books, Epoch
 from tools.settle.cell import Cell
 from tools.settle.poster import Outcome, post
 from tools.settle.reconcile import charge_differences, charges_of, hold_differences, on_the_way
@@ -124,9 +124,11 @@ class Rebuild:
         self._books.forget_opseq()
         waiting = on_the_way(self._books, self._stream)
         charged = sorted({*self._books.posted(), *waiting.charges})
+        windows = self._books.windows()
         for fund in charged:
             events = charges_of(self._books, fund, waiting)
-            self._cell.funds.restore_fund(fund, sum(events.values()), max(events))
+            spent = windows.get(fund, NO_WINDOWS)
+            self._cell.funds.restore_fund(fund, sum(events.values()), max(events), spent.day, spent.month)
         log.info("Redis was empty: the charges of %s of %s funds came from Postgres", len(charged), len(names))
         return ""
 

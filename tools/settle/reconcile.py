@@ -12,20 +12,22 @@ compared. I1 and I4 need a moment without operations; where traffic leaves none,
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from kemi.adapters.redis_funds import Balance
+from kemi.adapters.redis_operations import Balance, Reservation
+from kemi.core.outcome import IN, OUT
 from kemi.records import CallEvent
 from tools.settle.books import Books, Posted
 from tools.settle.cell import Cell, Snapshot
 from tools.settle.stream import Stream, decoded
+from tools.settle.sweeper import OPEN
 
 SYNC_DEADLINE_S: Final = 3.0
 NUMBERS_SHOWN: Final = 5
 POISON_SHOWN: Final = 100
 ENDED_MAX: Final = 5_000  # ended reservations looked at; each costs a round trip
-OPEN: Final = frozenset({"held", "answered"})
 ENDED: Final = frozenset({"settled", "released"})
 NOTHING_POSTED: Final = Posted()
 
@@ -109,21 +111,55 @@ def _charge_difference(balance: Balance, known: Mapping[int, int]) -> str:
     )
 
 
+class Taken(NamedTuple):
+    """What a fund's open reservations take. micros: held, less what parts have charged."""
+
+    micros: int = 0
+    channels: int = 0
+    channels_in: int = 0
+    channels_out: int = 0
+
+    def plus(self, micros: int, sides: int) -> Taken:
+        """Return the sum with one more reservation."""
+        return Taken(
+            self.micros + micros,
+            self.channels + 1,
+            self.channels_in + (sides & IN > 0),
+            self.channels_out + (sides & OUT > 0),
+        )
+
+
+NOTHING_TAKEN: Final = Taken()
+
+
+def taken(reservations: Iterable[Reservation]) -> dict[str, Taken]:
+    """Return fund -> what those of the reservations take that are open."""
+    found: dict[str, Taken] = {}
+    for each in reservations:
+        if each.state in OPEN:
+            rows = zip_longest(each.funds, each.held, each.posted, each.sides, fillvalue=0)
+            for fund, held, posted, sides in rows:
+                found[str(fund)] = found.get(str(fund), NOTHING_TAKEN).plus(int(held) - int(posted), int(sides))
+    return found
+
+
 def hold_differences(found: Snapshot) -> list[str]:
     """Return where I1 does not hold. found: of one moment."""
-    held: dict[str, int] = {}
-    channels: dict[str, int] = {}
-    for reservation in found.reservations.values():
-        if reservation.state in OPEN:
-            for fund, micros in zip(reservation.funds, reservation.held, strict=True):
-                held[fund] = held.get(fund, 0) + micros
-                channels[fund] = channels.get(fund, 0) + 1
+    due = taken(found.reservations.values())
     return [
-        f"I1: fund {fund}: holds {balance.held_micros} micros on {balance.channels} channels,"
-        f" its open reservations {held.get(fund, 0)} on {channels.get(fund, 0)}"
-        for fund, balance in found.balances.items()
-        if (balance.held_micros, balance.channels) != (held.get(fund, 0), channels.get(fund, 0))
+        f"I1: fund {fund}: holds {_words(has)}, its open reservations {_words(due.get(fund, NOTHING_TAKEN))}"
+        for fund, has in ((fund, held_by(balance)) for fund, balance in found.balances.items())
+        if has != due.get(fund, NOTHING_TAKEN)
     ]
+
+
+def held_by(balance: Balance) -> Taken:
+    """Return what a fund says that is taken from it."""
+    return Taken(balance.held_micros, balance.channels, balance.channels_in, balance.channels_out)
+
+
+def _words(each: Taken) -> str:
+    return f"{each.micros} micros on {each.channels} channels ({each.channels_in} in, {each.channels_out} out)"
 
 
 def _settled_credit_differences(books: Books, cell: Cell, names: Sequence[str]) -> list[str]:
@@ -149,7 +185,7 @@ def _credit_differences(credit: Mapping[str, tuple[int, int]], balances: Mapping
 
 def _grant_differences(books: Books, found: Snapshot, waiting: Waiting) -> list[str]:
     """Return where I4 does not hold, among the reservations looked at."""
-    open_ = {rid for rid, each in found.reservations.items() if each.state in OPEN}
+    open_ = found.open().keys()
     ended = {rid for rid, each in found.reservations.items() if each.state in ENDED}
     lost = ended - waiting.rids - books.has_records(sorted(ended - waiting.rids))
     return [

@@ -6,6 +6,7 @@ While Postgres or Redis is away nothing is acknowledged, so nothing is lost: eve
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -27,6 +28,7 @@ from tools.settle.poster import Outcome, post
 from tools.settle.rebuild import Rebuild
 from tools.settle.stream import Entry, Stream
 from tools.settle.sweeper import LeaseWatch, Sweeper
+from tools.settle.watch import Watch
 
 log = logging.getLogger("tandem.settle")
 
@@ -35,6 +37,9 @@ BLOCK_MS: Final = 200
 REDIS_TIMEOUT_MS: Final = 5_000
 NODE: Final = "settle"  # who works on a reservation, as Redis notes it; our operations end them, so it is never asked
 MINUTE_S: Final = 60.0
+GC_AFTER: Final = (
+    200_000  # a batch is 100,000 small tuples that hold no cycle: looking for one takes a fifth of the time
+)
 
 
 class Options(NamedTuple):
@@ -42,6 +47,7 @@ class Options(NamedTuple):
 
     retention_s: how long posted events stay in the stream: longer than the recovery point of Postgres. idle_s: how long
     a consumer may sit on events before others take them over; one that is only slow posts them too, which is harmless.
+    compare_s: between two steps of the comparison of money; 0 = never.
     """
 
     database_url: str
@@ -50,6 +56,7 @@ class Options(NamedTuple):
     grace_s: int = 10
     retention_s: int = 86_400
     idle_s: int = 5
+    compare_s: int = 2
 
 
 class Parts(NamedTuple):
@@ -77,6 +84,7 @@ def serve(options: Options, stop: Event) -> None:
     """Work until `stop` is set; outages are waited out."""
     news = News(log)
     watch = LeaseWatch(options.slice_s + options.grace_s)
+    gc.set_threshold(GC_AFTER)
     log.info("settle begins; retention of events %s s", options.retention_s)
     while not stop.is_set():
         try:
@@ -128,6 +136,8 @@ class _Session:
         self._joined = False
         self._unsure = True  # something may be pending for us: from before, or after a batch that failed
         self._beat, self._claim, self._tidy = _Chore(1.0), _Chore(1.0), _Chore(MINUTE_S)
+        self._watch = Watch(*parts) if options.compare_s else None
+        self._compare = _Chore(options.compare_s)
         self._report = _Chore(MINUTE_S, first_s=MINUTE_S)
 
     def work(self, stop: Event, news: News) -> None:
@@ -177,6 +187,8 @@ class _Session:
 
     def _post(self, epoch: Epoch, entries: Sequence[Entry]) -> None:
         if entries:
+            # First: Postgres must never know an event of an operation whose number it does not know (rebuild, FAST).
+            self._books.note_nodes(self._cell.nodes(), self._cell.status().opseq, epoch)
             self._total = self._total.plus(post(self._books, entries, epoch))
             self._stream.acknowledge(entries)
 
@@ -184,6 +196,8 @@ class _Session:
         if self._beat.is_due():
             self._swept += self._sweeper.sweep()
             self._books.note_nodes(self._cell.nodes(), self._cell.status().opseq, epoch)
+        if self._watch is not None and self._compare.is_due():
+            self._watch.step()
         if self._claim.is_due():
             self._post(epoch, self._stream.take_over(self._options.idle_s * 1000))
         if self._tidy.is_due():

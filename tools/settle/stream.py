@@ -13,10 +13,11 @@ from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient
 from kemi.records import CallEvent
 from tools.settle.books import Poisoned
-from tools.settle.postings import Plan, Poison, plan
+from tools.settle.postings import plan
+from tools.settle.rows import Plan, Poison
 
 GROUP: Final = "settle"
-COUNT: Final = 500
+COUNT: Final = 2_000
 FIELD: Final = b"e"
 FORGOTTEN_MS: Final = 3_600_000  # a consumer that has nothing pending and was not seen for so long is removed
 
@@ -41,15 +42,15 @@ class Stream:
             self._client.execute("XGROUP", "CREATE", keys.EVENTS, GROUP, "0", "MKSTREAM")
 
     def fresh(self, block_ms: int) -> list[Entry]:
-        """Return at most 500 entries that nobody got yet; waits up to `block_ms` for the first."""
+        """Return at most 2,000 entries that nobody got yet; waits up to `block_ms` for the first."""
         return self._read(">", "BLOCK", block_ms)
 
     def pending(self) -> list[Entry]:
-        """Return at most 500 of the oldest entries that this consumer got and did not acknowledge."""
+        """Return at most 2,000 of the oldest entries that this consumer got and did not acknowledge."""
         return self._read("0")
 
     def take_over(self, idle_ms: int) -> list[Entry]:
-        """Return at most 500 entries that another consumer got and left alone for `idle_ms`; they are ours now."""
+        """Return at most 2,000 entries that another consumer got and left alone for `idle_ms`; they are ours now."""
         reply = self._client.execute("XAUTOCLAIM", keys.EVENTS, GROUP, self._consumer, idle_ms, "0", "COUNT", COUNT)
         return _entries(reply[1])
 
@@ -59,7 +60,7 @@ class Stream:
             self._client.execute("XACK", keys.EVENTS, GROUP, *(entry.id for entry in entries))
 
     def whole(self) -> Iterator[list[Entry]]:
-        """Yield all entries there are, oldest first, 500 at a time, whatever the group has done with them."""
+        """Yield all entries there are, oldest first, 2,000 at a time, whatever the group has done with them."""
         start = "-"
         while True:
             entries = _entries(self._client.execute("XRANGE", keys.EVENTS, start, "+", "COUNT", COUNT))
@@ -73,6 +74,17 @@ class Stream:
         """Return how many entries wait for delivery or acknowledgement; 0 where the group does not exist."""
         group = self._group()
         return int(group.get(b"lag") or 0) + int(group.get(b"pending") or 0)
+
+    def posted_before_ms(self) -> int:
+        """Return a time of Redis: all that was written before it is acknowledged."""
+        seconds, _ = self._client.execute("TIME")
+        group = self._group()
+        if not group:
+            return 0
+        waiting = self._client.execute("XPENDING", keys.EVENTS, GROUP)
+        if waiting[0]:
+            return _order(waiting[1].decode())[0]
+        return int(seconds) * 1000 if group.get(b"lag") == 0 else _order(group[b"last-delivered-id"].decode())[0]
 
     def trim(self, older_than_ms: int) -> int:
         """Remove entries that are acknowledged by the group and older than that Redis time; return how many."""

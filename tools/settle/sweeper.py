@@ -13,12 +13,14 @@ have died between the answer and its mark.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from kemi import codec
-from kemi.adapters.redis_funds import Applied, Funds, Operation, Release, Reservation, Settle
-from kemi.core.rating import price
+from kemi.adapters.redis_funds import Funds
+from kemi.adapters.redis_operations import Applied, Operation, Release, Reservation, Settle
+from kemi.core.rating import by_fund, charges
 from kemi.records import CallEnd, PinnedCall
 
 log = logging.getLogger("tandem.settle")
@@ -107,11 +109,10 @@ def ending(rid: str, seq: int, found: Reservation | None, signs: Signs) -> Opera
     if found is None or pinned is None:
         return Release(op_id, rid, seq + 1, codec.pack(_end(signs, "unknown_end", "lease", "no call stands behind it")))
     if found.state == "answered":
-        end = _estimated(found)
-        prices = tuple(
-            sum(price(leg.rate, found.granted_s) for leg in pinned.legs if leg.fund == fund) for fund in found.funds
-        )
-        return Settle(op_id, rid, seq + 1, found.granted_s, prices, codec.pack(end))
+        answered_ms = found.node_answered_ms or found.answered_ms
+        billed_s, prices = _payable(found, pinned, answered_ms)
+        end = _estimated(found, answered_ms, billed_s)
+        return Settle(op_id, rid, seq + 1, billed_s, prices, codec.pack(end))
     silent_ms = signs.redis_ms - signs.nodes.get(found.node, 0)
     if silent_ms > NODE_SILENT_MS:
         end = _end(signs, "unknown_end", "node_lost", f"node {found.node} fell silent before it told of an answer")
@@ -131,21 +132,40 @@ def _pinned(found: Reservation | None) -> PinnedCall | None:
         return None
 
 
-def _estimated(found: Reservation) -> CallEnd:
+def _payable(found: Reservation, pinned: PinnedCall, answered_ms: int) -> tuple[int, tuple[int, ...]]:
+    """Return the granted seconds and what they cost each fund in all, what parts have charged included.
+
+    Fewer seconds where the hold does not pay for all of them, as when Redis alone knows the time of the answer, and a
+    dearer hour began meanwhile: whoever asks for more than is held gets nothing, for ever.
+    """
+    legs = by_fund(pinned.legs, found.funds)
+    prices = charges(legs, found.granted_s, answered_ms)
+    if all(price <= held for price, held in zip(prices, found.held, strict=True)):
+        return found.granted_s, prices
+
+    def is_too_dear(talk_s: int) -> bool:
+        return any(price > held for price, held in zip(charges(legs, talk_s, answered_ms), found.held, strict=True))
+
+    first_too_dear_s = bisect_left(range(found.granted_s + 1), x=True, key=is_too_dear)
+    billed_s = max(found.billed_s, first_too_dear_s - 1)
+    return billed_s, charges(legs, billed_s, answered_ms)
+
+
+def _estimated(found: Reservation, answered_ms: int, billed_s: int) -> CallEnd:
     """Return the end of an answered call that nobody ended: it counts as talked to the end of what was granted."""
-    talk_ms = found.granted_s * 1000
+    talk_ms = billed_s * 1000
     return CallEnd(
         outcome="estimated",
-        ended_ms=found.answered_ms + talk_ms,
-        answered_ms=found.answered_ms,
+        ended_ms=answered_ms + talk_ms,
+        answered_ms=answered_ms,
         talk_ms=talk_ms,
-        billed_s=found.granted_s,
+        billed_s=billed_s,
         status=200,
         reason="",
         q850=0,
         ended_by="sweeper",
         server_id=found.server_id,
-        trace=(f"node {found.node} fell silent; charged the {found.granted_s} s that were granted",),
+        trace=(f"node {found.node} fell silent; charged the {billed_s} s that were granted",),
     )
 
 

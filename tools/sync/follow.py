@@ -26,6 +26,7 @@ from tools.sync.store import FencedError, LostError, Store
 
 POLL_S: Final = 0.02  # behind NOTIFY, which a lost connection or a pooler may swallow
 BEAT_S: Final = 0.5
+REFRESH_S: Final = 60  # how late a carrier's new day may begin; funds know their days in advance
 STANDBY_S: Final = 0.25
 AGAIN_S: Final = 0.5
 FROZEN_S: Final = 10  # the lock is free meanwhile, for the operator's `--once --yes`
@@ -77,7 +78,11 @@ def _session(options: Options, stop: Event, news: News) -> bool:
         syncer.start()
         news.good("back to work")
         beat_at = time.monotonic() + BEAT_S
+        refresh_at = time.monotonic()
         while not stop.is_set():
+            if time.monotonic() >= refresh_at:
+                source.refresh_windows()
+                refresh_at = time.monotonic() + REFRESH_S
             if syncer.run_pass():
                 continue
             if options.once:

@@ -50,6 +50,7 @@ RATE_SET: Final = "rate_set"
 KINDS: Final = (
     Kind("rewrite_set", RECORD_TYPES["rws"], "rws:"),
     Kind(RATE_SET, RECORD_TYPES["rset"], "rset:"),
+    Kind("exchange", RECORD_TYPES["fx"], keys.EXCHANGE),
     Kind("tariff", RECORD_TYPES["tar"], "tar:"),
     Kind(FUND_TERMS, FundTerms, ""),
     Kind("account", RECORD_TYPES["acct"], "acct:"),

@@ -165,6 +165,13 @@ class Source:
         for field, group in groupby(rates, key=lambda rate: rate[0][:BUCKET_DIGITS]):
             yield field, pack_bucket({prefix[BUCKET_DIGITS:]: class_idx for prefix, class_idx in group})
 
+    def refresh_windows(self) -> int:
+        """Do what the clock asks for: days and months move on; return how many funds and carriers that changed.
+
+        What changed stands in the outbox like everything else. Not inside a snapshot.
+        """
+        return int(self._one("SELECT tandem.refresh_windows_v1()"))
+
     def _stream(self, query: sql.Composable | str, arguments: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
         with self._connection.cursor(name="sync") as cursor:
             cursor.itersize = ROWS_AT_ONCE

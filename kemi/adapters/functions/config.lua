@@ -58,6 +58,8 @@ local LINKS = {
   { kind = "pg", at = { 8 }, field = "rewrite_set_id", to = "rws:" },
   { kind = "pg", at = { 9, 8 }, field = "servers.rewrite_set_id", to = "rws:" },
   { kind = "tar", at = { 5 }, field = "rate_set_id", to = "rset:" },
+  { kind = "tar", at = { 10 }, field = "inbound_rate_set_id", to = "rset:" },
+  { kind = "tar", at = { 11, 2 }, field = "decks.rate_set_id", to = "rset:" },
   { kind = "emergency", at = { 1, 3 }, field = "routes.group_ids", to = "pg:" },
 }
 
@@ -268,7 +270,7 @@ local function closure(names)
 end
 
 -- Returns {rate set id, field, bucket or false, ...} for the first 1 … 4 digits in every rate set among the records,
--- also in one that does not exist: a tariff without prices points to set 0, and it must be known that 0 has none.
+-- also in one that does not exist: it must be known that it has none.
 local function buckets(records, digits)
   local found, fields = {}, {}
   for length = 1, math.min(RATE_FIELD_DIGITS, #digits) do
@@ -291,7 +293,24 @@ local function buckets(records, digits)
   return found
 end
 
--- tandem_fetch_1(args = [seen pass, digits, short name, ...])
+-- Adds to `names` those of `held` (short names between bytes 31, which a reader decides on) that it is about to drop.
+-- Under other masks a reader looks at other sources, so with the masks all of `held` that are sources come.
+local function add_dropped(names, held, all, changed)
+  if all == 0 and #changed == 0 then
+    return
+  end
+  local is_changed = {}
+  for _, name in ipairs(changed) do
+    is_changed[name] = true
+  end
+  for name in string.gmatch(held, "[^\31]+") do
+    if all == 1 or is_changed[name] or (is_changed["masks"] and string.sub(name, 1, 4) == "src:") then
+      names[#names + 1] = name
+    end
+  end
+end
+
+-- tandem_fetch_1(args = [seen pass, digits, short name or "?" .. held names, ...])
 -- Returns [pass, 1 when everything must be dropped, changed names, records, buckets]. seen 0: the reader holds nothing.
 -- Pass 0: nothing is loaded completely; the rest is empty.
 local function fetch(_, args)
@@ -309,7 +328,14 @@ local function fetch(_, args)
       changed = redis.call("ZRANGEBYSCORE", KEY.changed, above, "+inf")
     end
   end
-  local names = { unpack(args, 3) }
+  local names = {}
+  for i = 3, #args do
+    if string.sub(args[i], 1, 1) == "?" then
+      add_dropped(names, string.sub(args[i], 2), all, changed)
+    else
+      names[#names + 1] = args[i]
+    end
+  end
   if all == 1 then
     names[#names + 1] = "masks" -- the reader drops them too, and needs them before it can ask for anything else
   end

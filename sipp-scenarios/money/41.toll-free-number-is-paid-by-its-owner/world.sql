@@ -1,0 +1,10 @@
+select world.tariff('Tandem', 's41', 'EUR', '88841', '0.009 60/60');
+select world.inbound_rates('Tandem', 's41', '888411', '0.02 60/60');
+select world.reseller('s41-reseller', 'Tandem', 's41', 50);
+select world.tariff('s41-reseller', 'retail', 'EUR', '88841', '0.012 60/60');
+select world.inbound_rates('s41-reseller', 'retail', '888411', '0.03 60/60');
+select world.customer('s41-customer', 's41-reseller', 'retail', 10);
+select world.domain('s41.example', 's41-customer');
+select world.subscriber('alice@s41.example', 's41-customer', 'demo-secret', '888411000001');
+select world.carrier_of('s41-reseller', 's41-peer', '127.1.41.1', 5080, '88841', '0.004 60/60');
+select world.did('888411000001', 'alice@s41.example');

@@ -1,0 +1,13 @@
+select world.tariff('Tandem', 's42', 'EUR', '88842', '0.009 60/60');
+select world.reseller('s42-reseller', 'Tandem', 's42', 50);
+select world.tariff('s42-reseller', 'retail', 'EUR', '88842', '0.012 60/60');
+select world.tariff_option('s42-reseller', 'retail', onnet => 'other');
+select world.tariff('s42-reseller', 'with-did', 'EUR', '88842', '0.012 60/60');
+select world.inbound_rates('s42-reseller', 'with-did', '888421', '0 +0.01');
+select world.customer('s42-caller', 's42-reseller', 'retail', 10);
+select world.customer('s42-called', 's42-reseller', 'with-did', 10);
+select world.domain('s42.example', 's42-caller');
+select world.domain('s42b.example', 's42-called');
+select world.subscriber('alice@s42.example', 's42-caller', 'demo-secret', '888421000001');
+select world.subscriber('bob@s42b.example', 's42-called', 'demo-secret', '888421000002');
+select world.did('888421000002', 'bob@s42b.example');

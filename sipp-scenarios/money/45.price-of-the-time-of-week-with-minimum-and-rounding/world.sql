@@ -1,0 +1,10 @@
+select world.period('week', 'Mon-Sun 00:00-24:00');
+select world.tariff('Tandem', 's45', 'EUR', '88845', '9 60/60 @week 0.0075');
+select world.tariff_option('Tandem', 's45', timezone => 'Europe/Berlin', rounding => 'half_up', round_to => 0.005);
+select world.reseller('s45-reseller', 'Tandem', 's45', 50);
+select world.tariff('s45-reseller', 'retail', 'EUR', '88845', '9 1/1 min 0.0412 @week 0.06+0.01');
+select world.tariff_option('s45-reseller', 'retail', rounding => 'up', round_to => 0.01);
+select world.customer('s45-customer', 's45-reseller', 'retail', 10);
+select world.domain('s45.example', 's45-customer');
+select world.subscriber('alice@s45.example', 's45-customer', 'demo-secret', '888451000001');
+select world.carrier_of('s45-reseller', 's45-cheap', '127.1.45.1', 5080, '88845', '0.004 60/60');

@@ -1,0 +1,28 @@
+-- Locks or unlocks an account with all below it; the only way to lower a lock.
+-- account_id: which one. lock: none, foreign, outgoing, all, global. actor, note: who and why, for people and the audit.
+-- Returns the lock before. Locks the account's row until commit. Called by `tandem account lock` and `unlock`.
+set local role tandem_owner;
+
+create or replace function tandem.lock_v1(account_id bigint, lock text, actor text, note text) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  before text;
+  acting text := current_setting('tandem.actor', true);
+begin
+  select a.lock into before from tandem.account a where a.id = lock_v1.account_id for no key update;
+  if not found then
+    raise foreign_key_violation using message = format('account %s does not exist', lock_v1.account_id);
+  elsif lock_v1.lock is null or tandem.lock_rank(lock_v1.lock) is null then
+    raise check_violation using message = format('%L is none of none, foreign, outgoing, all, global', lock_v1.lock);
+  elsif coalesce(btrim(lock_v1.note), '') = '' or coalesce(btrim(lock_v1.actor), '') = '' then
+    raise check_violation using message = 'a lock says why and by whom';
+  end if;
+  perform set_config('tandem.actor', lock_v1.actor, true);
+  update tandem.account a set lock = lock_v1.lock, lock_note = lock_v1.note where a.id = lock_v1.account_id;
+  perform set_config('tandem.actor', coalesce(acting, ''), true);
+  return before;
+end $$;
+comment on function tandem.lock_v1 is 'Lock or unlock an account; returns the lock before.';
+revoke execute on function tandem.lock_v1 from public;
+grant execute on function tandem.lock_v1 to tandem_tool;

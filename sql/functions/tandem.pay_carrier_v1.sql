@@ -1,0 +1,44 @@
+-- Money that the owner of a carrier pays it: carrier −, cash of the owner +. More than is owed is a payment in advance.
+-- group_id: the carrier. micros: whole, plus. note, actor: why and who, for people. request: a name of the wish; the same one
+-- again changes nothing; null = a new wish. currency: null = its deck's. Returns the transaction; origin pg.
+-- Locks the carrier's sum until commit, and may open the carrier for calls again. Called by `tandem carrier pay`.
+set local role tandem_owner;
+
+create or replace function tandem.pay_carrier_v1(group_id bigint, micros numeric, note text, actor text,
+                                                 request text default null, currency text default null)
+returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  carrier    tandem.peering_group;
+  amount     bigint := tandem.whole_micros(pay_carrier_v1.micros);
+  txn        uuid := case when request is null then gen_random_uuid()
+                          else tandem.posting_id_v1('pay carrier ' || pay_carrier_v1.group_id || ' ' || request) end;
+  carrier_id uuid := tandem.posting_id_v1(txn || ' carrier');
+  earlier    record;
+begin
+  select * into carrier from tandem.peering_group g where g.id = pay_carrier_v1.group_id;
+  if not found then
+    raise foreign_key_violation using message = format('there is no peering group %s', pay_carrier_v1.group_id);
+  elsif amount < 0 then
+    raise check_violation using message = format('a payment of %s micros: its amount is positive; reverse a wrong one', amount);
+  elsif coalesce(btrim(pay_carrier_v1.note), '') = '' or coalesce(btrim(pay_carrier_v1.actor), '') = '' then
+    raise check_violation using message = 'a payment says why and by whom';
+  end if;
+  currency := coalesce(pay_carrier_v1.currency, (select t.currency from tandem.tariff t where t.id = carrier.tariff_id));
+  insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, group_id, note, actor)
+  values
+    (carrier_id, txn, carrier.account_id, 'carrier', pay_carrier_v1.currency, -amount, 'pg', carrier.id, pay_carrier_v1.note, pay_carrier_v1.actor),
+    (tandem.posting_id_v1(txn || ' cash'), txn, carrier.account_id, 'cash', pay_carrier_v1.currency, amount, 'pg', carrier.id,
+     pay_carrier_v1.note, pay_carrier_v1.actor)
+  on conflict (id) do nothing;
+  select e.amount_micros, e.currency into earlier from tandem.ledger_entry e where e.id = carrier_id;
+  if (earlier.amount_micros, earlier.currency) is distinct from (-amount, pay_carrier_v1.currency) then
+    raise unique_violation using message = format('request %L paid %s micros %s before, not %s micros %s',
+      request, -earlier.amount_micros, earlier.currency, amount, pay_carrier_v1.currency);
+  end if;
+  return txn;
+end $$;
+comment on function tandem.pay_carrier_v1 is 'Pay a carrier by a ledger transaction; idempotent by request.';
+revoke execute on function tandem.pay_carrier_v1 from public;
+grant execute on function tandem.pay_carrier_v1 to tandem_tool;

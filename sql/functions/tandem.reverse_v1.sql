@@ -1,0 +1,41 @@
+-- Takes a transaction of the ledger back by posting the exact opposite; the only way to correct one.
+-- txn: not a reversal itself, and not reversed yet. note, actor: why and who, for people.
+-- as_adjustment: also what a call was charged is given back then, as origin pg: what Redis charged stays in its sum, and the
+-- credit grows instead. The entries name no call, so a late end of it neither sees nor undoes them.
+-- Returns the new transaction. Locks the sums of its funds until commit; looks at their thresholds. Called by `tandem account`.
+set local role tandem_owner;
+
+create or replace function tandem.reverse_v1(txn uuid, note text, actor text, as_adjustment boolean default false)
+returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  made     uuid := tandem.posting_id_v1('reversal ' || txn);
+  of_call  text;
+  reversal uuid;
+begin
+  select max(e.rid), max(e.reverses::text)::uuid into of_call, reversal from tandem.ledger_entry e where e.txn_id = reverse_v1.txn having count(*) > 0;
+  if not found then
+    raise foreign_key_violation using message = format('there is no transaction %s', reverse_v1.txn);
+  elsif reversal is not null then
+    raise check_violation using message = format('transaction %s is a reversal itself; post the movement again instead', reverse_v1.txn);
+  elsif exists (select from tandem.ledger_entry e where e.txn_id = made) then
+    raise unique_violation using message = format('transaction %s is reversed already, by %s', reverse_v1.txn, made);
+  elsif coalesce(btrim(reverse_v1.note), '') = '' or coalesce(btrim(reverse_v1.actor), '') = '' then
+    raise check_violation using message = 'a reversal says why and by whom';
+  elsif of_call is not null and not as_adjustment then
+    raise check_violation using message = format(
+      'transaction %s is of call %s, whose charges stand in Redis too: it can only be given back as an adjustment', reverse_v1.txn, of_call);
+  end if;
+  insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, group_id, reverses, note, actor)
+  select tandem.posting_id_v1('reversal ' || e.id), made, e.account_id, e.book, e.currency, -e.amount_micros, 'pg', e.group_id, e.txn_id,
+         reverse_v1.note, reverse_v1.actor
+    from tandem.ledger_entry e where e.txn_id = reverse_v1.txn order by e.id;
+  perform tandem.check_thresholds_v1((
+    select coalesce(jsonb_agg(distinct jsonb_build_object('account_id', e.account_id, 'currency', e.currency)), '[]')
+      from tandem.ledger_entry e where e.txn_id = made and e.book = 'fund'));
+  return made;
+end $$;
+comment on function tandem.reverse_v1 is 'Post the exact opposite of a transaction, once.';
+revoke execute on function tandem.reverse_v1 from public;
+grant execute on function tandem.reverse_v1 to tandem_tool;

@@ -1,0 +1,167 @@
+"""What the money functions in memory keep, and the rules of what a fund can pay; funds.py works with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import msgpack
+
+from kemi.adapters.redis_funds import NOTHING_SPENT, FundTerms, Part, Settle, Spent
+from kemi.core.outcome import IN, OUT, Hold, HoldRow
+from kemi.records import Status, Window
+
+OPS_KEPT = 4
+CHANGED_MAX = 512
+AMOUNT_END = 2**53
+SWEEP = ":sweep:"
+OPEN = ("held", "answered")
+
+
+@dataclass
+class FundState:
+    """Redis' part of a fund."""
+
+    charged: int = 0
+    held: int = 0
+    channels: int = 0
+    n: int = 0
+    second: int = 0
+    calls: int = 0
+    channels_in: int = 0
+    channels_out: int = 0
+    day: Spent = NOTHING_SPENT
+    month: Spent = NOTHING_SPENT
+    has_windows: bool = False
+
+    def rolled(self, terms: FundTerms | None, now_ms: int) -> FundState:
+        """Return a copy with windows, those in force, where there is a cap on spend."""
+        if terms is None or not (terms.day_max_micros or terms.month_max_micros):
+            return replace(self)
+        day, month = _rolled(self.day, terms.days, now_ms), _rolled(self.month, terms.months, now_ms)
+        return replace(self, day=day, month=month, has_windows=True)
+
+    def take(self, side: int, count: int) -> None:
+        """Take `count` channels of a side, or give back -`count`."""
+        self.channels += count
+        self.channels_out += count * bool(side & OUT)
+        self.channels_in += count * bool(side & IN)
+
+    def charge(self, micros: int, terms: FundTerms | None) -> None:
+        """Move `micros` (> 0) from the hold to the charges, also to those of windows where a hold has opened them."""
+        self.charged += micros
+        self.held -= micros
+        self.n += 1
+        if self.has_windows and terms is not None and (terms.day_max_micros or terms.month_max_micros):
+            self.day = self.day._replace(micros=self.day.micros + micros)
+            self.month = self.month._replace(micros=self.month.micros + micros)
+
+    def spendable(self, terms: FundTerms | None) -> float | None:
+        """Return what credit allows, None where no call goes on at all."""
+        if terms is None or terms.status != Status.ACTIVE:
+            return None
+        if terms.credit_limit_micros < 0:
+            return float("inf")
+        return terms.cred_micros - self.charged - self.held + terms.credit_limit_micros
+
+    def bar(self, terms: FundTerms | None, side: int, now_ms: int) -> str:
+        """Return what forbids a new call whatever it costs, or ""."""
+        if terms is None or terms.status != Status.ACTIVE:
+            return "status"
+        if terms.channels_max and self.channels >= terms.channels_max:
+            return "channels"
+        if side & IN and terms.channels_in_max and self.channels_in >= terms.channels_in_max:
+            return "channels_in"
+        if side & OUT and terms.channels_out_max and self.channels_out >= terms.channels_out_max:
+            return "channels_out"
+        if terms.cps_max and self.second == now_ms // 1000 and self.calls >= terms.cps_max:
+            return "cps"
+        return ""
+
+    def shortage(self, terms: FundTerms | None, more: int) -> str:
+        """Return why `more` cannot be held in the windows that are open, or ""."""
+        spendable = self.spendable(terms)
+        if self.charged + self.held + more >= AMOUNT_END:
+            return "full"
+        if terms is None or spendable is None:
+            return "status"
+        after = self.held + more
+        short = (
+            ("credit", more > spendable),
+            ("spend_day", 0 < terms.day_max_micros < self.day.micros + after),
+            ("spend_month", 0 < terms.month_max_micros < self.month.micros + after),
+        )
+        return next((reason for reason, is_short in short if is_short and more), "")
+
+
+@dataclass
+class Row:
+    """A reservation. ops: operation id on the wire -> seconds answered, oldest first; the first is the reserve's."""
+
+    phase: str
+    seq: int = 0
+    granted_s: int = 0
+    answered_ms: int = 0
+    node: str = ""
+    funds: tuple[str, ...] = ()
+    sides: tuple[int, ...] = ()
+    held: tuple[int, ...] = ()
+    posted: tuple[int, ...] = ()
+    billed_s: int = 0
+    pinned: bytes = b""
+    server_id: int = 0
+    node_answered_ms: int = 0
+    legs: bytes = b""
+    ops: dict[str, int] = field(default_factory=dict)
+
+    def remember(self, op_id: str, seq: int) -> None:
+        """Keep the answer of an operation, forgetting the oldest but the reserve's."""
+        if len(self.ops) > OPS_KEPT:
+            del self.ops[list(self.ops)[1]]
+        self.seq = seq
+        self.ops[op_id] = self.granted_s
+
+    def charge_fault(self, operation: Part | Settle) -> str:
+        """Return what is wrong with the price of the call so far, or ""."""
+        prices = operation.price_micros
+        if len(prices) != len(self.funds):
+            return "one price per fund"
+        if not self.billed_s <= operation.billed_s <= self.granted_s:
+            return "billed seconds are within those granted, and not below those that parts have charged"
+        if any(not then <= price <= held for then, price, held in zip(self.posted, prices, self.held, strict=True)):
+            return "a price is within what its fund holds, and not below what parts have charged"
+        if isinstance(operation, Part) and (self.phase != "answered" or operation.billed_s == self.billed_s):
+            return "only an answered call pays in parts, and each has more billed seconds"
+        return "" if isinstance(msgpack.unpackb(operation.end), list) else "the end is an array"
+
+
+def hold_fault(hold: Hold, pinned: bytes) -> str:
+    """Return what is wrong with a hold besides its rows, or ""."""
+    names = {fund.fund for fund in hold.funds}
+    if not isinstance(msgpack.unpackb(pinned), list):
+        return "the pinned call is an array"
+    if not all(fund.sides in (OUT, IN, OUT | IN) for fund in hold.funds):
+        return "a side is out, in or both"
+    return "" if len(names) == len(hold.funds) <= 24 else "at most 24 funds, merged"
+
+
+def rows_fault(rows: tuple[HoldRow, ...], floor: HoldRow) -> str:
+    """Return what is wrong with a schedule above `floor`, or ""."""
+    if not 1 <= len(rows) <= 16:
+        return "a schedule has 1 to 16 rows"
+    before = floor
+    for row in rows:
+        if row.talk_s <= before.talk_s or len(row.price_micros) != len(before.price_micros):
+            return "a schedule's seconds rise"
+        if any(
+            now < then or now >= AMOUNT_END for now, then in zip(row.price_micros, before.price_micros, strict=True)
+        ):
+            return "a schedule's numbers are whole, below 2^53 and do not fall"
+        before = row
+    return ""
+
+
+def _rolled(spent: Spent, windows: Sequence[Window], now_ms: int) -> Spent:
+    """Return the window in force: the first that has not ended, else the last one known; never an older one."""
+    ids = [window.id for window in windows if window.end_ms > now_ms] or [window.id for window in windows][-1:]
+    return Spent(ids[0], 0) if ids and ids[0] > spent.id else spent

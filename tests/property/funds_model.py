@@ -1,0 +1,137 @@
+"""What the money functions have to do, in plain Python: the reference of test_funds_machine.py.
+
+All sums are computed from the calls and from what was charged; none is kept.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kemi.adapters.redis_funds import Balance, FundTerms, Operation, Spent
+from kemi.core.outcome import IN, OUT, HoldRow
+
+
+class Call(NamedTuple):
+    """What the model knows of a reservation. per_min: price of a minute per fund.
+
+    held, posted: totals per fund. done: by which node, what, and the seconds that were answered.
+    """
+
+    funds: tuple[str, ...]
+    sides: tuple[int, ...]
+    per_min: tuple[int, ...]
+    granted_s: int
+    held: tuple[int, ...]
+    posted: tuple[int, ...]
+    seq: int = 0
+    billed_s: int = 0
+    node: str = "n1"
+    is_open: bool = True
+    is_answered: bool = False
+    done: tuple[tuple[str, Operation, int], ...] = ()
+
+
+class Model:
+    """Funds and calls. charged: what each event took from a fund.
+
+    spent: the windows of a fund, day and month; counted: whose spend a hold has begun to count.
+    """
+
+    def __init__(self, terms: dict[str, FundTerms]) -> None:
+        self.terms = terms
+        self.calls: dict[str, Call] = {}
+        self.charged: dict[str, list[int]] = {fund: [] for fund in terms}
+        self.spent: dict[str, tuple[Spent, Spent]] = {fund: (Spent(), Spent()) for fund in terms}
+        self.counted: set[str] = set()
+
+    def open_of(self, fund: str) -> list[tuple[Call, int]]:
+        """Return the open calls that hold of a fund, and where the fund stands in each."""
+        calls = (call for call in self.calls.values() if call.is_open and fund in call.funds)
+        return [(call, call.funds.index(fund)) for call in calls]
+
+    def held(self, fund: str) -> int:
+        """Return what is held and not charged yet."""
+        return sum(call.held[at] - call.posted[at] for call, at in self.open_of(fund))
+
+    def channels(self, fund: str, side: int = 0) -> int:
+        """Return how many channels are taken: of a side, or in all."""
+        return sum(not side or bool(call.sides[at] & side) for call, at in self.open_of(fund))
+
+    def windows(self, fund: str) -> tuple[Spent, Spent]:
+        """Return day and month as the next operation finds them."""
+        terms, (day, month) = self.terms[fund], self.spent[fund]
+        if not self.has_caps(fund):
+            return day, month
+        day_id = terms.days[0].id if terms.days else 0
+        month_id = terms.months[0].id if terms.months else 0
+        return Spent(day_id) if day.id < day_id else day, Spent(month_id) if month.id < month_id else month
+
+    def left(self, fund: str) -> dict[str, int]:
+        """Return what each limit of a fund leaves, by the reason of its refusal, in the order of reasons."""
+        terms, (day, month), held = self.terms[fund], self.windows(fund), self.held(fund)
+        left = {"credit": terms.cred_micros + terms.credit_limit_micros - sum(self.charged[fund]) - held}
+        if terms.day_max_micros:
+            left["spend_day"] = terms.day_max_micros - day.micros - held
+        if terms.month_max_micros:
+            left["spend_month"] = terms.month_max_micros - month.micros - held
+        return left
+
+    def bar(self, call: Call) -> tuple[str, int]:
+        """Return why and where a new call may not even be asked for, ("", 0) if it may."""
+        for at, fund in enumerate(call.funds):
+            terms, side = self.terms[fund], call.sides[at]
+            if 0 < terms.channels_max <= self.channels(fund):
+                return "channels", at
+            if side & IN and 0 < terms.channels_in_max <= self.channels(fund, IN):
+                return "channels_in", at
+            if side & OUT and 0 < terms.channels_out_max <= self.channels(fund, OUT):
+                return "channels_out", at
+        return "", 0
+
+    def short(self, call: Call, row: HoldRow) -> tuple[str, int]:
+        """Return why and where a row cannot be held beyond what is, ("", 0) if it can."""
+        for at, fund in enumerate(call.funds):
+            more = row.price_micros[at] - call.held[at]
+            for reason, left in self.left(fund).items():
+                if 0 < more > left:
+                    return reason, at
+        return "", 0
+
+    def largest(self, call: Call, rows: tuple[HoldRow, ...]) -> HoldRow | None:
+        """Return the largest row that every fund of a call can pay."""
+        return next((row for row in reversed(rows) if not self.short(call, row)[0]), None)
+
+    def has_caps(self, fund: str) -> bool:
+        """Return whether there is a cap on what a fund spends."""
+        return bool(self.terms[fund].day_max_micros or self.terms[fund].month_max_micros)
+
+    def hold(self, call: Call) -> None:
+        """Let a hold or extension be written: from now on the spend of its funds is counted, if there is a cap."""
+        self.counted |= {fund for fund in call.funds if self.has_caps(fund)}
+        self.touch(call)
+
+    def touch(self, call: Call) -> None:
+        """Let an operation be written: its funds are in the windows of now."""
+        for fund in self.counted.intersection(call.funds):
+            self.spent[fund] = self.windows(fund)
+
+    def charge(self, call: Call, prices: tuple[int, ...]) -> None:
+        """Charge the total price of a call, less what was charged."""
+        self.touch(call)
+        for fund, price, posted in zip(call.funds, prices, call.posted, strict=True):
+            if price == posted:
+                continue
+            self.charged[fund].append(price - posted)
+            if fund in self.counted and self.has_caps(fund):
+                day, month = self.spent[fund]
+                more = price - posted
+                self.spent[fund] = Spent(day.id, day.micros + more), Spent(month.id, month.micros + more)
+
+    def balance(self, fund: str) -> Balance:
+        """Return what the store has to say of a fund."""
+        day, month = self.spent[fund]
+        return Balance(
+            *(fund, self.terms[fund], sum(self.charged[fund]), self.held(fund), self.channels(fund)),
+            *(len(self.charged[fund]), self.channels(fund, IN), self.channels(fund, OUT)),
+            *(day.micros, day.id, month.micros, month.id),
+        )

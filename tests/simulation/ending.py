@@ -1,0 +1,161 @@
+"""Judges what goes on and ends: answers, adoptions, parts, settlements, releases, and what is told afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kemi.adapters.redis_operations import LEGS_MAX
+from kemi.records import CallEvent
+from tests.simulation.comparing import SWEEP
+from tests.simulation.granting import Granting
+from tests.simulation.ledger_model import CLOSED_MS, Transfer
+from tests.simulation.requests import Request, is_array
+from tests.simulation.violation import require
+
+
+class Ending(Granting):
+    """The part of the judge that hears of calls that were granted."""
+
+    def _judge_answer(self, request: Request, reply: Any) -> tuple[int, None]:
+        known = self._opened(request, reply)
+        numbers = (request.server_id, request.lease_ms, request.answered_ms)
+        if known is None or not self._applied(
+            request, reply, known.granted_s, valid=min(numbers) >= 0 and len(request.legs) <= LEGS_MAX
+        ):
+            return 0, None
+        now = self.redis.now_ms()
+        known = known.after(request.op_id, "answer", request.seq)._replace(
+            state="answered",
+            node=request.node,
+            lease_ms=now + request.lease_ms,
+            server_id=request.server_id,
+            node_answered_ms=known.node_answered_ms or request.answered_ms,
+            legs=request.legs or known.legs,
+            was_answered=True,
+        )
+        self._keep(known)
+        return 1, None
+
+    def _judge_adopt(self, request: Request, reply: Any) -> tuple[int, None]:
+        known = self._opened(request, reply)
+        if known is None or not self._applied(request, reply, known.granted_s, valid=request.lease_ms >= 0):
+            return 0, None
+        lease_ms = self.redis.now_ms() + request.lease_ms
+        known = known.after(request.op_id, "adopt", request.seq)._replace(node=request.node, lease_ms=lease_ms)
+        self._keep(known)
+        return 1, None
+
+    def _judge_part(self, request: Request, reply: Any) -> tuple[int, CallEvent | None]:
+        known = self._opened(request, reply)
+        if known is None:
+            return 0, None
+        valid = known.state == "answered" and request.billed_s > known.billed_s and _is_payable(request, known)
+        if not self._applied(request, reply, known.granted_s, valid=valid):
+            return 0, None
+        before_s = known.billed_s
+        known, moved = self.ledger.post(known, request.prices, self.redis.now_ms())
+        known = known.after(request.op_id, "part", request.seq)._replace(billed_s=request.billed_s)
+        self._keep(known, is_moved=False)
+        return 1, self._event("part", request, moved, known.call, before_s)
+
+    def _judge_settle(self, request: Request, reply: Any) -> tuple[int, CallEvent | None]:
+        known = self._opened(request, reply)
+        if known is None:
+            return 0, None
+        valid = request.billed_s >= known.billed_s and _is_payable(request, known)
+        if not self._applied(request, reply, known.granted_s, valid=valid):
+            return 0, None
+        return 1, self._closed(request, known, "settled", request.prices)
+
+    def _judge_release(self, request: Request, reply: Any) -> tuple[int, CallEvent | None]:
+        if self.is_armed and request.rid not in self.ledger.transfers:
+            require("unknown", reply[1] == b"UNKNOWN", f"release of nothing: {reply[1]!r}")
+            self._bury(request, "void")
+            return 1, None
+        known = self._opened(request, reply)
+        if known is None or not self._applied(request, reply, known.granted_s, valid=is_array(request.end)):
+            return 0, None
+        return 1, self._closed(request, known, "released", known.posted)
+
+    def _judge_note(self, request: Request, reply: Any) -> tuple[int, CallEvent | None]:
+        if self._unarmed(request, reply):
+            return 0, None
+        code, known = reply[1].decode(), self.ledger.transfers.get(request.rid)
+        if known is not None and known.state != "void":
+            again = known.state == "refused" and known.answers[0].op_id == request.op_id
+            require("once", code == ("REPLAYED" if again else "INVALID"), f"note of {known.state}: {code}")
+            return 0, None
+        require("once", code == "APPLIED", f"note of {request.rid}: {code}")
+        self._bury(request, "refused")
+        return 1, self._event("refused", request, (), request.call)
+
+    def _judge_late(self, request: Request, reply: Any) -> tuple[int, CallEvent | None]:
+        if self._unarmed(request, reply):
+            return 0, None
+        known = self.ledger.transfers.get(request.rid)
+        code, before = reply[1].decode(), known.earlier(request.op_id) if known else None
+        if known and before and (known.must_remember(request.op_id) or code == "REPLAYED"):
+            require("once", code == "REPLAYED" and reply[3] == before.granted_s, f"late {request.op_id!r}: {code}")
+            return 0, None
+        require("once", code == "APPLIED", f"late {request.op_id!r}: {code}")
+        if known is None:
+            self._bury(request, "void")
+        else:
+            again = known.after(request.op_id, "late", max(request.seq, known.seq))
+            if not known.is_pending:
+                again = again._replace(call=b"", legs=b"", forget_ms=self.redis.now_ms() + CLOSED_MS)
+            self.ledger.store(again)
+        self._count("late")
+        return 1, self._event("late", request, (), request.call)
+
+    def _judge_describe(self, request: Request, reply: Any) -> tuple[int, None]:
+        """Compare what Redis tells of a reservation with what is known of it."""
+        known = self.ledger.transfers.get(request.rid)
+        if known is None or reply[1] != b"OK":
+            require("described", known is None and reply[1] == b"UNKNOWN", f"{request.rid}: {reply[1]!r}, {known}")
+            return 0, None
+        state, call, granted_s, _, seq, node, lease_ms, funds, held, server_id, *later = reply[3:]
+        if not later:  # asked by a node of the first release
+            return 0, None
+        posted, billed_s, answered_ms, legs, sides = later
+        found = (state.decode(), call, granted_s, seq, lease_ms, server_id, billed_s, answered_ms, legs, node)
+        wanted: tuple[Any, ...] = (known.state, known.call, known.granted_s, known.seq, known.lease_ms, known.server_id)
+        wanted += (known.billed_s, known.node_answered_ms, known.legs, known.node)
+        require("described", found == wanted, f"{request.rid}: {found}, not {wanted}")
+        rows = list(zip((fund.decode() for fund in funds), held, posted, sides, strict=True))
+        expected = list(zip(known.funds, known.amounts, known.posted, known.sides, strict=True))
+        require("described", rows == expected, f"{request.rid}: {rows}, not {expected}")
+        return 0, None
+
+    def _closed(self, request: Request, known: Transfer, state: str, prices: tuple[int, ...]) -> CallEvent:
+        self._check_sweep(request, known)
+        over, moved = self.ledger.post(known, prices, self.redis.now_ms())
+        self.ledger.close(over)
+        over = over.after(request.op_id, request.kind, request.seq)
+        over = over._replace(state=state, lease_ms=0, forget_ms=self.redis.now_ms() + CLOSED_MS)
+        if SWEEP not in request.op_id:  # a sweeper only guesses; who hears the real end needs the call
+            over = over._replace(call=b"", legs=b"")
+        if state == "settled":
+            over = over._replace(billed_s=request.billed_s)
+        if not over.was_answered or self.is_first_release:  # nobody asks what a call has paid that was not answered
+            over = over._replace(posted=(0,) * len(over.funds), billed_s=0)
+        self.ledger.store(over)
+        self._check_gone(over)
+        return self._event(request.kind, request, moved, known.call, known.billed_s if state == "settled" else 0)
+
+    def _check_sweep(self, request: Request, known: Transfer) -> None:
+        """Check that a sweeper ends only what is over by true time, whatever the clock of Redis shows."""
+        if SWEEP in request.op_id:
+            left_us = known.until_us - self._surroundings.now_us
+            is_over = left_us <= 0 or self._surroundings.may_sweep_early(known.set_us)
+            guessed = request.kind == "settle" or known.state == "held"
+            require("swept", guessed, f"{request.rid} is answered, and swept without a charge")
+            require("swept", is_over, f"{request.rid} is swept {left_us / 1e6:.1f} s before its lease is over")
+
+
+def _is_payable(request: Request, known: Transfer) -> bool:
+    """Whether seconds and totals lie between what was posted and what is held."""
+    if not is_array(request.end) or len(request.prices) != len(known.funds):
+        return False
+    triples = zip(known.posted, request.prices, known.amounts, strict=True)
+    return 0 <= request.billed_s <= known.granted_s and all(low <= price <= high for low, price, high in triples)

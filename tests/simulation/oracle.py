@@ -1,0 +1,84 @@
+"""Judges everything that the simulated Redis does: compares each answer and each sum with the reference model.
+
+Rule 1: it looks at requests, answers and stored bytes only, never at the Lua source.
+Rule 2: it is asked after every command; the first thing that is wrong ends the run, under the name of the check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kemi.adapters.redis_client import Argument, FunctionFailed, Reply
+from tests.simulation.comparing import Surroundings
+from tests.simulation.ending import Ending
+from tests.simulation.redis_shim import RedisShim
+from tests.simulation.requests import Request, decode
+from tests.simulation.violation import require
+
+CONFIGURATION = frozenset({"apply", "begin", "commit_pass", "fetch"})  # these may fail: the sync begins again
+
+
+class Oracle(Ending):
+    """The judge of one Redis. books_seen, poison_seen: how much of Postgres was checked."""
+
+    def __init__(self, redis: RedisShim, surroundings: Surroundings) -> None:
+        super().__init__(redis, surroundings)
+        self.books_seen = 0
+        self.poison_seen = 0
+
+    def execute(self, words: Sequence[Argument]) -> Reply | FunctionFailed:
+        """Run a command and judge it. Raises Violation."""
+        request = decode(words)
+        if request is not None:
+            self._recollect(request.rid)
+        before = len(self.stored.events())
+        opseq = self.stored.opseq
+        reply = self.redis.execute(words)
+        if words[0] == "FLUSHALL":
+            self.ledger.clear()
+            self.told.clear()
+        if request is None:
+            return reply
+        if isinstance(reply, FunctionFailed):
+            require("function failed", request.kind in CONFIGURATION, f"{request.kind}: {reply.text}")
+            return reply
+        judge = getattr(self, f"_judge_{request.kind}", None)
+        if judge is not None:
+            applied, event = judge(request, reply)
+            self._check_opseq(request, reply, opseq + applied)
+            self._check_event(before, event)
+            self._check_sums()
+        return reply
+
+    def copy(self, redis: RedisShim) -> Oracle:
+        """Return a judge of a copy of this Redis, which knows what this one knows; events are common to both."""
+        made = Oracle(redis, self._surroundings)
+        made.ledger = self.ledger.copy(redis.journal, made.terms)
+        made.epoch, made.events, made.told = self.epoch, self.events, dict(self.told)
+        made.applied, made.is_first_release = self.applied, self.is_first_release
+        made._now_max_ms = self._now_max_ms
+        return made
+
+    def restarted(self) -> None:
+        """Hear that Redis is a new process; its memory of being armed is gone."""
+        self.epoch = None
+
+    def _judge_arm(self, _: Request, reply: Any) -> tuple[int, None]:
+        if reply[1] == b"OK":
+            self.epoch = self.stored.epoch
+            self._surroundings.check_armed(self.ledger)
+        return 0, None
+
+    def _judge_restore_fund(self, request: Request, reply: Any) -> tuple[int, None]:
+        fund = request.rid
+        if reply[1] == b"OK":
+            charged, n, *windows = request.numbers
+            found = self.stored.sums(fund)
+            kept = [*found.day, *found.month][: len(windows)]
+            same = (found.charged_micros, found.n, *kept) == (charged, n, *windows)
+            require("restored", same, f"{fund}: {found}, not {request.numbers}")
+            self.ledger.restore(fund, charged, n, found.day, found.month)
+            self._surroundings.check_restored(fund, found)
+            require("armed", not self.is_armed, f"the sums of {fund} were set while armed")
+        return 0, None

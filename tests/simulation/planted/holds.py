@@ -1,0 +1,97 @@
+"""Bugs in what a call asks for and gets: holds, limits, leases, repetitions, arming."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tests.simulation.planted.forms import Change
+
+HOLDS: Final[Mapping[str, tuple[Change, ...]]] = {
+    "release of a stranger leaves no tombstone": (
+        Change(
+            'bury(keys[1], args[2], "void", op_id, is_amount(seq) and seq or 0, opseq[3] + 1)\n'
+            '    return { op_id, "UNKNOWN", opseq[3] + 1 }',
+            "return opseq",
+        ),
+    ),
+    "a tombstone stands for a second only": (Change("local CLOSED_MS = 3600000", "local CLOSED_MS = 1000"),),
+    "a fund twice in a hold is taken": (Change("if known[fund] or not", "if not"),),
+    "a schedule is not validated": (Change('"a schedule\'s numbers are whole, below 2^53 and do not fall"', "nil"),),
+    "a grant takes no channel": (Change("state.channels = state.channels + 1\n", "\n"),),
+    "the sequence is not checked": (Change("not is_amount(seq) or seq <= r.seq then", "not is_amount(seq) then"),),
+    "a repeated operation is applied again": (
+        Change(
+            'if r.ops[i] == op_id then\n      return nil, { op_id, "REPLAYED"',
+            'if false then\n      return nil, { op_id, "REPLAYED"',
+        ),
+    ),
+    "a repeated reserve is granted again": (Change("elseif got[6] then", "elseif false then"),),
+    "an extension does not move the lease": (
+        Change("set_lease(args[2], now + lease_ms - (rows[#rows - #states] - r.granted_s) * 1000)", ""),
+    ),
+    "a lease outlives its reservation": (
+        Change('redis.call("ZREM", KEY.leases, rid)\n  add_event(kind', "add_event(kind"),
+    ),
+    "the credit limit is ignored": (
+        Change(
+            "return terms[CRED] - state.charged - state.hold + terms[CREDIT_LIMIT]",
+            "return terms[CRED] - state.charged - state.hold",
+        ),
+    ),
+    "what is held counts as free": (
+        Change("terms[CRED] - state.charged - state.hold + terms", "terms[CRED] - state.charged + terms"),
+    ),
+    "a micro more than there is may be spent": (Change("more > spends[i])", "more > spends[i] + 1)"),),
+    "the last micro may not be spent": (Change("more > spends[i])", "more >= spends[i])"),),
+    "only the first fund has to pay": (
+        Change("for i = 1, #states do\n      local more", "for i = 1, math.min(1, #states) do\n      local more"),
+    ),
+    "sums may pass 2^53": (Change("if states[i].charged + states[i].hold + more > AMOUNT_MAX then", "if false then"),),
+    "the smallest row is granted": (Change("for at = #rows - width + 1, 1, -width do", "for at = 1, 1, width do"),),
+    "one channel more than allowed": (
+        Change("state.channels + 1 > terms[CHANNELS_MAX]", "state.channels > terms[CHANNELS_MAX]"),
+    ),
+    "one call per second more than allowed": (Change("state.calls >= t[CPS_MAX]", "state.calls > t[CPS_MAX]"),),
+    "an extension holds the whole price again": (
+        Change("state.hold = state.hold + rows[at + i] - r.held[i]", "state.hold = state.hold + rows[at + i]"),
+    ),
+    "an extension forgets what it holds": (Change("r.held[i] = rows[at + i]\n", "\n"),),
+    "any epoch is good enough": (
+        Change("return armed_epoch ~= nil and tonumber(epoch) == armed_epoch", "return armed_epoch ~= nil"),
+    ),
+    "a restart does not disarm": (
+        Change(
+            "return armed_epoch ~= nil and tonumber(epoch) == armed_epoch",
+            "armed_epoch = armed_epoch or tonumber(epoch)\n"
+            "  return armed_epoch ~= nil and tonumber(epoch) == armed_epoch",
+        ),
+    ),
+    "operations are not counted": (
+        Change("digits_of(opseq), key, pack_reservation(r)", "digits_of(opseq - 1), key, pack_reservation(r)"),
+    ),
+    "a stale decision is taken": (
+        Change("if not changed or intersects(changed, args[4]) then", "if not changed then"),
+    ),
+    "a change is not listed for the workers": (
+        Change('redis.call("ZADD", KEY.changed, "GT", digits_of(version), string.sub(key, #RECORD_PREFIX + 1))', ""),
+    ),
+    "credit is added instead of set": (
+        Change(
+            'redis.call("SET", key, value)\n  end\n  redis.call("HSET"',
+            'local old, new = redis.call("GET", key), cmsgpack.unpack(value)\n'
+            "    new[2] = new[2] + (old and cmsgpack.unpack(old)[2] or 0)\n"
+            '    redis.call("SET", key, cmsgpack.pack(new))\n  end\n  redis.call("HSET"',
+        ),
+    ),
+    "full memory is not noticed": (Change("if memory_full(second) then", "if false then"),),
+    "a call out is a call in": (
+        Change("local ONE_OUT = { [0] = 0, 1, 0, 1 }", "local ONE_OUT = { [0] = 0, 0, 1, 1 }"),
+    ),
+    "outbound channels are not given back": (
+        Change("math.max(0, state.channels_out - ONE_OUT[r.sides[i]])", "state.channels_out"),
+    ),
+    "inbound channels have no limit": (Change("if in_max > 0 and", "if in_max < 0 and"),),
+    "outbound channels have no limit": (Change("if out_max > 0 and", "if out_max < 0 and"),),
+    "one inbound channel more than allowed": (Change("state.channels_in + 1 > in_max", "state.channels_in > in_max"),),
+}

@@ -1,0 +1,184 @@
+"""The stores of the virtual world: Redis, whom it answers, what befalls it, and Postgres.
+
+Rule 1: every command is judged, also those that an old master takes which does not know that another one was chosen.
+Rule 2: nobody but a process named here decides which Redis it reaches.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from kemi.adapters.redis_client import Argument, FunctionFailed, Reply
+from kemi.adapters.redis_operations import FundState
+from tests.simulation import first_release
+from tests.simulation.ledger_model import Ledger
+from tests.simulation.oracle import Oracle
+from tests.simulation.postgres import Postgres
+from tests.simulation.process import Late, Process, Rates
+from tests.simulation.redis_shim import RedisShim
+from tests.simulation.shim_client import Commands
+from tests.simulation.violation import require
+
+START_US: Final = 1_770_000_000_000_000
+SECOND: Final = 1_000_000
+TRACE_KEPT: Final = 5_000
+LOSSES: Final = (0, 0, 1, 1, 2, 5, 40, 1_500)  # operations; the last one: an old dump
+LAG_US: Final = 30 * SECOND  # how long an old master may go on
+FIRST_SHARE: Final = 0.3  # of the histories begin with the first release
+
+
+class Stores:
+    """Redis and Postgres. sources: the Lua libraries, by default the real ones.
+
+    late: requests that still wander about. lost_us: when events were written that Redis has lost, by its clock.
+    old: an old master that still answers `cut_off`, None = there is only one. first_nodes: who runs the first release.
+    """
+
+    def __init__(self, seed: int, sources: Mapping[str, str] | None = None) -> None:
+        self.rng = random.Random(seed)  # noqa: S311  reproducible, not secret
+        self.rates = Rates()
+        self.late: list[Late] = []
+        self.lost_us: list[int] = []
+        self.now_us = START_US
+        self.steps = 0
+        self.trace: deque[str] = deque(maxlen=TRACE_KEPT)
+        self.data = Postgres(lambda: self.now_us // 1000)
+        self.stepped_us = START_US
+        self.redis_offset_us = 0
+        self._sources = sources
+        begins_first = self.rng.random() < FIRST_SHARE
+        self.shim = RedisShim(self.redis_us, first_release.sources() if begins_first else sources)
+        self.is_up = True
+        self.oracle = Oracle(self.shim, self)
+        self.oracle.is_first_release = begins_first
+        self.first_nodes: set[str] = {"n1", "n2"} if begins_first else set()
+        self.old: Oracle | None = None
+        self.old_until_us = 0
+        self.cut_off: set[str] = set()
+
+    def redis_us(self) -> int:
+        """Return what Redis takes for the date."""
+        return self.now_us + self.redis_offset_us
+
+    def redis_generation(self, process: Process) -> int:
+        """Return which process of Redis answers; 0 = none."""
+        if self._reaches_old(process):
+            return -self.shim.starts
+        return self.shim.starts if self.is_up else 0
+
+    def redis(self, commands: Commands, process: Process | None = None) -> list[Reply | FunctionFailed]:
+        """Execute commands now, each judged."""
+        oracle = self.old if self._reaches_old(process) and self.old else self.oracle
+        is_first = process is not None and process.machine in self.first_nodes
+        return [self._execute(oracle, first_release.asked(words) if is_first else words) for words in commands]
+
+    def check_armed(self, ledger: Ledger) -> None:
+        """Compare Redis with the books, at the moment at which it is armed: it has the charges that Postgres knows."""
+        for fund, account in ledger.accounts.items():
+            posted = self.data.posted.get(fund)
+            charged = posted.charged_micros if posted else 0
+            require("armed books", charged == account.posted, f"{fund}: Postgres has {charged}, Redis {account.posted}")
+
+    def check_restored(self, fund: str, state: FundState) -> None:
+        """Compare the spend that a fund begins with with that of the windows in force."""
+        spent = self.data.windows().get(fund)
+        if spent and not self.oracle.is_first_release:
+            for now, known in ((state.day, spent.day), (state.month, spent.month)):
+                require(
+                    "restored spend", (known.id != now.id and now.id > 0) or now == known, f"{fund}: {now}, not {known}"
+                )
+
+    def may_sweep_early(self, set_us: int) -> bool:
+        """Whether nobody could know how long ago a lease was set."""
+        return set_us > self.now_us
+
+    def note(self, text: str) -> None:
+        """Add a line to the story."""
+        self.trace.append(f"{self.steps:6} {text}")
+
+    def _execute(self, oracle: Oracle, words: Sequence[Argument]) -> Reply | FunctionFailed:
+        if oracle.is_first_release:
+            absent = first_release.absent(words, oracle.stored.opseq)
+            if absent is not None:
+                return absent
+            words = first_release.asked(words)
+        reply = first_release.answered(words, oracle.execute(words))
+        if words[0] == "FCALL" and isinstance(reply, list) and len(reply) > 1:
+            where = "old redis" if oracle is self.old else "redis"
+            self.note(f"  {where} {shown(words)} → {' '.join(map(str, reply[1:5]))}")
+        return reply
+
+    def _reaches_old(self, process: Process | None) -> bool:
+        if self.old is not None and self.now_us > self.old_until_us:
+            self.heal()
+        return self.old is not None and process is not None and process.machine in self.cut_off
+
+    # What befalls Redis -----------------------------------------------------------------------------------------------
+
+    def kill_redis(self) -> str:
+        """Let Redis die, with the last operations that its disk had not."""
+        if not self.is_up:
+            return ""
+        self.is_up = False
+        lost = self.rng.choice(LOSSES)
+        before = self.oracle.stored.events()
+        ids = set(before)
+        self.shim.lose(lost)
+        self.lost_us += [milliseconds * 1000 for milliseconds, _ in sorted(ids - set(before))]
+        self.late.clear()
+        return f"Redis is killed and loses {lost} operations"
+
+    def start_redis(self) -> str:
+        """Let it start with what its disk has."""
+        if self.is_up:
+            return ""
+        self.is_up = True
+        self.shim.journal.forget()  # what it found on its disk stays there
+        self.shim.start()
+        self.oracle.restarted()
+        return "Redis starts"
+
+    def split(self) -> str:
+        """Let a replica be promoted, while the old master goes on for those who cannot know."""
+        if not self.is_up or self.old is not None:
+            return ""
+        copy = self.shim.copy()
+        old = self.oracle.copy(copy)
+        if self.oracle.is_armed:
+            copy.execute(("FCALL", "tandem_arm_1", 0, "split", str(self.oracle.epoch)))
+        self.cut_off = set(self.rng.choice((("n1",), ("n2",), ("n2", "s2"), ("n1", "s1", "sync"))))
+        lost = self.kill_redis().rpartition("loses ")[2]
+        self.start_redis()
+        self.old, self.old_until_us = old, self.now_us + self.rng.randrange(LAG_US)
+        return f"a replica of Redis is promoted that lacks {lost}; {sorted(self.cut_off)} talk to the old master"
+
+    def heal(self) -> None:
+        """Let the old master go, with all that it alone has done."""
+        if self.old is not None:
+            self.old = None
+            self.cut_off = set()
+            self.note("the old master is gone")
+
+    def upgrade(self) -> str:
+        """Bring the next part of the cell to this release: the library first, then node by node."""
+        if self.oracle.is_first_release:
+            if not self.is_up or self.old is not None:
+                return ""
+            self.shim.reload(self._sources if self._sources is not None else first_release.current())
+            self.oracle.restarted()
+            self.oracle.is_first_release = False
+            return "the libraries are upgraded; Redis starts to count sides"
+        if not self.first_nodes:
+            return ""
+        node = min(self.first_nodes)
+        self.first_nodes.remove(node)
+        return f"{node} is upgraded"
+
+
+def shown(words: Sequence[Argument]) -> str:
+    """Return a command for a person: for a function its name, operation and reservation."""
+    chosen = (*words[1:2], *words[3:6]) if words[0] == "FCALL" else words[:2]
+    return " ".join(map(str, chosen))

@@ -1,0 +1,1 @@
+"""`tandem account …`: accounts, their money, limits and locks, for operators; command.py mounts the rest."""

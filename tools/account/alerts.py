@@ -1,0 +1,120 @@
+"""Alerts that crossed thresholds gave: `tandem account alerts`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any, Final, NamedTuple
+
+import typer
+from psycopg.rows import class_row
+
+from tools.account.amounts import decimal
+from tools.account.database import Connection, connected
+from tools.account.find import find_billed
+from tools.account.options import DatabaseUrl, Json
+from tools.account.tables import show_table
+
+CHANNEL: Final = "tandem_alert"
+ASK_EVERY_S: Final = 30.0
+SEEN_MAX: Final = 1000  # alerts between two looks
+
+Follow = Annotated[bool, typer.Option("--follow", help="Go on and print each new alert as it comes, until Ctrl-C.")]
+Of = Annotated[str, typer.Argument(metavar="[ACCOUNT]", help="Only of this account, by id or name.")]
+Most = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many, the newest.")]
+
+_ALERTS: Final = """
+select l.id, l.at, l.account_id, a.name, l.kind, l.amount_micros, l.value_micros, l.window_id, l.currency, c.scale,
+       l.threshold_id
+  from tandem.alert l
+  join tandem.account a on a.id = l.account_id
+  join tandem.currency c on c.code = l.currency
+ where %s = 0 or l.account_id = %s
+"""
+
+
+class Alert(NamedTuple):
+    """One crossing. kind: balance, day or month. value_micros: the balance or spend that crossed amount_micros.
+
+    window_id: the day or month, such as 20261122; of no meaning for a balance.
+    """
+
+    id: int
+    at: datetime
+    account_id: int
+    name: str
+    kind: str
+    amount_micros: int
+    value_micros: int
+    window_id: int | None
+    currency: str
+    scale: int
+    threshold_id: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as programs read it."""
+        return {
+            "id": self.id,
+            "at": self.at.isoformat(timespec="seconds"),
+            "account": self.account_id,
+            "name": self.name,
+            "kind": self.kind,
+            "amount": decimal(self.amount_micros, self.scale),
+            "value": decimal(self.value_micros, self.scale),
+            "currency": self.currency,
+            "window": self.window_id,
+            "threshold": self.threshold_id,
+        }
+
+    def as_text(self) -> str:
+        """Return it as a line for people."""
+        row = self.as_dict()
+        spent = f"calls of {self.kind} {self.window_id} cost {row['value']} {self.currency}, reaching {row['amount']}"
+        fell = f"balance fell to {row['value']} {self.currency}, below {row['amount']}"
+        return f"{row['at']} account {self.account_id} {self.name}: {fell if self.kind == 'balance' else spent}"
+
+
+def alerts(
+    database_url: DatabaseUrl, who: Of = "", *, limit: Most = 50, follow: Follow = False, as_json: Json = False
+) -> None:
+    """Show the alerts of crossed thresholds, newest first; with --follow, oldest first, one JSON object a line."""
+    with connected(database_url) as connection:
+        account_id = find_billed(connection, who).id if who else 0
+        if follow:
+            with suppress(KeyboardInterrupt):
+                for each in followed(connection, account_id, limit):
+                    typer.echo(json.dumps(each.as_dict()) if as_json else each.as_text())
+            return
+        found = newest(connection, account_id, limit)
+    if as_json:
+        typer.echo(json.dumps([each.as_dict() for each in found]))
+        return
+    columns = {"at": "at", "account": "account", "name": "", "kind": "kind", "window": "", "value": "value"}
+    show_table({**columns, "amount": "amount", "currency": ""}, [each.as_dict() for each in found])
+
+
+def newest(connection: Connection, account_id: int, limit: int) -> Sequence[Alert]:
+    """Return at most `limit` alerts, newest first. account_id: 0 = of all accounts."""
+    cursor = connection.cursor(row_factory=class_row(Alert))
+    statement = f"{_ALERTS} order by l.id desc limit %s".encode()
+    return cursor.execute(statement, (account_id, account_id, limit)).fetchall()
+
+
+def followed(connection: Connection, account_id: int, limit: int) -> Iterator[Alert]:
+    """Yield the newest `limit` alerts, oldest first, then each new one; never ends by itself.
+
+    Listening begins before the first look, so that none falls between the two; and what is new is told by what was
+    seen, not by the highest id, because ids are given before they are committed.
+    """
+    connection.execute(f"listen {CHANNEL}".encode())
+    found = newest(connection, account_id, SEEN_MAX)
+    fresh = found[:limit]
+    while True:
+        yield from reversed(fresh)
+        for _ in connection.notifies(timeout=ASK_EVERY_S, stop_after=1):
+            pass
+        seen = {each.id for each in found}
+        found = newest(connection, account_id, SEEN_MAX)
+        fresh = [each for each in found if each.id not in seen]

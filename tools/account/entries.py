@@ -1,0 +1,180 @@
+"""What an account's books say: `tandem account entries`, page by page, and `tandem account statement`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Final, NamedTuple
+from uuid import UUID
+
+import typer
+from psycopg.rows import class_row
+
+from tools.account.amounts import decimal, moment
+from tools.account.database import Connection, connected
+from tools.account.find import Account, find, find_billed
+from tools.account.options import DatabaseUrl, Json, Since, Until, Who
+from tools.account.tables import show_table
+from tools.errors import OperatorError
+
+Before = Annotated[str, typer.Option(help="Go on where a page before ended, as that page says.")]
+Book = Annotated[str, typer.Option(help="Only this book, such as fund.")]
+Most = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many on a page.")]
+
+_ENTRIES: Final = """
+select e.posted_at, e.id, e.txn_id, e.book, e.currency, c.scale, e.amount_micros, e.origin, coalesce(e.rid, '') as rid,
+       e.note, e.actor
+  from tandem.ledger_entry e join tandem.currency c on c.code = e.currency
+ where e.account_id = %(account)s and e.posted_at >= %(since)s and e.posted_at < %(until)s
+   and (%(book)s = '' or e.book = %(book)s)
+   and (e.posted_at, e.id) < (%(before_at)s, %(before_id)s)
+ order by e.posted_at desc, e.id desc limit %(limit)s
+"""
+_STATEMENT: Final = """
+select coalesce(sum(e.amount_micros) filter (where not x.within), 0)::bigint,
+       coalesce(sum(e.amount_micros) filter (where x.within and e.rid is null and e.amount_micros > 0), 0)::bigint,
+       coalesce(sum(e.amount_micros) filter (where x.within and e.rid is null and e.amount_micros < 0), 0)::bigint,
+       coalesce(sum(e.amount_micros) filter (where x.within and e.rid is not null), 0)::bigint,
+       count(distinct e.rid) filter (where x.within)
+  from tandem.ledger_entry e cross join lateral (select e.posted_at >= %(since)s as within) as x
+ where e.account_id = %(account)s and e.currency = %(currency)s and e.book = 'fund' and e.posted_at < %(until)s
+"""
+FIRST: Final = datetime.fromisoformat("0001-01-02T00:00+00:00")
+LAST: Final = datetime.fromisoformat("9999-12-30T00:00+00:00")
+BOOKS: Final = ("fund", "income", "cost", "cash", "fx_bought", "fx_sold", "carrier")
+LAST_ID: Final = UUID(int=2**128 - 1)
+
+
+class Entry(NamedTuple):
+    """One ledger entry of an account. rid: the call, "" = none."""
+
+    posted_at: datetime
+    id: UUID
+    txn_id: UUID
+    book: str
+    currency: str
+    scale: int
+    amount_micros: int
+    origin: str
+    rid: str
+    note: str
+    actor: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it as programs read it."""
+        return {
+            "posted_at": self.posted_at.isoformat(timespec="seconds"),
+            "txn": str(self.txn_id),
+            "book": self.book,
+            "amount": decimal(self.amount_micros, self.scale),
+            "currency": self.currency,
+            "origin": self.origin,
+            "rid": self.rid,
+            "note": self.note,
+            "actor": self.actor,
+        }
+
+    @property
+    def cursor(self) -> str:
+        """Return the place of this entry, for the page after it."""
+        return f"{self.posted_at.isoformat()}/{self.id}"
+
+
+class Range(NamedTuple):
+    """Which entries. since: included, until: not. before: (posted_at, id) of the last one of the page before."""
+
+    since: datetime = FIRST
+    until: datetime = LAST
+    book: str = ""
+    before: tuple[datetime, UUID] = (LAST, LAST_ID)
+
+
+def entries(  # noqa: PLR0913  one parameter per option
+    who: Who, database_url: DatabaseUrl, *,
+    since: Since = "", until: Until = "", book: Book = "", before: Before = "", limit: Most = 50, as_json: Json = False,
+) -> None:  # fmt: skip
+    """List the entries of an account's books, newest first, page by page; by the time of posting."""
+    if book and book not in BOOKS:
+        raise OperatorError(f"book: {book[:40]!r} is not one of {', '.join(BOOKS)}")
+    with connected(database_url) as connection:
+        account = find(connection, who)
+        at = _cursor(before) if before else (LAST, LAST_ID)
+        found = entries_of(connection, account, Range(*period(account, since, until), book, at), limit + 1)
+    page = found[:limit]
+    after = page[-1].cursor if len(found) > limit else ""
+    if as_json:
+        typer.echo(json.dumps({"entries": [each.as_dict() for each in page], "before": after or None}))
+        return
+    show_entries(page)
+    if after:
+        typer.echo(f"older ones: --before {after}")
+
+
+def statement(who: Who, database_url: DatabaseUrl, *, since: Since, until: Until = "", as_json: Json = False) -> None:
+    """Show the balance at the beginning and at the end of a time, and what moved it; by the time of posting."""
+    with connected(database_url) as connection:
+        account = find_billed(connection, who)
+        begin, end = period(account, since, until)
+        arguments = {"account": account.id, "currency": account.currency, "since": begin, "until": end}
+        row = connection.execute(_STATEMENT, arguments).fetchone() or (0, 0, 0, 0, 0)
+    opening, credited, debited, charged, calls = row
+    amounts = {"opening": opening, "credited": credited, "debited": debited, "calls": charged, "closing": sum(row[:4])}
+    shown = {name: account.amount(micros) for name, micros in amounts.items()}
+    if as_json:
+        head = {"account": account.id, "name": account.name, "currency": account.currency, "calls_count": calls}
+        typer.echo(json.dumps({**head, **shown}))
+        return
+    typer.echo(f"account {account.id} {account.name}, {account.currency}, by the time of posting")
+    for name, amount in shown.items():
+        typer.echo(f"  {name:9} {amount:>20}{f'  ({calls} calls)' if name == 'calls' else ''}")
+
+
+def entries_of(connection: Connection, account: Account, wanted: Range, limit: int) -> Sequence[Entry]:
+    """Return at most `limit` entries of an account, newest first."""
+    cursor = connection.cursor(row_factory=class_row(Entry))
+    at, entry_id = wanted.before
+    return cursor.execute(
+        _ENTRIES,
+        {
+            "account": account.id,
+            "since": wanted.since,
+            "until": wanted.until,
+            "book": wanted.book,
+            "before_at": at,
+            "before_id": entry_id,
+            "limit": limit,
+        },
+    ).fetchall()
+
+
+def show_entries(found: Sequence[Entry]) -> None:
+    """Print entries as a table."""
+    columns = {
+        "posted_at": "posted",
+        "txn": "transaction",
+        "book": "book",
+        "amount": "amount",
+        "currency": "",
+        "rid": "call",
+        "note": "note",
+        "actor": "by",
+    }
+    show_table(columns, [each.as_dict() for each in found])
+
+
+def period(account: Account, since: str, until: str) -> tuple[datetime, datetime]:
+    """Return the begin and end of a time in the account's time zone; "" = no bound. Raises OperatorError."""
+    begin = moment(since, "from", account.zone) if since else FIRST
+    end = moment(until, "to", account.zone) if until else LAST
+    if begin >= end:
+        raise OperatorError(f"to: {until or 'now'} is not after --from {since}")
+    return begin, end
+
+
+def _cursor(text: str) -> tuple[datetime, UUID]:
+    at, _, entry_id = text.partition("/")
+    try:
+        return datetime.fromisoformat(at), UUID(entry_id)
+    except ValueError as error:
+        raise OperatorError(f"before: {text[:80]!r} is not what a page before said") from error

@@ -1,0 +1,178 @@
+"""Money outside of calls: `tandem account topup|credit|debit|adjust|reverse`.
+
+Rule 1: money moves by ledger transactions alone; a balance is never set.
+Rule 2: what was posted is never changed; a mistake is reversed by its exact opposite, once.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Final, NamedTuple
+from uuid import UUID
+
+import typer
+
+from tools.account.amounts import MICROS_MAX, decimal, micros, signed_micros
+from tools.account.database import Connection, acting, connected, posted
+from tools.account.find import Account, find, find_billed
+from tools.account.options import Actor, Amount, Currency, DatabaseUrl, Json, Note, Request, Who
+from tools.errors import OperatorError
+
+Signed = Annotated[str, typer.Argument(metavar="AMOUNT", help="In the account's currency: 12.50 or -12.50.")]
+Txn = Annotated[str, typer.Argument(metavar="TXN", help="As `tandem account entries` shows it.")]
+AsAdjustment = Annotated[
+    bool, typer.Option("--as-adjustment", help="Give back what a call charged; the call's own entries stay.")
+]
+
+_REVERSED: Final = """
+select e.account_id, a.name, e.book, e.currency, e.amount_micros, c.scale from tandem.ledger_entry e
+  join tandem.account a on a.id = e.account_id join tandem.currency c on c.code = e.currency
+ where e.txn_id = %s order by e.book = 'fund' desc, e.account_id, e.book, e.currency
+"""
+
+_CLOSED_ABOVE: Final = """
+select a.id, a.name from tandem.chain(%s) as link join tandem.account a on a.id = link.account_id
+ where a.status = 'closed' and link.distance > 0 order by link.distance limit 1
+"""
+
+
+class Wish(NamedTuple):
+    """A payment as asked for. kind: topup, credit, debit or adjust. request: "" = a wish of its own."""
+
+    kind: str
+    who: str
+    amount: str
+    note: str
+    actor: str
+    currency: str
+    request: str
+
+
+class Done(NamedTuple):
+    """A payment as posted. moved: False when the same request was posted before."""
+
+    txn: UUID
+    before: Account
+    after: Account
+    moved: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as programs read it."""
+        return {
+            "txn": str(self.txn),
+            "account": self.after.id,
+            "name": self.after.name,
+            "currency": self.after.currency,
+            "before": self.before.amount(self.before.balance_micros),
+            "after": self.after.amount(self.after.balance_micros),
+            "moved": self.moved,
+        }
+
+    def as_text(self) -> str:
+        """Return it as people read it."""
+        row = self.as_dict()
+        moved = f"{row['before']} → {row['after']} {row['currency']}"
+        if not self.moved:
+            moved = f"{row['after']} {row['currency']}; this request was posted before and moves nothing"
+        return f"account {self.after.id} {self.after.name}: {moved}\ntransaction {self.txn}"
+
+
+def topup(  # noqa: PLR0913  one parameter per option
+    who: Who, amount: Amount, database_url: DatabaseUrl, *,
+    note: Note = "top-up", actor: Actor = "", currency: Currency = "", request: Request = "", as_json: Json = False,
+) -> None:  # fmt: skip
+    """Credit an account with money that it paid.
+
+    Where its parent has an overcommit limit, a top-up is at most that much above the parent's own posted balance: what
+    calls in progress hold is not seen.
+    """
+    _print(database_url, Wish("topup", who, amount, note, actor, currency, request), as_json=as_json)
+
+
+def credit(  # noqa: PLR0913  one parameter per option
+    who: Who, amount: Amount, database_url: DatabaseUrl, *,
+    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "", as_json: Json = False,
+) -> None:  # fmt: skip
+    """Give an account money out of its parent's income, such as a refund, saying why."""
+    _print(database_url, Wish("credit", who, amount, note, actor, currency, request), as_json=as_json)
+
+
+def debit(  # noqa: PLR0913  one parameter per option
+    who: Who, amount: Amount, database_url: DatabaseUrl, *,
+    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "", as_json: Json = False,
+) -> None:  # fmt: skip
+    """Take a fee from an account as its parent's income, saying why."""
+    _print(database_url, Wish("debit", who, amount, note, actor, currency, request), as_json=as_json)
+
+
+def adjust(  # noqa: PLR0913  one parameter per option
+    who: Who, amount: Signed, database_url: DatabaseUrl, *,
+    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "", as_json: Json = False,
+) -> None:  # fmt: skip
+    """Correct a balance up or down by a signed amount, or pay money back, saying why."""
+    _print(database_url, Wish("adjust", who, amount, note, actor, currency, request), as_json=as_json)
+
+
+def reverse(
+    txn: Txn, database_url: DatabaseUrl, *,
+    note: Note, as_adjustment: AsAdjustment = False, actor: Actor = "", as_json: Json = False,
+) -> None:  # fmt: skip
+    """Post the exact opposite of a transaction, once, saying why."""
+    try:
+        wrong = UUID(txn)
+    except ValueError as error:
+        rule = "the id of a transaction, as `tandem account entries` shows it"
+        raise OperatorError(f"txn: {txn[:40]!r} is not {rule}") from error
+    with connected(database_url) as connection, acting(connection, None, actor) as name:
+        row = connection.execute(
+            "select tandem.reverse_v1(%s, %s, %s, %s)", (wrong, note, name, as_adjustment)
+        ).fetchone()
+        made = row[0] if row else None
+        entries = connection.execute(_REVERSED, (made,)).fetchall()
+    if as_json:
+        columns = ("account", "name", "book", "currency", "amount")
+        rows = [dict(zip(columns, (*entry[:4], decimal(entry[4], entry[5])), strict=True)) for entry in entries]
+        typer.echo(json.dumps({"txn": str(made), "reverses": str(wrong), "entries": rows}))
+        return
+    for account_id, account_name, book, currency, amount, scale in entries:
+        typer.echo(f"account {account_id} {account_name}: {book} {decimal(amount, scale)} {currency}")
+    typer.echo(f"transaction {made} reverses {wrong}")
+
+
+def post(connection: Connection, wish: Wish) -> Done:
+    """Post a payment in a transaction of its own. Raises OperatorError and psycopg errors; then nothing is moved."""
+    amount = signed_micros(wish.amount) if wish.kind == "adjust" else micros(wish.amount)
+    account = find_billed(connection, wish.who)
+    if wish.currency not in {"", account.currency}:
+        raise OperatorError(f"currency: {wish.currency!r} is not that of account {account.id}, {account.currency}")
+    _refuse_overflow(account, -amount if wish.kind == "debit" else amount)
+    with acting(connection, account.parent_id, wish.actor) as actor:
+        if wish.kind != "debit" and amount > 0:
+            _refuse_below_closed(connection, account)
+        before = find(connection, str(account.id))
+        arguments = (account.id, amount, wish.kind, wish.note, actor, wish.request or None, account.currency)
+        txn, moved = posted(connection, "select tandem.move_v1(%s, %s, %s, %s, %s, %s, %s)", arguments)
+        return Done(txn, before, find(connection, str(account.id)), moved=moved)
+
+
+def _refuse_overflow(account: Account, amount: int) -> None:
+    """Raise OperatorError when the sum of all payments would leave its bounds; the database has them too."""
+    total = account.cred_micros + amount
+    if abs(total) > MICROS_MAX:
+        sums = f"credited would be {account.amount(total)}, beyond {account.amount(MICROS_MAX)} {account.currency}"
+        raise OperatorError(f"amount: of account {account.id} {account.name!r} {sums}")
+
+
+def _refuse_below_closed(connection: Connection, account: Account) -> None:
+    """Raise OperatorError when an account above is closed: nothing below it can ever call for the money."""
+    row = connection.execute(_CLOSED_ABOVE, (account.id,)).fetchone()
+    if row:
+        raise OperatorError(
+            f"account: {account.id} {account.name!r} is below account {row[0]} {row[1]!r}, which is closed"
+        )
+
+
+def _print(database_url: str, wish: Wish, *, as_json: bool) -> None:
+    with connected(database_url) as connection:
+        done = post(connection, wish)
+    typer.echo(json.dumps(done.as_dict()) if as_json else done.as_text())

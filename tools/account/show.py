@@ -1,0 +1,108 @@
+"""`tandem account list` and `show`: accounts as they stand, posted and live."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import typer
+
+from tools.account.amounts import UNLIMITED
+from tools.account.database import Connection, connected
+from tools.account.entries import Range, entries_of, show_entries
+from tools.account.find import Account, find, select_accounts
+from tools.account.limits import Limits, paying_sentence, read_limits
+from tools.account.live import live
+from tools.account.locks import NONE, locks_above, sentence
+from tools.account.options import DatabaseUrl, Json, RedisUrl, Who
+from tools.account.tables import show_pairs, show_table
+
+ENTRIES_SHOWN: Final = 20
+
+_SPEND: Final = """
+select v.kind, v.window_id, coalesce(w.spent_micros, 0)::bigint
+  from (values ('day', to_char(now() at time zone %(zone)s, 'YYYYMMDD')::integer),
+               ('month', to_char(now() at time zone %(zone)s, 'YYYYMM')::integer)) as v(kind, window_id)
+  left join tandem.fund_window w
+    on w.account_id = %(account)s and w.currency = %(currency)s and w.kind = v.kind and w.window_id = v.window_id
+"""
+
+
+def list_accounts(database_url: DatabaseUrl, *, as_json: Json = False) -> None:
+    """List all accounts with their balances."""
+    with connected(database_url) as connection:
+        accounts = select_accounts(connection, "order by a.id")
+    rows = [account.as_dict() for account in accounts]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        if row["kind"] == "root":  # billed by nobody
+            row.update(balance="", credit_limit="", currency="", paying="")
+        row["lock"] = "" if row["lock"] == NONE else row["lock"]
+    columns = {name: name for name in ("id", "name", "parent", "kind", "status", "lock", "balance")}
+    show_table({**columns, "credit_limit": "credit limit", "currency": "", "paying": ""}, rows)
+
+
+def show(who: Who, database_url: DatabaseUrl, redis_url: RedisUrl = "", *, as_json: Json = False) -> None:
+    """Show an account: balance, limits, locks, what it spends and holds, and the last entries of its books."""
+    with connected(database_url) as connection:
+        account = find(connection, who)
+        is_billed = account.parent_id is not None
+        found = entries_of(connection, account, Range(), ENTRIES_SHOWN)
+        parts = _billed(connection, account) if is_billed else {}
+    if is_billed:
+        parts["live"] = live(redis_url, account) if redis_url else None
+    if as_json:
+        rows = [each.as_dict() for each in found]
+        typer.echo(json.dumps({**account.as_dict(), **parts, "entries": rows}))
+        return
+    show_pairs(_lines(account, parts))
+    show_entries(found)
+
+
+def _billed(connection: Connection, account: Account) -> dict[str, Any]:
+    limits = read_limits(connection, account)
+    return {
+        "limits": limits.as_dict(account),
+        "locks_above": locks_above(connection, account),
+        "spend": _spend(connection, account, limits),
+    }
+
+
+def _spend(connection: Connection, account: Account, limits: Limits) -> dict[str, Any]:
+    """Return what calls cost in the day and the month that it is for the account, as far as they are posted."""
+    caps = {"day": limits.day_max_micros, "month": limits.month_max_micros}
+    arguments = {"zone": account.timezone, "account": account.id, "currency": account.currency}
+    return {
+        kind: {
+            "window": window,
+            "spent": account.amount(spent),
+            "limit": account.amount(caps[kind]) if caps[kind] else UNLIMITED,
+        }
+        for kind, window, spent in connection.execute(_SPEND, arguments).fetchall()
+    }
+
+
+def _lines(account: Account, parts: dict[str, Any]) -> dict[str, object]:
+    """Return name -> text for people."""
+    below = f" below {account.parent}" if account.parent else ""
+    lines: dict[str, object] = {"account": f"{account.id} {account.name}, {account.kind}{below}, {account.status}"}
+    if not parts:
+        return lines
+    row = account.as_dict()
+    lines["balance"] = (
+        f"{row['balance']} {account.currency}: {row['credited']} credited, {row['charged']} charged by calls"
+    )
+    lines["pays"] = paying_sentence(account)
+    why = f" ({account.lock_note})" if account.lock_note else ""
+    lines["lock"] = account.lock + why + sentence(account.lock)
+    for above in parts["locks_above"]:
+        lines[f"locked by {above['id']}"] = f"{above['name']} above it: {above['lock']}{sentence(above['lock'])}"
+    limits = {name: value for name, value in parts["limits"].items() if value != UNLIMITED and name != "credit_limit"}
+    lines["limits"] = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in limits.items()) or "none"
+    for kind, spend in parts["spend"].items():
+        lines[kind] = f"{spend['spent']} {account.currency} spent in {spend['window']} of {spend['limit']}"
+    if parts["live"] is not None:
+        lines["calls now"] = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parts["live"].items())
+    return lines
