@@ -9,6 +9,7 @@ import typer
 
 from kemi.adapters.redis_client import RedisUrlError
 from tools.account.command import app as account
+from tools.bench.money import money
 from tools.bench.relay import relay
 from tools.carrier import carrier
 from tools.errors import OperatorError
@@ -16,8 +17,9 @@ from tools.exchange import exchange
 from tools.explain import explain
 from tools.migrate import migrate
 from tools.noc import noc
+from tools.recover import recover
 from tools.scenario.command import demo, scenarios
-from tools.settle.command import settle
+from tools.settle.command import app as settle
 from tools.stack import state
 from tools.stack.command import app as stack
 from tools.stack.layout import Layout
@@ -32,10 +34,11 @@ app = typer.Typer(
 )
 bench = typer.Typer(no_args_is_help=True, help="Figures as ratios measured in one run on this machine.")
 bench.command()(relay)
+bench.command()(money)
 app.add_typer(stack, name="stack")
 app.command()(migrate)
 app.command()(sync)
-app.command()(settle)
+app.add_typer(settle, name="settle")
 app.command()(demo)
 app.command()(scenarios)
 app.add_typer(bench, name="bench")
@@ -44,6 +47,7 @@ app.add_typer(account, name="account")
 app.add_typer(carrier, name="carrier")
 app.add_typer(exchange, name="exchange")
 app.command()(explain)
+app.command()(recover)
 
 
 def main() -> None:

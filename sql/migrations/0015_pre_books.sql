@@ -338,11 +338,12 @@ end $$;
 comment on function tandem.whole_micros is 'The amount, if it can stand in the ledger; otherwise an error that says why not.';
 
 create function tandem.check_overcommit(of_account tandem.account, in_currency text, micros bigint) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   parent  tandem.account;
   balance numeric;
+  own     numeric;
   rate    numeric;
 begin
   select * into parent from tandem.account a where a.id = of_account.parent_id;
@@ -357,18 +358,35 @@ begin
   select c.cred_micros - g.charged_micros into balance
     from tandem.fund_credit c join tandem.fund_charge g using (account_id, currency)
    where c.account_id = parent.id and c.currency = parent.currency;
-  if micros * rate > balance * (100 + parent.overcommit_pct) / 100 then
+  select c.cred_micros - g.charged_micros + micros into own
+    from tandem.fund_credit c join tandem.fund_charge g using (account_id, currency)
+   where c.account_id = of_account.id and c.currency = in_currency
+     for update of c;  -- of two credits at once the second sees the first
+  if own * rate > balance * (100 + parent.overcommit_pct) / 100 then
     raise check_violation using message = format(
-      'account %s %L may get at most %s %% of the posted balance of its parent %s %L, which is %s %s',
-      of_account.id, of_account.name, 100 + parent.overcommit_pct, parent.id, parent.name, (balance / 1000000)::numeric(20, 6), parent.currency);
+      'account %s %L would have %s %s, and may have at most %s %% of the posted balance of its parent %s %L, which is %s %s; '
+      'what calls in progress hold is not seen',
+      of_account.id, of_account.name, (own / 1000000)::numeric(20, 6), in_currency,
+      100 + parent.overcommit_pct, parent.id, parent.name, (balance / 1000000)::numeric(20, 6), parent.currency);
   end if;
 end $$;
-comment on function tandem.check_overcommit is 'Error when a credit is more than the parent allows itself to give; sees posted money only.';
+comment on function tandem.check_overcommit is 'Error when a credit lifts an account above what its parent allows; sees posted money only.';
 revoke execute on function tandem.check_overcommit from public;
 
--- A call that goes on may have a record.
-alter table tandem.cdr drop constraint outcome_is_known, add constraint outcome_is_known
-  check (outcome in ('answered', 'cancelled', 'failed', 'refused', 'estimated', 'unknown_end', 'talking'));
+-- A call that goes on may have a record, a refused one names the level, and a leg has two currencies where it is exchanged.
+alter table tandem.cdr
+  drop constraint outcome_is_known,
+  add constraint outcome_is_known
+    check (outcome in ('answered', 'cancelled', 'failed', 'refused', 'estimated', 'unknown_end', 'talking')),
+  add column refused_by bigint not null default 0;
+comment on column tandem.cdr.refused_by is 'The account whose limit refused it; 0 = none did.';
+alter table tandem.cdr_leg
+  add column fund_currency text,
+  add column charged_micros tandem.micros,
+  add constraint a_charge_has_a_currency check ((fund_currency is null) = (charged_micros is null));
+comment on column tandem.cdr_leg.currency is 'Currency of the price: the tariff''s, in which the payee earns.';
+comment on column tandem.cdr_leg.fund_currency is 'Currency that the payer pays in; null = no fund pays, or a release before this column wrote it.';
+comment on column tandem.cdr_leg.charged_micros is 'The price in that currency.';
 comment on column tandem.cdr.outcome is
   'answered, cancelled, failed, refused, estimated (a sweeper settled it), unknown_end; talking: it goes on, and has paid what it has talked.';
 

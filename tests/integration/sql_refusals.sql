@@ -695,9 +695,9 @@ select tandem.move_v1(5, 5, 'topup', 'note', 'actor', null, 'XXX');
 update tandem.account set status = 'closed' where name = 'Delta';
 select tandem.topup_v1(8, 5, 'note', 'actor');
 
--- account 5 'Alpha' may get at most 110 % of the posted balance of its parent 2 'North', which is 500.000000 EUR
+-- account 5 'Alpha' would have 550.000001 EUR, and may have at most 110 % of the posted balance of its parent 2 'North', which is 500.000000 EUR
 select world.overcommit('North', 10);
-select world.money('Alpha', 'topup', 550), world.money('Alpha', 'topup', 550.000001);
+select world.money('Alpha', 'topup', 530), world.money('Alpha', 'topup', 0.000001);
 
 -- account 2 'North' guards top-ups in EUR, and there is no exchange rate of USD in EUR
 select world.overcommit('North', 10);
@@ -771,6 +771,9 @@ select tandem.topup_v1(5, (2::numeric ^ 50)::bigint, 'note', 'actor');
 -- outcome_is_known
 insert into tandem.cdr(rid, call_id, node, started_at, ended_at, direction, source, account_id, caller, callee, outcome, sip_status)
 values ('r', 'c', 'n', now(), now(), 'out', '', 0, '', '', 'lucky', 200);
+
+-- a_charge_has_a_currency
+insert into tandem.cdr_leg(rid, level, payer_id, payee_id, currency, price_micros, book, charged_micros) values ('r', 1, 5, 2, 'EUR', 1, 'fund', 1);
 
 -- book_is_fund_or_cost
 insert into tandem.cdr_leg(rid, level, payer_id, payee_id, currency, price_micros, book) values ('r', 1, 5, 2, 'EUR', 1, 'cash');

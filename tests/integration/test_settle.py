@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from kemi import codec, keys
-from kemi.adapters.redis_client import RedisClient
-from kemi.adapters.redis_funds import Note
+from kemi.adapters.redis_client import RedisClient, StoreUnavailable
+from kemi.adapters.redis_operations import Note
 from kemi.records import Rate
 from tests.fakes import calls
 from tests.fix_postgres import SCHEMA, Database, PostgresServer, load_seed
 from tests.settle_pair import DEADLINE_S, WORLD, SettlePair
 from tests.wait import until
+from tools.errors import OperatorError
 from tools.settle.books import Books, Epoch
 from tools.settle.command import verdict
 from tools.settle.poster import Outcome, post
@@ -148,6 +149,37 @@ def test_a_killed_process_loses_and_doubles_nothing(pair: SettlePair) -> None:
     assert pair.sql("select count(*) from tandem.ledger_entry where rid is not null") == [(900,)]
     assert pair.charged()["Alpha"] == pair.balance("Alpha").charged_micros > 0
     pair.assert_agreed()
+
+
+def test_a_crash_between_commit_and_acknowledgement_posts_once(
+    pair: SettlePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch is in Postgres and Redis was never told: it comes again, and changes nothing."""
+    for talk_s in (5, 6, 7):
+        pair.place(talk_s)
+
+    def crash(_stream: Stream, _entries: Sequence[Entry]) -> None:
+        raise StoreUnavailable("a crash", maybe_applied=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stream, "acknowledge", crash)
+        with pytest.raises(OperatorError):
+            pair.once()
+    before = pair.sql("select * from tandem.ledger_entry order by id"), pair.charged()
+    spent = pair.sql("select * from tandem.fund_window order by 1, 2, 3, 4")
+    assert pair.posted() == 3
+    assert pair.once(idle_s=0) == Outcome(3, 0, 0)
+    assert (pair.sql("select * from tandem.ledger_entry order by id"), pair.charged()) == before
+    assert pair.sql("select * from tandem.fund_window order by 1, 2, 3, 4") == spent
+    pair.assert_agreed()
+
+
+def test_the_highest_operation_number_is_known_before_its_events_are(pair: SettlePair) -> None:
+    """What a rolled-back Redis is recognised by: posting alone notes it, no chore of the process has to come by."""
+    pair.redis.execute("HSET", keys.NODES, "n1", 1)
+    pair.place(5)
+    pair.once()
+    assert pair.sql("select max(opseq) from tandem.node") == [(pair.funds.status().opseq,)]
 
 
 def test_the_role_of_settle_has_the_rights_it_needs(pair: SettlePair) -> None:

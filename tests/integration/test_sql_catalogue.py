@@ -40,6 +40,7 @@ _WRITES: Final = {
         "epoch": {"INSERT", "UPDATE"},
         "node": {"INSERT", "UPDATE"},
         "event_poison": {"INSERT", "DELETE"},
+        "fund_loss": {"INSERT"},
     },
 }
 _KEPT_BY_TRIGGERS: Final = {
@@ -60,6 +61,7 @@ _KEPT_BY_TRIGGERS: Final = {
     "carrier_state",
     "ledger_unbalanced",
     "horizon",
+    "fund_loss",
 }
 
 

@@ -109,6 +109,13 @@ def test_what_calls_charged_is_summed_up(demo: Database) -> None:
     ) == [(300, 5, 3)]
 
 
+def test_a_call_that_was_open_when_its_account_was_closed(demo: Database) -> None:
+    """It is posted like any other: only payments ask whether the account is closed."""
+    demo.run("update tandem.account set status = 'closed' where id = %s", ALPHA)
+    assert _post(demo.connection, "r1", [(ALPHA, "fund", -500, 1), (NORTH, "income", 500, None)]) == 2
+    assert demo.one("select charged_micros from tandem.fund_charge where account_id = %s", ALPHA) == 500
+
+
 def test_what_was_talked_is_posted(demo: Database) -> None:
     """The bound of an amount is none of the sum: no call is refused because many came before it."""
     for number in (1, 2, 3):

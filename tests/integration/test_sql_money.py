@@ -75,14 +75,14 @@ def test_another_fund(demo: Database) -> None:
 
 
 def test_overcommit(demo: Database) -> None:
-    """A parent that guards itself gives at most p % above its posted balance; charges by calls count in that."""
+    """A parent that guards itself lifts no child above p % of its posted balance; charges by calls count in that."""
     demo.run("select world.overcommit('Fjord', 0), world.overcommit('North', 50)")
-    demo.run("select world.money('Beta', 'topup', 100)")
-    refusal = "account 6 'Beta' may get at most 100 % of the posted balance of its parent 4 'Fjord'"
+    demo.run("select world.money('Beta', 'debit', 1000), world.money('Beta', 'topup', 1000 - 20 + 100)")
+    refusal = "may have at most 100 % of the posted balance of its parent 4 'Fjord'"
     for kind in ("topup", "credit", "adjust"):
-        assert refusal in demo.refused("select world.money('Beta', %s, 100.000001)", kind)
-    assert refusal in demo.refused("select tandem.topup_v1(6, 100000001, 'why', 'ann')")
-    demo.run("select world.money('Beta', 'debit', 1000), world.money('Alpha', 'topup', 750)")
+        assert refusal in demo.refused("select world.money('Beta', %s, 0.000001)", kind)
+    assert refusal in demo.refused("select tandem.topup_v1(6, 1, 'why', 'ann')")
+    demo.run("select world.money('Beta', 'debit', 61), world.money('Alpha', 'topup', 730)")
     demo.run(
         "insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, rid, level,"
         " seq, epoch, fund_n) select gen_random_uuid(), md5('t')::uuid, account, book, 'EUR', micros, 'redis', 'r', 1,"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pytest
 
 from kemi import codec
-from kemi.adapters.redis_funds import Release, Reservation, Settle
-from kemi.core.rating import price
-from kemi.records import CallEnd, PinnedTarget, Rate
+from kemi.adapters.redis_operations import Release, Reservation, Settle
+from kemi.core.rating import charges, price
+from kemi.records import Band, CallEnd, PinnedCall, PinnedTarget, Rate
 from tests.fakes import calls
 from tools.settle.sweeper import LeaseWatch, Signs, ending
 
@@ -121,3 +121,52 @@ def test_operation_ids_are_the_sweepers_own() -> None:
     """Agents use `<rid>:<sequence>`; two sweepers that act on the same sight use the same id."""
     first, second = (ending("r1", 2, reservation("answered"), signs()) for _ in range(2))
     assert first.op_id == second.op_id == "r1:sweep:3"
+
+
+def banded(node_answered_ms: int, held_micros: int, billed_s: int = 0, posted_micros: int = 0) -> Reservation:
+    """Return an answered call of 40 granted s that costs 1,000 a second, and ten times that from NOW_MS on."""
+    bands = (Band(NOW_MS, 60_000), Band(0, 600_000))
+    leg = calls.leg(1, 5, 2)._replace(bands=bands)
+    return Reservation(
+        pinned=codec.pack(calls.call("r1", [leg])),
+        funds=("5:EUR",),
+        granted_s=40,
+        held=(held_micros,),
+        answered_ms=NOW_MS - 10_000,
+        seq=2,
+        state="answered",
+        node="n1",
+        lease_ms=NOW_MS - 1,
+        posted=(posted_micros,),
+        billed_s=billed_s,
+        node_answered_ms=node_answered_ms,
+    )
+
+
+def test_prices_count_from_the_answer_as_the_node_saw_it() -> None:
+    """Seen by the node 12 s before the dear hour, by Redis 10 s before it: 12 cheap seconds, 28 dear ones."""
+    operation = ending("r1", 2, banded(NOW_MS - 12_000, 292_000), signs())
+    assert isinstance(operation, Settle)
+    assert (operation.billed_s, operation.price_micros) == (40, (292_000,))
+    assert ended(operation).answered_ms == NOW_MS - 12_000
+
+
+def test_what_the_hold_does_not_pay_for_is_not_asked() -> None:
+    """Only Redis knows the answer, 2 s too late, and 40 s would cost 310,000: 38 s cost 290,000, which is held."""
+    operation = ending("r1", 2, banded(0, 292_000), signs())
+    assert isinstance(operation, Settle)
+    assert (operation.billed_s, operation.price_micros) == (38, (290_000,))
+    assert ended(operation).talk_ms == 38_000
+
+
+def test_what_parts_have_charged_stays_charged() -> None:
+    """The price is that of the whole call; Redis takes off what was posted. Never fewer seconds than were billed."""
+    found = banded(NOW_MS - 12_000, 292_000, billed_s=20, posted_micros=92_000)
+    operation = ending("r1", 2, found, signs())
+    assert isinstance(operation, Settle)
+    assert operation.price_micros == (292_000,)
+    broken = ending("r1", 2, found._replace(held=(91_000,)), signs())
+    assert isinstance(broken, Settle)
+    assert broken.billed_s == 20
+    leg = codec.unpack(PinnedCall, found.pinned).legs
+    assert broken.price_micros == charges([leg], 20, NOW_MS - 12_000)

@@ -62,7 +62,7 @@ class Office:
                 self._set("credit_limit_micros", self._rng.choice(POOR), self._rng.randrange(2 * MICROS))
             case "channels":
                 name = self._rng.choice([each.name for each in ACCOUNTS if each.channels])
-                self._set("channels_max", name, self._rng.randint(2, 40))
+                self._set("channels_max", name, self._rng.randint(2, 12) if BY_NAME[name].is_customer else 40)
             case "day":
                 name = self._rng.choice([each.name for each in ACCOUNTS if each.day])
                 self._set("day_max_micros", name, self._rng.choice((0, 0, self._rng.randrange(DAY_MICROS))))

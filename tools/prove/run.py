@@ -250,9 +250,11 @@ class Run:
         end_s = time.monotonic() + RECOVERY_S
         while not self._is_armed():
             if any(ASKS_FOR_PEOPLE in self._log_since(name, mark) for name, mark in marks.items()):
-                said = self._servers.tandem("recover", "--accept-loss")
-                self._recoveries.append(json.loads(said.strip().splitlines()[-1]))
-                self._options.say(f"         recovered: {said.strip().splitlines()[-1]}")
+                said = self._servers.tandem("recover", "--accept-loss", "--json")
+                found = json.loads(said.strip().splitlines()[-1])
+                self._recoveries.append(found)
+                told = {name: value for name, value in found.items() if name != "funds"}
+                self._options.say(f"         recovered: {json.dumps(told)}")
                 marks = {name: self._log_size(name) for name in self._consumers()}
             if time.monotonic() > end_s:
                 raise OperatorError(f"Redis is not armed: {self._servers.tail_of_log('settle-0')}")

@@ -9,8 +9,9 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
@@ -37,7 +38,7 @@ COMMAND_S: Final = 300
 WORKER: Final = "worker"
 PASSWORD: Final = "prove"  # noqa: S105  of a server that lives for minutes in a private directory
 MAXMEMORY_BYTES: Final = 8_000_000_000
-POSTGRES_OPTIONS: Final = {"fsync": "off", "shared_buffers": "256MB", "max_wal_size": "4GB", "autovacuum": "on"}
+NO_VICTIM: Final = {"fsync": "off", "shared_buffers": "256MB", "max_wal_size": "4GB"}
 """Postgres is no victim, and its disk is not what is proven."""
 REDIS_OPTIONS: Final = {
     "port": "0",
@@ -52,9 +53,15 @@ REDIS_OPTIONS: Final = {
 
 
 class Servers:
-    """All processes. folder: of the run, short enough for a socket's path. consumers: how many `tandem settle`."""
+    """All processes. folder: of the run, short enough for a socket's path. consumers: how many `tandem settle`.
 
-    def __init__(self, folder: Path, consumers: int) -> None:
+    postgres_options: settings of Postgres beside those of the stack.
+    """
+
+    def __init__(
+        self, folder: Path, consumers: int, postgres_options: Mapping[str, str] = MappingProxyType(NO_VICTIM)
+    ) -> None:
+        self._postgres_options = postgres_options
         self.layout = Layout(folder, parse_address("127.0.0.1:5060"))
         self.consumers = consumers
         self.database_url = postgres.database_url(self.layout)
@@ -69,19 +76,25 @@ class Servers:
 
     def start(self, seed_world: Callable[[psycopg.Connection[Any]], None]) -> None:
         """Start everything but the clients; `seed_world` fills the database."""
-        for folder in (self.layout.log_dir, self.layout.redis_dir):
-            folder.mkdir(parents=True)
-        self._start_postgres()
-        self.tandem("migrate")
+        self.start_stores()
         with self.database() as connection:
             seed_world(connection)
-        self._write_redis_conf()
-        self.start_redis()
-        redis_functions.load(self.redis())
         self.start_sync()
         for number in range(self.consumers):
             self.start_consumer(number)
         until(lambda: self.status().armed, START_S, "Redis to be armed")
+
+    def start_stores(self) -> None:
+        """Start an empty, migrated Postgres and an empty Redis with our functions."""
+        for folder in (self.layout.log_dir, self.layout.redis_dir):
+            folder.mkdir(parents=True)
+        self._start_postgres()
+        self.tandem("migrate")
+        self._write_redis_conf()
+        self.start_redis()
+        client = self.redis()
+        redis_functions.load(client)
+        client.close()
 
     def stop(self) -> None:
         """End everything, Postgres last; files stay."""
@@ -169,7 +182,7 @@ class Servers:
     def _start_postgres(self) -> None:
         part = postgres.part(self.layout, self._env)
         part.prepare()
-        options = [word for name, value in POSTGRES_OPTIONS.items() for word in ("-c", f"{name}={value}")]
+        options = [word for name, value in self._postgres_options.items() for word in ("-c", f"{name}={value}")]
         self._run("postgres", (*part.argv, *options))
         until(part.ready, START_S, "Postgres to answer")
         postgres.create_database(self.layout)

@@ -21,8 +21,9 @@ from tools.settle.sums import Sums
 LOCK_ID: Final = 0x7A4DE208
 """Advisory lock of whoever rebuilds and arms; any number of processes, one at a time."""
 
-OPTIONS: Final = "-c jit=off"
-"""Staged rows have no statistics, so the planner takes a batch for a report and compiles it, for 0.1 s."""
+OPTIONS: Final = "-c jit=off -c work_mem=64MB"
+"""Staged rows have no statistics, so the planner takes a batch for a report and compiles it, for 0.1 s; and the entries
+of a batch, which triggers look at, would go through files."""
 
 _EPOCH: Final = "select number, state from tandem.epoch order by number desc limit 1"
 
@@ -214,6 +215,33 @@ class Books:
             (int(account_id), currency),
         )
         return dict(rows.fetchall())
+
+    def posted_of(self, rids: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Return rid -> fund -> micros that Redis charged for the call, as posted; without zeros."""
+        rows = self._connection.execute(
+            "select rid, account_id, currency, -sum(amount_micros)::bigint from tandem.ledger_entry where book = 'fund'"
+            " and origin = 'redis' and rid = any (%s)"
+            " group by rid, account_id, currency having sum(amount_micros) <> 0",
+            (list(rids),),
+        )
+        found: dict[str, dict[str, int]] = {}
+        for rid, account_id, currency, micros in rows:
+            found.setdefault(rid, {})[keys.fund(account_id, currency)] = micros
+        return found
+
+    def losses(self) -> dict[str, int]:
+        """Return fund -> how many of its events recoveries have given up."""
+        query = "select account_id, currency, sum(events)::bigint from tandem.fund_loss group by account_id, currency"
+        rows = self._connection.execute(query)
+        return {keys.fund(account_id, currency): events for account_id, currency, events in rows}
+
+    def give_up(self, fund: str, epoch: Epoch, events: int) -> None:
+        """Write down that so many events of a fund are lost, found by the recovery that opens `epoch`."""
+        account_id, _, currency = fund.partition(":")
+        self._connection.execute(
+            "insert into tandem.fund_loss(account_id, currency, epoch, events) values (%s, %s, %s, %s)",
+            (int(account_id), currency, epoch.number, events),
+        )
 
     def poisoned(self) -> list[Poisoned]:
         """Return the events that are set aside, oldest first."""

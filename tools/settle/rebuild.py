@@ -11,7 +11,8 @@ lock of Postgres:
    has brought the terms of every fund. Nothing is held there: calls in progress are the nodes' to tell;
 4. armed, and the epoch marked, in one transaction of Postgres.
 
-Anything else stays unarmed, with a sentence on what differs: money would be spent twice, so an operator decides.
+Anything else stays unarmed, with a sentence on what differs: money would be spent twice, so an operator decides, and
+runs `tandem recover` (slow.py).
 A crash inside leaves the epoch `building`; whoever comes next begins again with a new one.
 """
 
@@ -58,26 +59,28 @@ class Rebuild:
 
         Raises StoreUnavailable, psycopg errors, EpochMovedError: to be called again.
         """
+        if time.monotonic() < self._not_before_s:
+            return None
         if not self._books.lead():
-            self.news.trouble("Redis is not armed; another settle process is about it")
+            self.news.trouble("Redis is not armed; another process is about it")
             return None
         found = self.armed()
         if found is not None:  # another one was faster
             self._books.step_down()
             return found
-        if time.monotonic() < self._not_before_s:
-            return None
-        epoch = self._begun()
+        epoch = self.begun()
         fault = self._fault()
         if fault:
             self.news.trouble(f"Redis is not armed: {fault}")
+            if time.monotonic() < self._not_before_s:
+                self._books.step_down()  # the operator's `tandem recover` needs the lock
             return None
         self._books.arm(epoch, self._cell.funds.arm)
         self._books.step_down()
         log.info("epoch %s is armed, %.2f s after its begin", epoch.number, time.monotonic() - self._began_s)
         return epoch._replace(state="armed")
 
-    def _begun(self) -> Epoch:
+    def begun(self) -> Epoch:
         """Return the epoch that is being built, begun and with the stream read if it was not."""
         if self._building is not None and self._books.epoch() == self._building:
             return self._building
@@ -107,7 +110,7 @@ class Rebuild:
                 f"Redis has applied {opseq} operations and once answered {known}: {known - opseq} are lost,"
                 " and with them holds of running calls"
             )
-        elif differences := self._differences():
+        elif differences := self.differences():
             fault = f"it differs from Postgres: {_listed(differences)}"
         if fault:
             self._not_before_s = time.monotonic() + ASK_AGAIN_S
@@ -132,9 +135,11 @@ class Rebuild:
         log.info("Redis was empty: the charges of %s of %s funds came from Postgres", len(charged), len(names))
         return ""
 
-    def _differences(self) -> list[str]:
+    def differences(self) -> list[str]:
+        """Return where holds and charges are not as Postgres and the open reservations say."""
         found = self._cell.snapshot(self._books.funds(), others_max=0)
-        charges = charge_differences(self._books, found.balances, on_the_way(self._books, self._stream))
+        waiting = on_the_way(self._books, self._stream)
+        charges = charge_differences(self._books, found.balances, waiting, is_still=True)
         return [*charges, *hold_differences(found)]
 
 

@@ -80,15 +80,24 @@ def on_the_way(books: Books, stream: Stream) -> Waiting:
     return Waiting(charges, frozenset(rids))
 
 
-def charge_differences(books: Books, balances: Mapping[str, Balance], waiting: Waiting) -> list[str]:
-    """Return where I2 does not hold. waiting: read after `balances`, or an event between them is missed."""
-    posted = books.posted()
+def charge_differences(
+    books: Books, balances: Mapping[str, Balance], waiting: Waiting, *, is_still: bool = False
+) -> list[str]:
+    """Return where I2 does not hold. waiting: read after `balances`, or an event between them is missed.
+
+    is_still: nobody adds events, so one above the number that Redis has is not a newer one: Redis has lost it.
+    """
+    posted, losses = books.posted(), books.losses()
     unclear = [
         balance
         for fund, balance in balances.items()
         if posted.get(fund, NOTHING_POSTED) != Posted(balance.charged_micros, balance.n, balance.n)
     ]
-    found = (_charge_difference(each, charges_of(books, each.fund, waiting)) for each in unclear)
+    found = []
+    for each in unclear:
+        known = charges_of(books, each.fund, waiting)
+        counted = {number: micros for number, micros in known.items() if is_still or number <= each.n}
+        found.append(_charge_difference(each, counted, losses.get(each.fund, 0)))
     return [difference for difference in found if difference]
 
 
@@ -97,17 +106,20 @@ def charges_of(books: Books, fund: str, waiting: Waiting) -> dict[int, int]:
     return {**waiting.charges.get(fund, {}), **books.posted_events(fund)}
 
 
-def _charge_difference(balance: Balance, known: Mapping[int, int]) -> str:
-    """Return how a fund's charges differ at the event number that Redis had, "" when they do not."""
-    counted = {number: micros for number, micros in known.items() if number <= balance.n}
+def _charge_difference(balance: Balance, counted: Mapping[int, int], lost: int) -> str:
+    """Return how a fund's charges differ at the event number that Redis had, "" when they do not.
+
+    lost: how many events a recovery has given up.
+    """
     total = sum(counted.values())
-    missing = [number for number in range(1, balance.n + 1) if number not in counted]
-    if total == balance.charged_micros and not missing:
+    if total == balance.charged_micros and len(counted) + lost == balance.n:
         return ""
-    gap = f"; missing are event {_listed(missing)}" if missing else ""
+    missing = [number for number in range(1, balance.n + 1) if number not in counted]
+    gap = f"; missing are event {_listed(missing)}" if len(missing) > lost else ""
+    given_up = f" and {lost} that were given up as lost" if lost else ""
     return (
         f"I2: fund {balance.fund}: Redis has charged {balance.charged_micros} micros in {balance.n} events,"
-        f" Postgres and the events on the way have {total} in {len(counted)}{gap}"
+        f" Postgres and the events on the way have {total} in {len(counted)}{given_up}{gap}"
     )
 
 

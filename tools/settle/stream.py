@@ -77,14 +77,16 @@ class Stream:
 
     def posted_before_ms(self) -> int:
         """Return a time of Redis: all that was written before it is acknowledged."""
-        seconds, _ = self._client.execute("TIME")
+        seconds, micros = self._client.execute("TIME")
         group = self._group()
         if not group:
             return 0
         waiting = self._client.execute("XPENDING", keys.EVENTS, GROUP)
         if waiting[0]:
             return _order(waiting[1].decode())[0]
-        return int(seconds) * 1000 if group.get(b"lag") == 0 else _order(group[b"last-delivered-id"].decode())[0]
+        delivered = group[b"last-delivered-id"]
+        is_read = group.get(b"lag") == 0 or delivered == self._last_id()
+        return int(seconds) * 1000 + int(micros) // 1000 if is_read else _order(delivered.decode())[0]
 
     def trim(self, older_than_ms: int) -> int:
         """Remove entries that are acknowledged by the group and older than that Redis time; return how many."""
@@ -107,6 +109,10 @@ class Stream:
         words = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", COUNT, *options, "STREAMS", keys.EVENTS, after)
         reply = self._client.execute(*words)
         return _entries(reply[0][1]) if reply else []
+
+    def _last_id(self) -> bytes:
+        stream = _fields(self._client.execute("XINFO", "STREAM", keys.EVENTS))
+        return bytes(stream[b"last-generated-id"])
 
     def _group(self) -> dict[bytes, Any]:
         if not self._client.execute("EXISTS", keys.EVENTS):

@@ -20,7 +20,10 @@ select account_id, currency, cver, cred_micros from tandem.fund_credit
 """
 
 _CHARGES: Final = """
-select x.account_id, x.currency, c.charged_micros - above.micros, c.events - above.events, above.events
+select x.account_id, x.currency, c.charged_micros - above.micros,
+       c.events - above.events + coalesce((
+         select sum(l.events)::bigint from tandem.fund_loss l
+          where l.account_id = x.account_id and l.currency = x.currency), 0), above.events
   from unnest(%s::bigint[], %s::text[], %s::bigint[]) as x(account_id, currency, n)
   join tandem.fund_charge c using (account_id, currency)
  cross join lateral (
@@ -40,7 +43,7 @@ class Credit(NamedTuple):
 
 
 class Charged(NamedTuple):
-    """What is posted of a fund's charges up to an event number. events: how many."""
+    """What is posted of a fund's charges up to an event number. events: how many, those given up as lost included."""
 
     micros: int
     events: int
