@@ -293,3 +293,21 @@ def test_charges_restored_to_an_empty_redis_include_what_is_set_aside(pair: Sett
     pair.sync()
     pair.once()
     assert pair.balance("Alpha").charged_micros == 9_000
+
+
+def test_a_rebuild_posts_only_what_has_no_record(pair: SettlePair, caplog: pytest.LogCaptureFixture) -> None:
+    """Calls wait for it, and a day's events are many. Parts, late ends and bytes that are no event are looked at again."""
+    pair.once()
+    pair.place(7)
+    talking = pair.pinned()
+    pair.hold(talking)
+    pair.answer(talking)
+    pair.part(talking, 20)
+    pair.once()
+    pair.place(9)
+    pair.append(b"")
+    pair.redis.execute("DEL", keys.EPOCH)
+    with caplog.at_level("INFO"):
+        pair.once()
+    assert "read the whole stream: 1 events posted before, 3 others" in caplog.text
+    assert pair.charged() == {"North": 18_000, "Alpha": 36_000, "Beta": 0}

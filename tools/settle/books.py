@@ -253,6 +253,16 @@ class Books:
         rows = self._connection.execute("select rid from tandem.cdr where rid = any (%s)", (list(rids),))
         return {rid for (rid,) in rows}
 
+    def recorded(self, rids: Sequence[str]) -> set[tuple[str, int]]:
+        """Return (rid, sequence) of the events whose records stand for those calls; late ends are left out.
+
+        The record is written with all that its event leaves, so nothing of that event is missing.
+        """
+        rows = self._connection.execute(
+            "select rid, seq from tandem.cdr where rid = any (%s) and not is_late", (list(rids),)
+        )
+        return {(rid, seq) for rid, seq in rows}
+
     def note_nodes(self, seen_ms: Mapping[str, int], opseq: int, believed: Epoch) -> None:
         """Register the nodes that Redis has heard of, and the highest operation number. EpochMovedError as `post`."""
         with self._connection.transaction():

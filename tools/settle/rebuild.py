@@ -26,9 +26,10 @@ from typing import Final
 from tools.news import News
 from tools.settle.books import NO_WINDOWS, Books, Epoch
 from tools.settle.cell import Cell
+from tools.settle.entries import LATE, PART
 from tools.settle.poster import Outcome, post
 from tools.settle.reconcile import charge_differences, charges_of, hold_differences, on_the_way
-from tools.settle.stream import Stream
+from tools.settle.stream import Entry, Stream, head
 
 log = logging.getLogger("tandem.settle")
 
@@ -91,12 +92,25 @@ class Rebuild:
             self._cell.disarm()
         epoch = self._books.begin_epoch(status.epoch, f"Redis was at epoch {status.epoch}, {status.opseq} operations")
         log.info("Redis is not armed (its epoch was %s): building epoch %s", status.epoch, epoch.number)
-        total = Outcome()
+        total, known = Outcome(), 0
         for entries in self._stream.whole():
-            total = total.plus(post(self._books, entries, epoch))
-        log.info("read the whole stream: %s events, %s new ledger entries, %s set aside", *total)
+            unposted = self._unposted(entries)
+            known += len(entries) - len(unposted)
+            total = total.plus(post(self._books, unposted, epoch))
+        sentence = "read the whole stream: %s events posted before, %s others, %s new ledger entries, %s set aside"
+        log.info(sentence, known, *total)
         self._building = epoch
         return epoch
+
+    def _unposted(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the entries without those whose record stands: a day's events are many, and calls wait meanwhile."""
+        heads = [head(entry.payload) for entry in entries]
+        known = self._books.recorded([each.rid for each in heads if each is not None])
+        return [
+            entry
+            for entry, each in zip(entries, heads, strict=True)
+            if each is None or each.kind in {LATE, PART} or (each.rid, each.seq) not in known
+        ]
 
     def _fault(self) -> str:
         """Return why Redis must not be armed yet, "" when it may."""

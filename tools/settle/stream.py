@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgpack
+
 from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient
 from kemi.records import CallEvent
@@ -19,6 +21,7 @@ from tools.settle.rows import Plan, Poison
 GROUP: Final = "settle"
 COUNT: Final = 2_000
 FIELD: Final = b"e"
+HEAD_BYTES: Final = 128  # kind, epoch, reservation and sequence of an event are within
 FORGOTTEN_MS: Final = 3_600_000  # a consumer that has nothing pending and was not seen for so long is removed
 
 
@@ -27,6 +30,15 @@ class Entry(NamedTuple):
 
     id: str
     payload: bytes
+
+
+class Head(NamedTuple):
+    """What an event begins with."""
+
+    kind: str
+    epoch: int
+    rid: str
+    seq: int
 
 
 class Stream:
@@ -141,6 +153,21 @@ def decoded(payload: bytes) -> CallEvent | Poison:
         return codec.unpack(CallEvent, payload)
     except (ValueError, TypeError, RecursionError) as error:
         return Poison(f"the bytes are not a call event: {str(error) or type(error).__name__}")
+
+
+def head(payload: bytes) -> Head | None:
+    """Return the beginning of an event, without reading its call; None where it has none."""
+    reader = msgpack.Unpacker()
+    reader.feed(payload[:HEAD_BYTES])
+    try:
+        reader.read_array_header()
+        words = [reader.unpack() for _ in Head._fields]
+    except (ValueError, msgpack.UnpackException):
+        return None
+    match words:
+        case [str(kind), int(epoch), str(rid), int(seq)]:
+            return Head(kind, epoch, rid, seq)
+    return None
 
 
 def _entries(rows: list[Any]) -> list[Entry]:
