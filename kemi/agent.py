@@ -14,11 +14,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from kemi import keys
-from kemi.adapters import ksr_bye, ksr_noc, ksr_queue, ksr_shared, ksr_sides
+from kemi.adapters import journal, ksr_bye, ksr_noc, ksr_queue, ksr_shared, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_bye import Send
 from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, Message, ProbeAnswered
@@ -29,6 +28,7 @@ from kemi.agent_adoption import Moment
 from kemi.agent_calls import Calls
 from kemi.agent_orders import Entry, HandOver, LetGo, LookUp, Order, Outgoing, Recheck, TakeIn
 from kemi.agent_outbox import Money, Outbox, Passing
+from kemi.agent_proofs import Proofs
 from kemi.agent_takeover import Takeover
 from kemi.settings import Settings
 
@@ -38,7 +38,6 @@ HEARTBEAT_NS: Final = 1_000_000_000  # the sweeper takes a node for dead that wa
 FOLLOW_NS: Final = 100_000_000  # how old a refusal may be; 10 reads a second cost Redis nothing
 NS_PER_MS: Final = 1_000_000
 WHOLE: Final = re.compile(rb"-?[0-9]{1,18}")
-BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(NamedTuple):
@@ -51,7 +50,7 @@ class Clock(NamedTuple):
 
 def this_machine() -> Clock:
     """Return the clock of this machine."""
-    return Clock(boot_id=BOOT_ID.read_text(encoding="ascii").strip() if BOOT_ID.exists() else "")
+    return Clock(boot_id=journal.this_boot())
 
 
 class Store(Protocol):
@@ -94,7 +93,8 @@ class Agent:
         self._spool = Spool(settings.spool_dir)
         self._calls = Calls(settings.limits, settings.node, self._clock.boot_id)
         self._outbox = Outbox(funds, self._spool, self)
-        self._takeover = Takeover(funds, self._calls, settings.node, settings.grace_s)
+        proofs = Proofs(journal.noted(settings.spool_dir), ksr_sides.boot_ms(ksr))
+        self._takeover = Takeover(funds, self._calls, settings.node, settings.grace_s, proofs)
         self._was_down = False
         self._publish_at_ns = 0
         self._heartbeat_at_ns = 0
@@ -115,6 +115,7 @@ class Agent:
         if now_ns >= self._heartbeat_at_ns:
             self._heartbeat_at_ns = now_ns + HEARTBEAT_NS
             self._apart("heartbeat", self._heartbeat)
+            self._apart("journal", self._forget_told)
         if now_ns >= self._publish_at_ns:
             self._publish_at_ns = now_ns + PUBLISH_NS
             self._apart("status", self._publish)
@@ -147,7 +148,7 @@ class Agent:
             found = self._funds.describe(question.sent.operation.rid)
             return self._followed_up(self._calls.rechecked(question.sent, found, now_ns, now_ms))
         ended = question.ended
-        found = self._funds.describe(ended.rid)
+        found = self._takeover.proofs.proven(ended.rid, self._funds.describe(ended.rid))
         ended_redis_ms = self._redis_ms() - (now_ms - ended.ended_ms) if found else 0
         return self._followed_up(self._calls.looked_up(ended, found, ended_redis_ms, now_ns))
 
@@ -199,6 +200,8 @@ class Agent:
                 self._apart("end", partial(self._let_go, order))
             elif isinstance(order, TakeIn | HandOver):
                 self._show(order.rid)
+                if isinstance(order, HandOver):
+                    ksr_sides.hand_over(self._ksr, order.rid)
 
     def _send(self, order: Send) -> None:
         if not ksr_bye.send(self._ksr, order):
@@ -216,10 +219,11 @@ class Agent:
         is_down = not self._client.available()
         if self._was_down and not is_down:
             self._takeover.again()
+            self._heartbeat_at_ns = 0  # settlement waits for it, and calls for settlement
         self._was_down = is_down
         now_ns = self._clock.monotonic_ns()
         if not (is_down or len(self._outbox)) and self._takeover.is_due(now_ns):
-            self._outbox.add(_entries(self._takeover.turn(Moment(now_ns, self._redis_ms()))))
+            self._obey(self._takeover.turn(Moment(now_ns, self._redis_ms())))
 
     # How it goes ------------------------------------------------------------------------------------------------------
 
@@ -239,11 +243,18 @@ class Agent:
             ksr_shared.publish_pass(self._ksr, int(self._client.execute("GET", keys.PASS) or 0))
 
     def _heartbeat(self) -> None:
-        """Tell the cell that this node lives."""
+        """Tell the cell that this node lives, and which operation was answered to it: lost ones are found by that."""
         if self._client.available():
+            self._client.execute("HSET", keys.SEEN, self._settings.node, self._outbox.opseq)
             self._client.execute("HSET", keys.NODES, self._settings.node, self._redis_ms())
             self._takeover.see(self._numbers(keys.NODES), self._clock.monotonic_ns())
             ksr_noc.publish_money(self._ksr, self._numbers(keys.SETTLED))
+
+    def _forget_told(self) -> None:
+        """Let the noted answers go that Redis knows, or the spool: all that are older than what waits in memory."""
+        is_told = len(self._outbox) == self._outbox.on_disk and not self._ksr.mqueue.mq_size(ksr_queue.QUEUE)
+        if is_told and not self._takeover.proofs:
+            journal.forget_told(self._settings.spool_dir, self._clock.monotonic_ns())
 
     def _publish(self) -> None:
         """Tell the NOC how it goes, and add up the counters."""

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from kemi import codec
 from kemi.adapters.ksr_queue import Started
-from kemi.adapters.redis_operations import Late, Release, Reservation, Settle
+from kemi.adapters.redis_operations import Invalid, Late, Release, Reservation, Result, Settle
 from kemi.agent_orders import Outgoing
 from kemi.agent_talk import Legs, Talk
 from kemi.core.sides import Side
@@ -96,7 +96,12 @@ def became(reservation: Reservation | None, node: str) -> Became:
     return Became.ENDED if _is_told(reservation) else Became.LOST
 
 
-def told_again(sent: Outgoing, closing: Settle | Release, reservation: Reservation | None) -> list[Outgoing]:
+def is_behind(result: Result) -> bool:
+    """Whether Redis did not take an operation for its sequence alone: somebody else was faster."""
+    return isinstance(result, Invalid) and result.text.startswith("sequence ")
+
+
+def told_again(sent: Outgoing, closing: Settle | Release | Late, reservation: Reservation | None) -> list[Outgoing]:
     """Return how to tell of an end that Redis did not take.
 
     Where another node has the call meanwhile: with the next sequence. Where the end is told: not at all. Else as a late
@@ -104,6 +109,8 @@ def told_again(sent: Outgoing, closing: Settle | Release, reservation: Reservati
     """
     seen = reservation.seq if reservation else 0
     seq = max(closing.seq, seen) + 1
+    if isinstance(closing, Late):
+        return [sent._replace(operation=closing._replace(op_id=f"{closing.rid}:{seq}", seq=seq))]
     if reservation is not None:
         if reservation.state in OPEN and seen >= closing.seq:
             return [Outgoing(closing._replace(op_id=f"{closing.rid}:{seq}", seq=seq), sent.pinned)]

@@ -44,15 +44,15 @@ from kemi.adapters.redis_operations import (
     Settle,
     Unknown,
 )
-from kemi.agent_adoption import MS, OPEN, Became, Moment, adoptable, became, legs_of, talk_of, told_again
-from kemi.agent_closing import CONFIRM_NS, Closings, byes
+from kemi.agent_adoption import MS, OPEN, Became, Moment, adoptable, became, is_behind, legs_of, talk_of, told_again
+from kemi.agent_closing import CONFIRM_NS, Closings, closing_byes
 from kemi.agent_ends import failed_end, is_refusal, refusal, refusal_released, released, unproven_end
 from kemi.agent_orders import HandOver, LetGo, LookUp, Order, Outgoing, Recheck, TakeIn
 from kemi.agent_probes import Over, Probes
-from kemi.agent_slices import NS, deadline_ns, due_operation, end_of, granted_s, next_look_ns, seconds_up
+from kemi.agent_proofs import answer_mark
+from kemi.agent_slices import NS, deadline_ns, due_operation, end_of, extended, next_look_ns, out_of_time, seconds_up
 from kemi.agent_talk import Talk, kept, pack_legs, unkept
 from kemi.core.rating import charges
-from kemi.core.sides import CALLEE, CALLER
 from kemi.records import CallEnd, PinnedCall
 from kemi.settings import Limits
 
@@ -143,6 +143,8 @@ class Calls:
                 return refusal_released(operation, sent.pinned, result)
             case Settle() | Release():
                 return [] if is_taken or not sent.pinned else [Recheck(sent)]
+            case Late():
+                return [Recheck(sent)] if is_behind(result) else []
             case Adopt():
                 return self._adopted(operation, now_ns, is_taken=is_taken)
             case Extend() | Part():
@@ -153,7 +155,7 @@ class Calls:
     def rechecked(self, sent: Outgoing, reservation: Reservation | None, now_ns: int, now_ms: int) -> list[Order]:
         """Return what follows from an operation that Redis did not take, now that we know its reservation."""
         operation = sent.operation
-        if isinstance(operation, Settle | Release):
+        if isinstance(operation, Settle | Release | Late):
             return [*told_again(sent, operation, reservation)]
         talk = self._talks.get(operation.rid)
         if talk is None or talk.started is None or not isinstance(operation, Answer | Extend | Part):
@@ -174,13 +176,21 @@ class Calls:
         self._adopting.pop(operation.rid, None)
         talk = self._talks.get(operation.rid)
         if talk is not None and talk.started is not None:
+            if isinstance(operation, Extend):
+                talk.unextended = talk.unextended or "store_down"
             self._retry(talk, talk.started, now_ns)
 
-    def adopt(self, reservation: Reservation | None, now: Moment) -> list[Order]:
-        """Ask Redis for a call of another process, or of this node before its restart."""
+    def adopt(self, reservation: Reservation | None, now: Moment, *, is_told: bool = True) -> list[Order]:
+        """Ask Redis for a call of another process, or of this node before its restart.
+
+        is_told False: tell Redis of the answer, which this node alone knows; the call is followed at once.
+        """
         talk = adoptable(reservation, self._boot_id, now)
         if talk is None or talk.started is None or self.knows(talk.call.rid):
             return []
+        if not is_told:
+            taken_in = self._take_in(talk, talk.started, now.ns)
+            return [*taken_in, answer_mark(talk, talk.started, reservation.legs if reservation else b"", now.ns)]
         self._adopting[talk.call.rid] = talk
         return [Outgoing(Adopt(*talk.next_op(), lease_s=seconds_up(deadline_ns(talk, talk.started) - now.ns)))]
 
@@ -237,14 +247,7 @@ class Calls:
         self._plan(talk, message)
         if not talk.is_held:
             return []
-        answer = Answer(
-            *talk.next_op(),
-            lease_s=seconds_up(deadline_ns(talk, message) - now_ns),
-            server_id=message.server_id,
-            answered_ms=message.answered_ms,
-            legs=pack_legs(message, self._boot_id),
-        )
-        return [Outgoing(answer)]
+        return [answer_mark(talk, message, pack_legs(message, self._boot_id), now_ns)]
 
     def _on_the_wire(self, message: Moved | ByeAnswered | LateAnswer, now_ns: int) -> list[Order]:
         if isinstance(message, LateAnswer):
@@ -258,12 +261,8 @@ class Calls:
     def _moved(self, message: Moved) -> None:
         """Keep what a side became; a CSeq never falls."""
         talk = self._talks.get(message.rid)
-        if talk is None or talk.started is None or message.which not in (CALLER, CALLEE):
-            return
-        if message.which == CALLER:
-            talk.started = talk.started._replace(caller=message.side.after(talk.started.caller))
-        else:
-            talk.started = talk.started._replace(callee=message.side.after(talk.started.callee))
+        if talk is not None:
+            talk.moved(message.which, message.side)
 
     def _ended_by(self, message: Ended, now_ns: int) -> list[Order]:
         talk = self._talks.get(message.rid)
@@ -278,11 +277,8 @@ class Calls:
 
     def _close(self, talk: Talk, started: Started, ended: Ended, now_ns: int) -> None:
         """Make sure that the call ends on the wire: who said BYE from its own address is out, nobody else."""
-        orders = byes(ended.rid, talk.call.call_id, started.caller, started.callee)
-        said = {CALLER: started.caller, CALLEE: started.callee}.get(ended.by)
-        if ended.is_sure or (said and ended.ip and said.is_at(ended.ip)):
-            orders.pop(ended.by, None)
-        self.closings.open(orders.values(), now_ns + CONFIRM_NS if ended.by else now_ns)
+        due_ns = now_ns + CONFIRM_NS if ended.by and ended.is_relayed else now_ns
+        self.closings.open(closing_byes(talk.call.call_id, started, ended), due_ns)
 
     def _failed(self, message: Failed) -> list[Order]:
         talk = self._talks.get(message.rid)
@@ -298,7 +294,7 @@ class Calls:
             self._drop(talk)
             return []
         if now_ns >= deadline_ns(talk, started):
-            return self._cut(talk, "maximum" if talk.granted_s >= talk.call.max_s else "money", now_ns, now_ms)
+            return self._cut(talk, out_of_time(talk), now_ns, now_ms)
         talk.pending = talk.pending or due_operation(talk, started, self._limits, now_ns)
         if talk.pending is None:
             self._plan(talk, started)
@@ -315,9 +311,7 @@ class Calls:
         if isinstance(operation, Part) and isinstance(result, Applied | Replayed):
             talk.posted_s = operation.billed_s
             self._plan(talk, talk.started)
-        elif isinstance(operation, Extend) and granted_s(result) > talk.granted_s:
-            talk.granted_s = granted_s(result)
-            talk.held_micros = next((row.price_micros for row in operation.rows if row.talk_s == talk.granted_s), ())
+        elif isinstance(operation, Extend) and extended(talk, operation, result):
             self._plan(talk, talk.started)
         else:
             self._retry(talk, talk.started, now_ns)
@@ -335,11 +329,14 @@ class Calls:
         talk = self._adopting.pop(operation.rid, None)
         if talk is None or talk.started is None or not is_taken:
             return []
-        self._talks[operation.rid] = talk
+        return self._take_in(talk, talk.started, now_ns)
+
+    def _take_in(self, talk: Talk, started: Started, now_ns: int) -> list[Order]:
+        self._talks[talk.call.rid] = talk
         self.adopted += 1
         self._probes.follow(talk, now_ns)
-        self._plan(talk, talk.started)
-        return [TakeIn(operation.rid)]
+        self._plan(talk, started)
+        return [TakeIn(talk.call.rid)]
 
     def _plan(self, talk: Talk, started: Started) -> None:
         """Look at the call again when something is due."""

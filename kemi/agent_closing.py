@@ -2,7 +2,8 @@
 
 Rule 1: whatever ends a call in our books ends it on the wire: a side is out when it answered a BYE with 2xx or 481.
 Rule 2: after a relayed BYE that is waited for a moment; what we end ourselves gets our BYE at once.
-Rule 3: each of our BYEs has a higher CSeq than anything seen, so a side that did not take one may take the next.
+Rule 3: each of our BYEs has a higher CSeq than anything seen, so a side that did not take one may take the next. Who
+refuses one gets the next at once, but only once; after a 500 above every CSeq that another node may have used.
 """
 
 from __future__ import annotations
@@ -13,24 +14,31 @@ from typing import Final, NamedTuple
 
 from kemi import codec
 from kemi.adapters.ksr_bye import Send
-from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer
-from kemi.core.sides import CALLEE, CALLER, Side
+from kemi.adapters.ksr_queue import ByeAnswered, Ended, LateAnswer, Started
+from kemi.core.sides import CALLEE, CALLER, CSEQ_LEAP, Side
 
 NS: Final = 1_000_000_000
 CONFIRM_NS: Final = 1 * NS  # how long a relayed BYE may take
 WAITS_S: Final = (3, 6, 12, 12)  # after each of our BYEs; together timer F of RFC 3261
+OTHERS_LEAP: Final = CSEQ_LEAP + 2**10  # above the questions and BYEs of a node that has adopted the call
+CSEQ_END: Final = 2**31  # RFC 3261 §8.1.1.5
 OK: Final = range(200, 300)
 NO_SUCH_CALL: Final = 481
+OUT_OF_ORDER: Final = 500  # RFC 3261 §12.2.2
 LATE_MAX: Final = 10_000  # legs remembered
 LATE_PER_CALL: Final = 20
 
 
 class Closing(NamedTuple):
-    """A side that is not out yet. bye: ours, with the CSeq to use next. tries: how many of ours it got."""
+    """A side that is not out yet. bye: ours, with the CSeq to use next. tries: how many of ours it got.
+
+    was_refused: that side has refused one.
+    """
 
     bye: Send
     due_ns: int
     tries: int = 0
+    was_refused: bool = False
 
 
 def byes(rid: str, call_id: str, caller: Side, callee: Side) -> dict[str, Send]:
@@ -39,6 +47,15 @@ def byes(rid: str, call_id: str, caller: Side, callee: Side) -> dict[str, Send]:
         CALLER: Send(rid, "BYE", call_id, callee.uri, callee.tag, caller, callee.cseq + 1),
         CALLEE: Send(rid, "BYE", call_id, callee.shown or caller.uri, caller.tag, callee, caller.cseq + 1),
     }
+
+
+def closing_byes(call_id: str, started: Started, ended: Ended) -> list[Send]:
+    """Return our BYEs to the sides that may not be out: who said BYE from its own address is."""
+    orders = byes(ended.rid, call_id, started.caller, started.callee)
+    said = {CALLER: started.caller, CALLEE: started.callee}.get(ended.by)
+    if ended.is_sure or (said and ended.ip and said.is_at(ended.ip)):
+        orders.pop(ended.by, None)
+    return list(orders.values())
 
 
 class Closings:
@@ -78,7 +95,7 @@ class Closings:
             if not closing.bye.to.is_at(message.ip):
                 kept.append(closing)
             elif not is_out:
-                kept.append(closing._replace(due_ns=now_ns))
+                kept.append(_after_refusal(closing, message.status, now_ns))
         self._put(key, kept)
 
     def due(self, now_ns: int) -> list[Send]:
@@ -116,7 +133,16 @@ class Closings:
             self._open.pop(key, None)
 
 
+def _after_refusal(closing: Closing, status: int, now_ns: int) -> Closing:
+    """Return what follows a refused BYE, ours or one passed on: the next one at once, but only once."""
+    if closing.was_refused:
+        return closing
+    leap = OTHERS_LEAP if status == OUT_OF_ORDER else 0
+    cseq = min(closing.bye.cseq + leap, CSEQ_END - len(WAITS_S))
+    return closing._replace(bye=closing.bye._replace(cseq=cseq), due_ns=now_ns, was_refused=True)
+
+
 def _next(closing: Closing, now_ns: int) -> Closing:
     bye = closing.bye
     due_ns = now_ns + WAITS_S[closing.tries] * NS
-    return Closing(bye._replace(cseq=bye.cseq + 1), due_ns, closing.tries + 1)
+    return closing._replace(bye=bye._replace(cseq=bye.cseq + 1), due_ns=due_ns, tries=closing.tries + 1)

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from kemi.adapters.ksr_queue import Ended
+from kemi.adapters.redis_operations import Reservation
 from kemi.agent_adoption import Moment
 from kemi.agent_calls import Calls
 from kemi.agent_orders import Order
 from kemi.agent_outbox import Money
+from kemi.agent_proofs import NODE_LOST, Proofs
 
 PAGE: Final = 100  # reservations looked at per turn
 NS: Final = 1_000_000_000
@@ -58,8 +61,9 @@ class NodeWatch:
 class Takeover:
     """What of other processes is still to be looked at, page by page."""
 
-    def __init__(self, funds: Money, calls: Calls, node: str, grace_s: int) -> None:
+    def __init__(self, funds: Money, calls: Calls, node: str, grace_s: int, proofs: Proofs | None = None) -> None:
         self._funds = funds
+        self.proofs = Proofs((), 0) if proofs is None else proofs
         self._calls = calls
         self._node = node
         self._watch = NodeWatch(node, silent_ns(grace_s))
@@ -77,15 +81,39 @@ class Takeover:
 
     def is_due(self, now_ns: int) -> bool:
         """Whether there is something to look at now."""
-        return bool(self._wanted) and now_ns >= self._not_before_ns
+        return bool(self._wanted or self.proofs) and now_ns >= self._not_before_ns
 
     def turn(self, now: Moment) -> list[Order]:
         """Look at one page; return what asks Redis for its calls. Raises StoreUnavailable: the page comes again."""
+        if self.proofs:
+            return self._prove(now)
         node, after = next(iter(self._wanted.items()))
         page = self._funds.of_node(node, after, PAGE)
-        found = [self._funds.describe(rid) for rid in page.rids if not self._calls.knows(rid)]
+        found = {rid: self._funds.describe(rid) for rid in page.rids if not self._calls.knows(rid)}
         if page.after:
             self._wanted[node] = page.after
         else:
             del self._wanted[node]
-        return [order for reservation in found for order in self._calls.adopt(reservation, now)]
+        orders = [order for reservation in found.values() for order in self._calls.adopt(reservation, now)]
+        if node == self._node:
+            for rid, reservation in found.items():
+                orders += self.proofs.given_up(rid, reservation, now.redis_ms)
+        return orders
+
+    def _prove(self, now: Moment) -> list[Order]:
+        """Look at some of the calls whose answer is noted here; the others of this node come after them."""
+        rids = self.proofs.first(PAGE)
+        found = {rid: self._funds.describe(rid) for rid in rids if not self._calls.knows(rid)}
+        orders = [order for rid, before in found.items() for order in self._proven(rid, before, now)]
+        self.proofs.drop(rids)
+        return orders
+
+    def _proven(self, rid: str, before: Reservation | None, now: Moment) -> list[Order]:
+        """Go on with a call of whose answer Redis has not heard; end the one that was given up meanwhile."""
+        proven = self.proofs.proven(rid, before)
+        if before is None or proven is None or proven == before:
+            return []
+        if before.state == "held":
+            return self._calls.adopt(proven, now, is_told=False) if before.node == self._node else []
+        ended = Ended(rid, NODE_LOST, now.ns, now.redis_ms, is_followed=False, is_relayed=False)
+        return self._calls.looked_up(ended, proven, now.redis_ms, now.ns)

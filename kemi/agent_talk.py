@@ -9,7 +9,7 @@ from kemi import codec
 from kemi.adapters.ksr_queue import Started
 from kemi.adapters.redis_operations import LEGS_MAX, Extend, Part
 from kemi.core.rating import by_fund
-from kemi.core.sides import Side
+from kemi.core.sides import CALLEE, CALLER, Side
 from kemi.records import Attempt, PinnedCall, PinnedLeg
 
 
@@ -18,7 +18,8 @@ class Talk:
     """One call that goes on. granted_s: talk time paid for. seq: of the last operation. due_ns: when to look at it.
 
     pending: the operation of its talk that is on its way. held_micros: per fund, for granted_s; () = not known.
-    posted_s: how much of its talk is paid already.
+    posted_s: how much of its talk is paid already. unextended: why no extension was granted since the last
+    grant, in the words of CallEnd.ended_by; "" = none was asked for.
     """
 
     call: PinnedCall
@@ -32,6 +33,7 @@ class Talk:
     pending: Extend | Part | None = None
     held_micros: tuple[int, ...] = ()
     posted_s: int = 0
+    unextended: str = ""
 
     @property
     def paid(self) -> list[list[PinnedLeg]]:
@@ -42,6 +44,13 @@ class Talk:
     def is_adopted(self) -> bool:
         """Whether another process let it in: then Kamailio has no dialog of it."""
         return self.started is not None and not self.started.h_id
+
+    def moved(self, which: str, side: Side) -> None:
+        """Keep what a side became; a CSeq never falls."""
+        if self.started is not None and which == CALLER:
+            self.started = self.started._replace(caller=side.after(self.started.caller))
+        elif self.started is not None and which == CALLEE:
+            self.started = self.started._replace(callee=side.after(self.started.callee))
 
     def next_op(self) -> tuple[str, str, int]:
         """Return operation id, rid and sequence of the next operation."""
@@ -63,6 +72,7 @@ class Kept(NamedTuple):
     held_micros: tuple[int, ...] = ()
     posted_s: int = 0
     part: Part | None = None
+    unextended: str = ""
 
 
 class Legs(NamedTuple):
@@ -101,6 +111,7 @@ def kept(talk: Talk) -> bytes:
         talk.held_micros,
         talk.posted_s,
         pending if isinstance(pending, Part) else None,
+        talk.unextended,
     )
     return codec.pack(row)
 
@@ -120,4 +131,5 @@ def unkept(packed: bytes) -> Talk:
         row.extension or row.part,
         row.held_micros,
         row.posted_s,
+        row.unextended,
     )

@@ -24,6 +24,7 @@ MARKER: Final = f"{TAG}marker"  # STRING system id, timeline and LSN of Postgres
 HEARTBEAT: Final = f"{TAG}heartbeat"  # STRING Redis ms of the syncer's last round; writer: sync; no expiry
 SETTLED: Final = f"{TAG}settled"  # HASH name -> number, of the last comparison of money; writer: settle; reader: agent
 NODES: Final = f"{TAG}nodes"  # HASH node -> last-seen Redis ms; writer: node agents; no expiry
+SEEN: Final = f"{TAG}seen"  # HASH node -> highest operation number answered to it; writer: node agents
 CONFIG_PREFIX: Final = f"{TAG}c:"
 RATE_PREFIX: Final = f"{TAG}rate:"
 FUND_TERMS_PREFIX: Final = f"{TAG}ft:"

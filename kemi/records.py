@@ -407,7 +407,8 @@ class PinnedCall(NamedTuple):
     """What a reservation pins at the hold: enough to extend, settle, explain and adopt the call.
 
     started_ms: Unix time of the INVITE. source: address of record or "peer:<group name>".
-    direction: "out", "in" or "internal". max_s: hard maximum duration.
+    direction: "out", "in" or "internal". max_s: hard maximum duration. part_at_ms: rising, when a day of one of the
+    payers ends during the longest possible call: what is talked before has to be charged by then.
     """
 
     rid: str
@@ -426,6 +427,7 @@ class PinnedCall(NamedTuple):
     trace: tuple[str, ...]
     config_pass: int = 0
     emergency: bool = False
+    part_at_ms: tuple[int, ...] = ()
 
 
 class Attempt(NamedTuple):
@@ -439,7 +441,8 @@ class CallEnd(NamedTuple):
     """How a call ended. `outcome`: answered, cancelled, failed, refused, estimated, unknown_end.
 
     answered_ms: Unix time of the 200, 0 if never. talk_ms: measured; billed_s: min(real, granted), whole
-    seconds, rounded up. ended_by: caller, callee, money, maximum, noc, sweeper, lost_hold, "".
+    seconds, rounded up. ended_by: caller, callee, maximum, noc, sweeper; money: more was refused; store_down: Redis
+    could not be asked for more; node_lost: nobody asked in time; lost_hold: Redis did not know the hold; "": none.
     account_id: the level that refused it, 0 = none did. Outcome "talking": of an event of kind "part".
     """
 
@@ -491,3 +494,17 @@ class Window(NamedTuple):
 
     id: int
     end_ms: int
+
+
+class Opening(NamedTuple):
+    """What the windows of a fund with caps on spend begin with. version: rises with each opening of any fund.
+
+    Made when the fund gets a cap that it had not, and when the account's time zone changes. day_id, month_id: the
+    windows of that moment; day_micros, month_micros: what was posted in them by then.
+    """
+
+    version: int
+    day_id: int
+    day_micros: int
+    month_id: int
+    month_micros: int

@@ -35,7 +35,8 @@ class Settings:
 
     node: name of the node, [a-z0-9-]{1,32}, unique in the cell. secret: shared by all nodes of the cell.
     grace_s: how long a lease outlives its slice. redis_timeout_ms: longest wait for Redis in a worker.
-    spool_dir: where the agent keeps what Redis does not take.
+    spool_dir: where the agent keeps what Redis does not take. A slice below 30 s is too short for adoptions: calls of a
+    node that stands still may be over before another one knows (agent_slices.LEAD_MAX_S, agent_takeover.silent_ns).
     """
 
     node: str

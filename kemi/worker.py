@@ -28,6 +28,7 @@ from kemi.adapters import (
     ksr_sides,
     ksr_within,
 )
+from kemi.adapters.journal import Journal, this_boot
 from kemi.adapters.ksr_api import Ksr
 from kemi.admission import Admission, Seen, Verdict
 from kemi.core.outcome import Reject, Route
@@ -54,6 +55,7 @@ class Worker:
         self._settings = settings
         self._new_admission = new_admission
         self._admission = new_admission()
+        self._journal = Journal(settings.spool_dir, this_boot())
         self.load_state = ""
 
     # Callbacks -------------------------------------------------------------------------------------------------------
@@ -263,19 +265,19 @@ class Worker:
         ksr = self._ksr
         server_id = ksr_hunt.answered_by(ksr)
         caller, callee = (ksr_sides.get(ksr, rid, which) for which in (CALLER, CALLEE))
-        self._queue(
-            ksr_queue.Started(
-                rid=rid,
-                h_entry=ksr.pv.geti("$dlg(h_entry)"),
-                h_id=ksr.pv.geti("$dlg(h_id)"),
-                caller=caller or ksr_sides.NOBODY,
-                callee=callee or ksr_sides.of_reply(ksr, rid),
-                server_id=server_id,
-                attempts=ksr_hunt.outcome(ksr).attempts,
-                answered_ns=time.monotonic_ns(),
-                answered_ms=_unix_ms(),
-            )
+        started = ksr_queue.Started(
+            rid=rid,
+            h_entry=ksr.pv.geti("$dlg(h_entry)"),
+            h_id=ksr.pv.geti("$dlg(h_id)"),
+            caller=caller or ksr_sides.NOBODY,
+            callee=callee or ksr_sides.of_reply(ksr, rid),
+            server_id=server_id,
+            attempts=ksr_hunt.outcome(ksr).attempts,
+            answered_ns=time.monotonic_ns(),
+            answered_ms=_unix_ms(),
         )
+        self._guarded("journal", lambda: self._journal.note(started))  # before all else: this process may be killed
+        self._queue(started)
         if server_id:
             ksr_shared.forgive(ksr, server_id)
 
@@ -318,7 +320,7 @@ class Worker:
             reason=refusal.reason,
             q850=refusal.q850,
             ended_by="",
-            trace=refusal.trace,
+            trace=() if call.trace == refusal.trace else refusal.trace,  # the record has both, one after the other
             account_id=refusal.account_id,
         )
         self._queue(ksr_queue.Refused(call.rid, codec.pack(call), codec.pack(end), verdict.maybe_held))

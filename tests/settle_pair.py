@@ -70,6 +70,11 @@ class SettlePair:
         """Bring configuration and fund terms to Redis."""
         follow(SyncOptions(self.database.dsn, self.redis_url, once=True), Event())
 
+    def refill(self) -> None:
+        """Bring the terms of all funds, as tandem sync does that finds Redis emptied."""
+        self.sql("insert into tandem.outbox(kind, key) select 'fund_terms', '*'")
+        self.sync()
+
     def options(self, **changes: int) -> Options:
         """Return the options of a settle process between the two."""
         return Options(self.database.dsn, self.redis_url, **changes)

@@ -22,10 +22,12 @@ from tools.account.tables import show_pairs, show_table
 from tools.errors import OperatorError
 
 ENTRIES_SHOWN: Final = 20
+FORMER: Final = "open by a former deck; pay --currency settles it"
 
 carrier = typer.Typer(no_args_is_help=True, help="Carriers: what we owe them, payments to them, caps.")
 
 Who = Annotated[str, typer.Argument(metavar="CARRIER", help="Its id, or its name where only one has it.")]
+Currency = Annotated[str, typer.Option(help="The deck's, which is the default, or one of a former deck.")]
 Cap = Annotated[str, typer.Option(metavar="AMOUNT", help="An amount in its deck's currency, or unlimited.")]
 
 _CARRIERS: Final = """
@@ -41,6 +43,10 @@ select g.id, g.name, g.account_id, a.name as owner, g.enabled, t.currency, c.sca
   join tandem.carrier_state s on s.group_id = g.id
   cross join lateral (select now() at time zone a.timezone as at) as here
   left join tandem.carrier_owed o on o.group_id = g.id and o.currency = t.currency
+"""
+_OWED: Final = """
+select o.group_id, o.currency, c.scale, o.owed_micros from tandem.carrier_owed o
+  join tandem.currency c on c.code = o.currency where %s in (0, o.group_id) order by o.group_id, o.currency
 """
 _ENTRIES: Final = """
 select e.posted_at, e.id, e.txn_id, e.book, e.currency, c.scale, e.amount_micros, e.origin, coalesce(e.rid, '') as rid,
@@ -102,12 +108,17 @@ class Carrier(NamedTuple):
 def list_carriers(database_url: DatabaseUrl, *, as_json: Json = False) -> None:
     """List the carriers, what we owe them, and what goes there today and this month."""
     with connected(database_url) as connection:
-        rows = [each.as_dict() for each in select_carriers(connection, "order by g.id")]
+        others = other_owed(connection)
+        found = select_carriers(connection, "order by g.id")
+    rows = [{**each.as_dict(), "other_owed": _named(each, others)} for each in found]
     if as_json:
         typer.echo(json.dumps(rows))
         return
     names = ("id", "name", "owner", "owed", "day", "month")
-    shown = [{**row, "state": _state(row)} for row in rows]
+    shown: list[dict[str, Any]] = []
+    for row in rows:
+        shown.append({**row, "state": _state(row)})
+        shown += [{**row, "day": "", "month": "", **other, "state": FORMER} for other in row["other_owed"]]
     show_table({**{name: name for name in names}, "currency": "", "state": "state"}, shown)
 
 
@@ -118,7 +129,7 @@ def show(who: Who, database_url: DatabaseUrl, *, as_json: Json = False) -> None:
         found = find(connection, who)
         cursor = connection.cursor(row_factory=class_row(Entry))
         entries = cursor.execute(_ENTRIES, (found.id, ENTRIES_SHOWN)).fetchall()
-    row = found.as_dict()
+        row = {**found.as_dict(), "other_owed": _named(found, other_owed(connection, found.id))}
     if as_json:
         typer.echo(json.dumps({**row, "entries": [each.as_dict() for each in entries]}))
         return
@@ -126,6 +137,7 @@ def show(who: Who, database_url: DatabaseUrl, *, as_json: Json = False) -> None:
         {
             "carrier": f"{found.id} {found.name} of {found.owner}, {_state(row)}",
             "owed": f"{row['owed']} {found.currency} of {row['owed_limit']}",
+            **{f"also {each['currency']}": f"{each['owed']} {each['currency']} {FORMER}" for each in row["other_owed"]},
             "today": f"{row['day']} {found.currency} of {row['day_limit']}",
             "this month": f"{row['month']} {found.currency} of {row['month_limit']}",
         }
@@ -134,21 +146,21 @@ def show(who: Who, database_url: DatabaseUrl, *, as_json: Json = False) -> None:
 
 
 @carrier.command(context_settings=SIGNED)
-def pay(
+def pay(  # noqa: PLR0913  one parameter per option
     who: Who, amount: Amount, database_url: DatabaseUrl, *,
-    note: Note, actor: Actor = "", request: Request = "", as_json: Json = False,
+    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Write down that a carrier was paid: what we owe it falls by so much, and may fall below zero."""
     value = micros(amount)
     with connected(database_url) as connection:
-        before = find(connection, who)
+        before = in_currency(connection, find(connection, who), currency)
         with acting(connection, before.account_id, actor) as name:
             txn, moved = posted(
                 connection,
-                "select tandem.pay_carrier_v1(%s, %s, %s, %s, %s)",
-                (before.id, value, note, name, request or None),
+                "select tandem.pay_carrier_v1(%s, %s, %s, %s, %s, %s)",
+                (before.id, value, note, name, request or None, before.currency),
             )
-        after = find(connection, str(before.id))
+        after = in_currency(connection, find(connection, str(before.id)), before.currency)
     owed = {"before": before.amount(before.owed_micros), "after": after.amount(after.owed_micros)}
     if as_json:
         head = {"txn": str(txn), "carrier": after.id, "name": after.name, "currency": after.currency}
@@ -168,7 +180,10 @@ def limit(
     """Set what we may owe a carrier, and what may go there in a day or a month, and show it.
 
     0 owed: only what was paid in advance may be used up.
-    A cap is seen when calls are posted: calls that go on and those of the last seconds may pass it.
+
+    A cap is looked at when calls are posted: at their end, and after each hour of talk (TANDEM_PART_S). A reached one
+    ends no call; seconds later it keeps new ones away. So it may be passed by what the calls cost that the carrier has
+    at that moment, to their ends: calls at a time × longest call × dearest minute. Set it that much lower.
     """
     caps = {"owed": owed, "day": day, "month": month}
     changes = {
@@ -201,6 +216,34 @@ def find(connection: Connection, who: str) -> Carrier:
         ids = ", ".join(f"{each.id} of {each.owner}" for each in found)
         raise OperatorError(f"carrier: {len(found)} are called {who!r}, give the id: {ids}")
     return found[0]
+
+
+def other_owed(connection: Connection, group_id: int = 0) -> dict[int, list[tuple[str, int, int]]]:
+    """Return carrier -> (currency, its scale, micros) of each currency that calls or payments were in. 0 = of all."""
+    found: dict[int, list[tuple[str, int, int]]] = {}
+    for owner, *owed in connection.execute(_OWED, (group_id,)).fetchall():
+        found.setdefault(owner, []).append((owed[0], owed[1], owed[2]))
+    return found
+
+
+def in_currency(connection: Connection, found: Carrier, currency: str) -> Carrier:
+    """Return the carrier with what is owed in a currency; "" = its deck's. Raises OperatorError for another one."""
+    if currency in {"", found.currency}:
+        return found
+    for code, scale, owed in other_owed(connection, found.id).get(found.id, []):
+        if code == currency:
+            return found._replace(currency=code, scale=scale, owed_micros=owed)
+    rule = f"is not that of the deck of carrier {found.id}, {found.currency}, and nothing was ever owed in it"
+    raise OperatorError(f"currency: {currency[:40]!r} {rule}")
+
+
+def _named(found: Carrier, owed: dict[int, list[tuple[str, int, int]]]) -> list[dict[str, str]]:
+    """Return what is open in other currencies than the deck's, as programs read it."""
+    return [
+        {"currency": code, "owed": decimal(value, scale)}
+        for code, scale, value in owed.get(found.id, [])
+        if value and code != found.currency
+    ]
 
 
 def select_carriers(connection: Connection, where: str, *parameters: int | str) -> Sequence[Carrier]:

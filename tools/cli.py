@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import typer
 
@@ -17,6 +19,7 @@ from tools.exchange import exchange
 from tools.explain import explain
 from tools.migrate import migrate
 from tools.noc import noc
+from tools.printable import printable
 from tools.recover import recover
 from tools.scenario.command import demo, scenarios
 from tools.settle.command import app as settle
@@ -49,15 +52,30 @@ app.add_typer(exchange, name="exchange")
 app.command()(explain)
 app.command()(recover)
 
+_READ: Final = frozenset({"DATABASE_URL", "REDIS_URL", "LOGNAME", "USER", "LNAME", "USERNAME"})  # and TANDEM_…
+
 
 def main() -> None:
     """Run the command. A user's mistake is one sentence on stderr and status 1, never a trace."""
     try:
+        _refuse_other_encodings(sys.argv[1:], os.environ)
         _join_running_stack()
         app()
     except (OperatorError, RedisUrlError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print("\n".join(map(printable, str(error).splitlines())), file=sys.stderr)  # noqa: T201
         sys.exit(1)
+
+
+def _refuse_other_encodings(words: Sequence[str], env: Mapping[str, str]) -> None:
+    """Raise OperatorError for bytes that are no UTF-8: neither Postgres nor JSON could keep them as they were typed."""
+    named = {f"word {at}": word for at, word in enumerate(words, 1)}
+    named |= {name: value for name, value in env.items() if name in _READ or name.startswith("TANDEM_")}
+    for name, text in named.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            shown = "" if name.endswith("_URL") or "://" in text else f" {text[:40]!r}"  # it may hold a password
+            raise OperatorError(f"{name}:{shown} has bytes that are no UTF-8") from error
 
 
 def _join_running_stack() -> None:

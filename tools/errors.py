@@ -8,3 +8,8 @@ class OperatorError(Exception):
 
     The message names what is wrong, its value, and what to do.
     """
+
+
+def not_set(name: str) -> OperatorError:
+    """Return the error of a command that does not know where its stack is. name: of the variable."""
+    return OperatorError(f"{name} is not set; `make up` starts a stack and writes it to .run/env")

@@ -15,17 +15,29 @@ from rich.console import Console
 from rich.table import Table
 
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
+from kemi.core.amounts import amount
 from kemi.core.exchange import amount as exchange_amount
 from kemi.core.outcome import IN, OUT, Challenge, Reject, Route, Target
 from kemi.core.rating import charge, cost
 from kemi.records import PinnedCall, PinnedLeg
-from tools.errors import OperatorError
+from tools.errors import OperatorError, not_set
 from tools.explain_past import PastCall, PastLeg, past_calls
 from tools.explain_whatif import UNLIMITED, Answer, Purse, Question, answer, subscriber_of
 
 TIMEOUT_MS: Final = 2_000
-MICROS: Final = 1_000_000
 MINUTE_S: Final = 60
+MS: Final = 1_000  # of a second
+ENDED: Final = MappingProxyType(
+    {
+        "money": "more talk was refused: a fund or its cap was at its end",
+        "maximum": "the longest a call may be",
+        "noc": "`tandem noc end`",
+        "store_down": "Redis could not be asked for more talk",
+        "node_lost": "its node was dead or stood still when more talk was due",
+        "lost_hold": "Redis did not know its hold any more",
+        "sweeper": "nobody told of its end",
+    }
+)
 SIDES: Final = MappingProxyType({OUT: "out", IN: "in", OUT | IN: "out and in"})
 
 
@@ -63,7 +75,7 @@ def explain(  # noqa: PLR0913  one parameter per option
 
 def _address(name: str) -> str:
     if not os.environ.get(name):
-        raise OperatorError(f"{name} is not set; `make up` starts a stack and writes it to .run/env")
+        raise not_set(name)
     return os.environ[name]
 
 
@@ -82,13 +94,6 @@ def headline(found: Answer) -> str:
         case Challenge():
             return f"CHALLENGE {decision.status}: nobody is identified"
     return type(decision).__name__.upper()
-
-
-def amount(micros: int, currency: str = "") -> str:
-    """Return an amount of micros for people: "0.012 EUR", at least two decimals, never rounded."""
-    whole, part = divmod(abs(micros), MICROS)
-    decimals = f"{part:06}".rstrip("0").ljust(2, "0")
-    return f"{'-' if micros < 0 else ''}{whole}.{decimals} {currency}".rstrip()
 
 
 def _show(found: Answer) -> None:
@@ -128,10 +133,10 @@ def _levels(call: PinnedCall) -> Table:
             str(leg.payee_id),
             str(leg.tariff_id or "free"),
             leg.prefix,
-            " ".join((amount(rate.per_min_micros), *changes(leg))),
+            " ".join((amount(rate.per_min_micros, leg.currency), *changes(leg))),
             f"{rate.first_s}/{rate.next_s}",
-            amount(rate.connect_micros),
-            amount(rate.min_micros),
+            amount(rate.connect_micros, leg.currency),
+            amount(rate.min_micros, leg.currency),
             f"{amount(minute, leg.currency)}{rounding(leg)}",
             f"{amount(charge(leg, MINUTE_S, call.started_ms))} {exchange_of(leg)}".rstrip(),
         )
@@ -155,10 +160,9 @@ def sides(direction: str, payments: Iterable[tuple[object, object]]) -> list[str
 
 def changes(leg: PinnedLeg) -> list[str]:
     """Return when the price of a minute changes during the longest possible call, and to what."""
-    return [
-        f"→ {amount(after.per_min_micros)} at {datetime.fromtimestamp(before.until_ms / 1000, UTC):%a %H:%M} UTC"
-        for before, after in pairwise(leg.bands)
-    ]
+    pairs = pairwise(leg.bands)
+    at = [(after.per_min_micros, datetime.fromtimestamp(before.until_ms / MS, UTC)) for before, after in pairs]
+    return [f"→ {amount(micros, leg.currency)} at {begins:%a %H:%M} UTC" for micros, begins in at]
 
 
 def rounding(leg: PinnedLeg) -> str:
@@ -269,20 +273,38 @@ def _show_past(calls: list[tuple[PastCall, list[PastLeg]]], *, as_json: bool) ->
 
 
 def _show_past_call(console: Console, call: PastCall, legs: Sequence[PastLeg]) -> None:
-    ended = f" by {call.ended_by}" if call.ended_by else ""
     reason = f" {call.reason}" if call.reason else ""
     if call.refused_by:
         reason += f" at account {call.refused_by}"
-    talked = f"talked {call.talk_ms / 1000:.1f} s"
-    line = f"{call.outcome.upper()}{ended}: {call.sip_status}{reason}, Q.850 {call.q850}, {talked}"
+    talked = f"talked {call.talk_ms / MS:.1f} s"
+    line = f"{call.outcome.upper()}: {call.sip_status}{reason}, Q.850 {call.q850}, {talked}{ended(call)}"
     console.print(line, style="bold", markup=False, highlight=False)
     numbers = f"{call.source} {call.caller} → {call.callee} {call.direction}".rstrip()
     console.print(f"  {call.started_at:%Y-%m-%d %H:%M:%S %Z} on {call.node}: {numbers}", markup=False, highlight=False)
     _show_trace(console, call.trace)
     for server_id, status in call.attempts:
         console.print(f"  tried server {server_id}: {status or 'cancelled'}", highlight=False)
-    columns = ("level", "side", "pays", "to", "tariff", "prefix", "price", "paid as")
-    table = _table(f"Payments for {call.billed_s} s", *columns)
+    if legs:
+        console.print(_payments(call, legs))
+
+
+def ended(call: PastCall) -> str:
+    """Return who or what ended a past call, as the end of a sentence; "" where the outcome says it all."""
+    if not call.ended_by:
+        return ""
+    return f", ended by {call.ended_by}" + (f" ({ENDED[call.ended_by]})" if call.ended_by in ENDED else "")
+
+
+def billed(call: PastCall) -> str:
+    """Return for how long a past call is paid, and why that is less than was talked."""
+    told = f"Payments for {call.billed_s} s"
+    if call.talk_ms < call.billed_s * MS + MS / 10:  # else nobody could see the difference
+        return told
+    return f"{told}: no more was granted, the other {call.talk_ms / MS - call.billed_s:.1f} s are our loss"
+
+
+def _payments(call: PastCall, legs: Sequence[PastLeg]) -> Table:
+    table = _table(billed(call), "level", "side", "pays", "to", "tariff", "prefix", "price", "paid as")
     on_side = iter(sides(call.direction, [(leg.payer, leg.payee) for leg in legs if leg.book == "fund"]))
     for leg in legs:
         payee = "the carrier" if leg.book == "cost" else leg.payee or ""
@@ -293,4 +315,4 @@ def _show_past_call(console: Console, call: PastCall, legs: Sequence[PastLeg]) -
             paid = amount(leg.charged_micros, leg.fund_currency)
         price = amount(leg.price_micros, leg.currency)
         table.add_row(str(leg.level), side, leg.payer or "", payee, tariff, leg.prefix, price, paid)
-    console.print(table)
+    return table

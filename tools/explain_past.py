@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg.rows import class_row
 
+from tools.database_url import checked
 from tools.errors import OperatorError
 
 CALLS_MAX: Final = 20  # with one Call-ID: a challenged INVITE, its answer, and whoever reuses it
@@ -74,7 +75,7 @@ class PastLeg(NamedTuple):
 def past_calls(database_url: str, call_id: str) -> list[tuple[PastCall, list[PastLeg]]]:
     """Return the calls with this Call-ID, oldest first, each with its payments. Raises OperatorError."""
     try:
-        with psycopg.connect(database_url, connect_timeout=3, application_name="tandem explain") as connection:
+        with psycopg.connect(checked(database_url), connect_timeout=3, application_name="tandem explain") as connection:
             calls = connection.cursor(row_factory=class_row(PastCall)).execute(_CALLS, (call_id, CALLS_MAX)).fetchall()
             legs = connection.cursor(row_factory=class_row(PastLeg))
             found = [(call, legs.execute(_LEGS, (call.rid,)).fetchall()) for call in calls]

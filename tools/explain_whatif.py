@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from kemi import keys
 from kemi.adapters.redis_client import RedisClient
-from kemi.adapters.redis_funds import Balance, Funds
+from kemi.adapters.redis_funds import Balance, Funds, FundTerms
 from kemi.adapters.redis_tables import Tables
 from kemi.adapters.zones import Zones
 from kemi.core.decide import decide
@@ -189,16 +189,27 @@ def _purse(call: PinnedCall, fund: HoldFund, balance: Balance) -> Purse:
     if terms.credit_limit_micros != UNLIMITED:
         left.append(terms.cred_micros - balance.charged_micros - held + terms.credit_limit_micros)
     if terms.day_max_micros:
-        spent = balance.day_spent_micros if balance.day_id >= window_at(terms.days, now_ms) else 0
-        left.append(terms.day_max_micros - spent - held)
+        left.append(terms.day_max_micros - _day_spent(balance, terms, now_ms) - held)
     if terms.month_max_micros:
-        spent = balance.month_spent_micros if balance.month_id >= window_at(terms.months, now_ms) else 0
-        left.append(terms.month_max_micros - spent - held)
+        left.append(terms.month_max_micros - _month_spent(balance, terms, now_ms) - held)
     if not left:
         return Purse(fund.account_id, fund.level, fund.sides, balance, None, call.max_s)
     legs, seconds = [[leg for leg in call.legs if leg.fund == fund.fund]], range(call.max_s + 1)
     payable = bisect_right(seconds, max(min(left), 0), key=lambda talk_s: sum(charges(legs, talk_s, now_ms)))
     return Purse(fund.account_id, fund.level, fund.sides, balance, min(left), payable - 1)
+
+
+def _day_spent(balance: Balance, terms: FundTerms, now_ms: int) -> int:
+    """Return what counts against the day's cap; what an opening says counts before the first hold takes it, too."""
+    now_id, opening = window_at(terms.days, now_ms), terms.opening
+    opened = opening.day_micros if opening and opening.day_id == now_id else 0
+    return max(opened, balance.day_spent_micros if balance.day_id >= now_id else 0)
+
+
+def _month_spent(balance: Balance, terms: FundTerms, now_ms: int) -> int:
+    now_id, opening = window_at(terms.months, now_ms), terms.opening
+    opened = opening.month_micros if opening and opening.month_id == now_id else 0
+    return max(opened, balance.month_spent_micros if balance.month_id >= now_id else 0)
 
 
 def window_at(windows: Sequence[Window], now_ms: int) -> int:

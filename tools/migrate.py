@@ -17,7 +17,8 @@ from typing import Annotated, Any, Final, NamedTuple
 import psycopg
 import typer
 
-from tools.errors import OperatorError
+from tools.database_url import checked
+from tools.errors import OperatorError, not_set
 
 SQL: Final = Path(__file__).resolve().parents[1] / "sql"
 LOCK_ID: Final = 0x7A4DE200  # one migration of a database at a time
@@ -64,7 +65,9 @@ class Pending(NamedTuple):
 
 
 def migrate(
-    database_url: Annotated[str, typer.Option(envvar="DATABASE_URL", help="Where: postgresql://…")],
+    database_url: Annotated[
+        str, typer.Option(envvar="DATABASE_URL", default_factory=str, show_default=False, help="Where: postgresql://…")
+    ],
     *,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when something is pending.")] = False,
     pre: Annotated[
@@ -72,6 +75,8 @@ def migrate(
     ] = False,
 ) -> None:
     """Bring the database to the schema of this release."""
+    if not database_url:
+        raise not_set("DATABASE_URL")
     with _connect(database_url) as connection:
         if check:
             names = pending(connection).names
@@ -121,7 +126,9 @@ def pending(connection: psycopg.Connection[Any], root: Path = SQL, *, pre_only: 
 
 def _connect(database_url: str) -> psycopg.Connection[Any]:
     try:
-        return psycopg.connect(database_url, autocommit=True, connect_timeout=10, application_name="tandem migrate")
+        return psycopg.connect(
+            checked(database_url), autocommit=True, connect_timeout=10, application_name="tandem migrate"
+        )
     except psycopg.Error as error:
         raise OperatorError(f"DATABASE_URL leads to no database: {str(error).strip()}") from error
 

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tools import noc_money
-from tools.errors import OperatorError
+from tools.errors import OperatorError, not_set
+from tools.printable import printable
 
 TIMEOUT_S: Final = 5
 noc = typer.Typer(no_args_is_help=True, help="Ask and steer a running node.")
@@ -66,7 +68,7 @@ def calls(ctl: Ctl = "", as_json: Json = False) -> None:
     table = Table(*columns, title=f"{answer['count']} calls")
     for call in answer["calls"]:
         if call is not None:  # ended while the list was written
-            table.add_row(*(str(call[column]) for column in columns))
+            table.add_row(*(escape(printable(str(call[column]))) for column in columns))
     Console().print(table)
 
 
@@ -102,7 +104,7 @@ def end(rid: Annotated[str, typer.Argument(help="as `tandem noc calls` shows it"
 def ask(ctl: str, command: str) -> dict[str, Any]:
     """Return a node's answer. ctl: path of its control socket. Raises OperatorError when it does not answer."""
     if not ctl:
-        raise OperatorError("which node? Give --ctl, or set TANDEM_CTL (it stands in .run/env)")
+        raise not_set("TANDEM_CTL")
     ticket = secrets.token_hex(4)
     _kamcmd(ctl, "evrexec.run", "noc", f"s:{command} t{ticket}")
     value = _kamcmd(ctl, "htable.get", "noc", f"s:reply:t{ticket}").partition("value: ")[2]
@@ -138,5 +140,5 @@ def _print_json(answer: object) -> None:
 def _print_pairs(title: str, rows: dict[str, Any]) -> None:
     table = Table(title=title, show_header=False)
     for name, value in rows.items():
-        table.add_row(name, str(value))
+        table.add_row(name, escape(printable(str(value))))
     Console().print(table)

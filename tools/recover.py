@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Annotated
 
@@ -26,7 +25,8 @@ def recover(
 ) -> None:
     """Rebuild the money in Redis from Postgres and from what is left (DATABASE_URL, REDIS_URL), and take calls again.
 
-    For a Redis that was rolled back: `tandem settle` leaves it closed and says so. Run it while settle and sync run.
+    For a Redis that was emptied or rolled back: `tandem settle` leaves it closed and says so. Run it while settle and
+    sync run. What was lost is kept in tandem.recovery.
     """
     if not accept_loss:
         raise OperatorError(
@@ -43,7 +43,7 @@ def recover(
 
 def _print(done: Recovery, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({**done._asdict(), "funds": [fund._asdict() for fund in done.funds]}))
+        typer.echo(done.json())
         return
     for fund in done.funds:
         typer.echo(
@@ -54,3 +54,5 @@ def _print(done: Recovery, *, as_json: bool) -> None:
         f"epoch {done.epoch} is armed: at least {done.operations_lost} operations were lost; of the open reservations"
         f" {done.kept} are kept, {done.voided} given up"
     )
+    if done.unreadable:
+        typer.echo(f"{done.unreadable} calls could not be read: `tandem settle poison list`")

@@ -41,6 +41,7 @@ MONEY: Final = "money"
 PROCESS: Final = "process:"
 REPLY: Final = "reply:"
 REPLY_S: Final = 30
+RID_SHOWN: Final = 64  # characters of one that is none
 CALLS_MAX: Final = 200  # one reply of kamcmd holds 64 kB
 
 
@@ -100,8 +101,7 @@ def serve(ksr: Ksr, data: str) -> None:
             ksr.htable.sht_rm(NOC, DRAIN)
             answer = {"draining": False}
         case ["end", rid]:
-            ksr_queue.put(ksr, ksr_queue.HangUp(rid))
-            answer = {"ending": rid}
+            answer = _end(ksr, rid)
         case _:
             answer = {"error": "commands: status, counters, calls, money, drain on|off, end <rid>; then a ticket"}
     ksr.htable.sht_setxs(NOC, REPLY + ticket, json.dumps(answer), REPLY_S)
@@ -116,6 +116,17 @@ def _status(ksr: Ksr) -> dict[str, object]:
         "draining": is_draining(ksr),
         "down_servers": names(ksr, "health"),
     }
+
+
+def _end(ksr: Ksr, rid: str) -> dict[str, object]:
+    """Let the agent end a call. An error where this node does not follow it, or where it still rings."""
+    call = _json(ksr, CALLS, rid)
+    if not isinstance(call, dict):
+        return {"error": f"no call {rid[:RID_SHOWN]} here: it is over, or on another node; `calls` lists this one's"}
+    if not call["answered_ms"]:
+        return {"error": f"call {rid} is not answered yet, and ends by itself when it has rung for long enough"}
+    ksr_queue.put(ksr, ksr_queue.HangUp(rid))
+    return {"ending": rid}
 
 
 def _calls(ksr: Ksr) -> dict[str, object]:

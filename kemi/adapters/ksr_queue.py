@@ -67,7 +67,7 @@ class Ended(NamedTuple):
     """A BYE came, or the dialog's backstop ran out. by: "caller", "callee", or "" when nobody said BYE.
 
     is_sure: it came from the address of who it says it is. is_followed False: the workers know only
-    the call's token; ip: where it came from then.
+    the call's token; ip: where it came from then. is_relayed False: the BYE went no further than here.
     """
 
     rid: str
@@ -77,6 +77,7 @@ class Ended(NamedTuple):
     is_sure: bool = False
     is_followed: bool = True
     ip: str = ""
+    is_relayed: bool = True
 
 
 class ByeAnswered(NamedTuple):

@@ -15,6 +15,7 @@ from kemi.adapters.ksr_shared import NOC
 from kemi.core.sides import CALLEE, CALLER, Side, contact_uri, route_uris, source_uri
 
 SIDES: Final = "sides"
+AWAY: Final = "away"
 BOOT: Final = "boot"  # Unix ms of this node's start, as text: KSR knows no integers of 64 bits
 EARLY_S: Final = 400  # beyond the longest ringing
 RECORD_ROUTES: Final = "$(hdr(Record-Route)[*])"
@@ -57,6 +58,17 @@ def forget(ksr: Ksr, rid: str) -> None:
     """Let a call be over."""
     ksr.htable.sht_rm(SIDES, f"{rid}/{CALLER}")
     ksr.htable.sht_rm(SIDES, f"{rid}/{CALLEE}")
+
+
+def hand_over(ksr: Ksr, rid: str) -> None:
+    """Let another node have a call: it is not over, but what comes of it here is as of a call of another node."""
+    forget(ksr, rid)
+    ksr.htable.sht_sets(SIDES, f"{rid}/{AWAY}", "1")
+
+
+def is_away(ksr: Ksr, rid: str) -> bool:
+    """Tell whether another node has taken this call over."""
+    return ksr.htable.sht_get(SIDES, f"{rid}/{AWAY}") is not None
 
 
 def of_invite(ksr: Ksr) -> Side:

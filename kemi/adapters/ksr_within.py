@@ -2,7 +2,8 @@
 
 Rule 1: a request counts when our token is for its Call-ID and tag, both tags are the call's, and its CSeq rises.
 Rule 2: where it goes is what we saw of the other side, not what the request says.
-Rule 3: what is not known to be a call of ours gets 481; only a BYE or an ACK of before a restart passes all the same.
+Rule 3: what is not known to be a call of ours gets 481; only a BYE or an ACK of before a restart passes all the same,
+and a BYE of another node's call, whichever node its Route names: the token says that it is one of this cell.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from kemi.adapters import ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_queue import Ended, Message, Moved
 from kemi.adapters.ksr_read import text
+from kemi.adapters.ksr_shared import is_known_call
 from kemi.core.sides import CALLEE, CALLER, CSEQ_MAX, Side, host_of, route_uris
 from kemi.core.token import PARAMETER, Token, token_of
 
@@ -76,13 +78,17 @@ def serve(ksr: Ksr, ours: Ours) -> None:
     token = (
         token_of(ours.secret, f"<{routes[0]}>", request.call_id, request.from_tag, request.to_tag) if routes else None
     )
-    if token is None or not ksr.is_myself(routes[0]):
+    if token is None:
         _refuse(ksr, NO_CALL)
         return
+    is_to_us = ksr.is_myself(routes[0])
     request = request._replace(rest=_beyond_us(ksr, token, routes))
     caller = ksr_sides.get(ksr, token.rid, CALLER)
     if caller is None:
-        _of_before(ksr, ours, token, request)
+        _of_before(ksr, ours, token, request, is_to_us=is_to_us)
+        return
+    if not is_to_us:
+        _refuse(ksr, NO_CALL)
         return
     pair = _pair(ksr, token, caller, request)
     if pair is None:
@@ -97,9 +103,12 @@ def serve(ksr: Ksr, ours: Ours) -> None:
 
 
 def failed(ksr: Ksr) -> None:
-    """Keep a challenge that is meant for us from the side that cannot answer it."""
-    if ksr.tm.t_get_status_code() in CHALLENGES:
+    """Keep from a side what is not meant for it: a challenge, and that our requests have overtaken its BYE."""
+    status = ksr.tm.t_get_status_code()
+    if status in CHALLENGES:
         ksr.tm.t_reply(403, "Forbidden")
+    elif status == OUT_OF_ORDER[0] and ksr.is_BYE():
+        ksr.tm.t_reply(*OK)  # who says BYE is out; the agent has heard of the refusal, and sends one of its own
 
 
 def _beyond_us(ksr: Ksr, token: Token, routes: tuple[str, ...]) -> tuple[str, ...]:
@@ -179,22 +188,30 @@ def _relay(ksr: Ksr, otherwise: tuple[int, str]) -> None:
         _refuse(ksr, otherwise)
 
 
-def _of_before(ksr: Ksr, ours: Ours, token: Token, request: _Within) -> None:
+def _of_before(ksr: Ksr, ours: Ours, token: Token, request: _Within, *, is_to_us: bool) -> None:
     """Let a call be ended that this node does not know: it began elsewhere, or before a restart.
 
     The agent settles it through its reservation, and ends it on the wire where the answer was told with its sides; the
-    BYE goes on where it can only go to the call's own hosts.
+    BYE goes on where it can only go to the call's own hosts. It goes nowhere where the agent follows the call, for our
+    requests have overtaken its CSeq, or where it was meant for another node (is_to_us False): the agent's go out then.
     """
-    is_over = token.is_of(ours.node) and token.issued_ms >= ksr_sides.boot_ms(ksr)
+    is_ours = token.is_of(ours.node) and token.issued_ms >= ksr_sides.boot_ms(ksr)
+    is_over = is_ours and not ksr_sides.is_away(ksr, token.rid)
     if is_over or request.method not in ("ACK", "BYE"):
         _refuse(ksr, NO_CALL)
         return
     if request.method == "BYE":
         by = CALLER if token.is_callers else CALLEE
         ip, _ = ksr_sides.source(ksr)
-        ours.tell(Ended(token.rid, by, ours.now_ns, ours.now_ms, is_followed=False, ip=ip))
+        goes_on = is_to_us and not is_known_call(ksr, token.rid)
+        ours.tell(
+            Ended(token.rid, by, ours.now_ns, ours.now_ms, is_followed=False, ip=ip, is_relayed=goes_on),
+        )
+    else:
+        goes_on = is_to_us
     hosts = [host_of(uri) for uri in (*request.rest, text(lambda: ksr.pv.gete("$ru")))]
-    if all(host and token.leads_to(ours.secret, host) for host in hosts) and ksr.rr.loose_route() > 0:
+    is_safe = all(host and token.leads_to(ours.secret, host) for host in hosts)
+    if goes_on and is_safe and ksr.rr.loose_route() > 0:
         _relay(ksr, OK)
     else:
         _refuse(ksr, OK)

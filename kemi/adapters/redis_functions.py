@@ -67,13 +67,13 @@ def worker_acl(password: str) -> tuple[str, ...]:
 
     password: without white space. The node agent logs in as the same user; it may write the node registry.
     """
-    read_write = (keys.fund_state("*"), keys.reservation("*"), keys.OPSEQ, keys.LEASES, keys.EVENTS, keys.NODES)
+    read_write = (keys.OPSEQ, keys.LEASES, keys.EVENTS, keys.NODES, keys.SEEN)
     return (
         "reset",
         "on",
         f">{password}",
         f"%R~{keys.TAG}*",
-        *(f"%RW~{pattern}" for pattern in read_write),
+        *(f"%RW~{pattern}" for pattern in (keys.fund_state("*"), keys.reservation("*"), *read_write)),
         "+@read",
         "-@dangerous",
         "-@blocking",
@@ -83,6 +83,7 @@ def worker_acl(password: str) -> tuple[str, ...]:
         f"+zadd|{keys.LEASES}",
         f"+zrem|{keys.LEASES}",
         f"+hset|{keys.NODES}",
+        f"+hset|{keys.SEEN}",
         f"(+pexpire %W~{keys.reservation('*')})",
     )
 

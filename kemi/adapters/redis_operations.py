@@ -10,12 +10,12 @@ import struct
 from typing import Final, NamedTuple
 
 from kemi.core.outcome import HoldRow
-from kemi.records import Status, Window
+from kemi.records import Opening, Status, Window
 
 LEGS_MAX: Final = 4096
 FUND_STATE: Final = struct.Struct("<B6d")  # the layout of the first release, which all others begin with
 FUND_SIDES: Final = struct.Struct("<2d")
-FUND_WINDOWS: Final = struct.Struct("<4d")
+FUND_WINDOWS: Final = struct.Struct("<5d")
 
 
 class Held(NamedTuple):
@@ -175,7 +175,7 @@ class Note(NamedTuple):
 class Late(NamedTuple):
     """How a call ended of which Redis holds nothing any more, or nothing that fits: told, and charged in Postgres.
 
-    seq: above all others of this call that its node has used. call, end: PinnedCall and CallEnd bytes.
+    seq: above all others of this call, below 2^31. call, end: PinnedCall and CallEnd bytes.
     """
 
     op_id: str
@@ -240,7 +240,8 @@ class FundTerms(NamedTuple):
 
     cver: version of cred. credit_limit_micros: -1 = unlimited. status: of kemi/records.py. Maxima: 0 = unlimited;
     channels_max counts calls of either side, day_max_micros and month_max_micros what the window charged and what is
-    held. days, months: the windows that are known, rising; needed where there is such a maximum, else ().
+    held. days, months: the windows that are known, rising; needed where there is such a maximum, else (). opening: what
+    they begin with, None where there is no such maximum.
     """
 
     cver: int
@@ -255,6 +256,7 @@ class FundTerms(NamedTuple):
     month_max_micros: int = 0
     days: tuple[Window, ...] = ()
     months: tuple[Window, ...] = ()
+    opening: Opening | None = None
 
 
 class Spent(NamedTuple):
@@ -268,7 +270,10 @@ NOTHING_SPENT: Final = Spent()
 
 
 class FundState(NamedTuple):
-    """Redis' part of a fund. second, calls: how many calls were granted in that second of Redis. Else as in Balance."""
+    """Redis' part of a fund. second, calls: how many calls were granted in that second of Redis. Else as in Balance.
+
+    opening: version of the one that the windows began with, 0 = none.
+    """
 
     charged_micros: int = 0
     held_micros: int = 0
@@ -280,6 +285,7 @@ class FundState(NamedTuple):
     channels_in: int = 0
     day: Spent = NOTHING_SPENT
     month: Spent = NOTHING_SPENT
+    opening: int = 0
 
     @classmethod
     def unpack(cls, state: bytes) -> FundState:
@@ -288,9 +294,10 @@ class FundState(NamedTuple):
         rest = state[FUND_STATE.size :]
         out, in_ = map(int, FUND_SIDES.unpack_from(rest)) if len(rest) >= FUND_SIDES.size else (0, 0)
         rest = rest[FUND_SIDES.size :]
-        windows = FUND_WINDOWS.unpack_from(rest) if len(rest) >= FUND_WINDOWS.size else (0,) * 4
-        day_id, day, month_id, month = map(int, windows)
-        return cls(charged, held, channels, n, second, calls, out, in_, Spent(day_id, day), Spent(month_id, month))
+        windows = FUND_WINDOWS.unpack_from(rest) if len(rest) >= FUND_WINDOWS.size else (0,) * 5
+        day_id, day, month_id, month, opening = map(int, windows)
+        spent = Spent(day_id, day), Spent(month_id, month)
+        return cls(charged, held, channels, n, second, calls, out, in_, *spent, opening)
 
 
 class Balance(NamedTuple):

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from kemi.core.amounts import per_minute
 from kemi.core.chains import Chain
 from kemi.core.charges import carrier_leg
 from kemi.core.draft import Draft
@@ -37,8 +38,8 @@ def carriers(draft: Draft, chain: Chain, legs: tuple[PinnedLeg, ...], caller: st
     ordered = in_order(draft, _healthy(draft, affordable), chain.routing)
     for place, candidate in enumerate(ordered, 1):
         draft.note(
-            f"candidate {place}: {label(candidate)} by rule {candidate.rule.id}, costs {candidate.minute_micros}/min"
-            + (f" {candidate.cost.currency}" if candidate.cost.currency != legs[-1].currency else "")
+            f"candidate {place}: {label(candidate)} by rule {candidate.rule.id},"
+            f" costs {per_minute(candidate.minute_micros, candidate.cost.currency)}"
         )
     return ordered
 

@@ -12,16 +12,18 @@ Rule 4: a fund stands in a hold once, however many legs it pays.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import partial
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from kemi import keys
+from kemi.core.amounts import per_minute
 from kemi.core.chains import Chain
 from kemi.core.draft import Draft
 from kemi.core.exchange import amount, nanos_for
 from kemi.core.outcome import IN, OUT, Hold, HoldFund, Reject
-from kemi.core.periods import bands
+from kemi.core.periods import bands, midnights
 from kemi.core.prefix import longest
 from kemi.core.rating import by_fund, schedule
 from kemi.core.request import E164
@@ -29,6 +31,7 @@ from kemi.records import Account, Band, PeeringGroup, PinnedLeg, Rate, RateSet, 
 
 FREE: Final = Rate(per_min_micros=0)
 FIRST_ANSWER_MAX_S: Final = 3  # a server that says nothing is left sooner (ksr_hunt.FIRST_ANSWER_MS)
+BANDS_TOLD: Final = 4  # of a price that changes, the one now and the next three: a sentence is short
 ANSWER_SLACK_S: Final = 5  # timers of Kamailio tick, and the node's clock may be set meanwhile
 
 Legs = tuple[PinnedLeg, ...]
@@ -164,6 +167,22 @@ def hold_for(draft: Draft, out_legs: Legs, in_legs: Legs, attempts: int) -> Hold
     return Hold(funds, rows, draft.known.used)
 
 
+def days_end_ms(draft: Draft, legs: Legs, attempts: int) -> tuple[int, ...]:
+    """Return when, during the longest possible call, a day ends for an account that pays for it; rising, Unix time."""
+    payer_ids = {leg.payer_id for leg in legs if leg.tariff_id}
+    # The chain has read them all, unless a record bears another id than its name.
+    accounts = (draft.known.account(each) for each in payer_ids if draft.known.holds(keys.account(each)))
+    zones = {account.timezone for account in accounts if account is not None}
+    if not zones:
+        return ()
+    limits, now_ms = draft.facts.limits, draft.call.received_ms
+    end_ms = now_ms + (ringing_s(draft, attempts) + ANSWER_SLACK_S + limits.max_call_s) * 1000
+    found: set[int] = set()
+    for name in zones:
+        found.update(midnights(draft.facts.zones.get(name, UTC), now_ms, end_ms))
+    return tuple(sorted(found))
+
+
 def _payers(chain: Chain, below: int = 0) -> Iterable[Payer]:
     return (Payer(level, account) for level, account in enumerate(chain.levels, below + 1))
 
@@ -197,7 +216,9 @@ def _rated_leg(draft: Draft, payer: Payer, found: Tariffed, no_exchange: str) ->
     if currency != account.currency and not nanos:
         sentence = f"{payer} has {account.currency}, tariff {found.tariff.id} is in {currency}: no exchange rate"
         return draft.refuse(no_exchange, sentence, account.id)
-    draft.note(f"{payer} pays {found.rate.per_min_micros}/min {_where(found)}{_changes(found)}{told}")
+    draft.note(
+        f"{payer} pays {per_minute(found.rate.per_min_micros, currency)} {_where(found)}{told}{_changes(draft, found)}"
+    )
     fund = keys.fund(account.id, account.currency)
     leg = _pinned(found, payer.level, account.id, account.parent_id, fund)
     return leg._replace(exchange_nanos=nanos) if nanos else leg
@@ -207,9 +228,17 @@ def _where(found: Tariffed) -> str:
     return f"by tariff {found.tariff.id} prefix {found.prefix}"
 
 
-def _changes(found: Tariffed) -> str:
-    """Say that the price changes during the call, "" when it cannot."""
-    return f", then {' then '.join(f'{band.per_min_micros}/min' for band in found.bands[1:4])}" if found.bands else ""
+def _changes(draft: Draft, found: Tariffed) -> str:
+    """Say when and to what the price changes during the call, by the tariff's clock; "" when it cannot."""
+    if not found.bands:
+        return ""
+    tariff = found.tariff
+    zone = _known_zone(draft, tariff)
+    told: list[str] = []
+    for before, after in pairwise(found.bands[:BANDS_TOLD]):
+        at = datetime.fromtimestamp(before.until_ms / 1000, zone or UTC)
+        told.append(f"{per_minute(after.per_min_micros, tariff.currency)} from {at:%a %H:%M}")
+    return f", then {', '.join(told)} ({tariff.timezone if zone else 'UTC'})"
 
 
 def _in_time(draft: Draft, found: Tariffed, rate_set: RateSet) -> Tariffed:
@@ -226,10 +255,14 @@ def _in_time(draft: Draft, found: Tariffed, rate_set: RateSet) -> Tariffed:
 
 def _zone(draft: Draft, tariff: Tariff) -> tzinfo:
     """Return the time zone of a tariff's periods; UTC for one that this node does not know."""
-    zone = UTC if tariff.timezone == "UTC" else draft.facts.zones.get(tariff.timezone)
+    zone = _known_zone(draft, tariff)
     if zone is None:
         draft.note(f"tariff {tariff.id}: time zone {tariff.timezone} is unknown here, UTC counts")
     return zone or UTC
+
+
+def _known_zone(draft: Draft, tariff: Tariff) -> tzinfo | None:
+    return UTC if tariff.timezone == "UTC" else draft.facts.zones.get(tariff.timezone)
 
 
 def _pinned(found: Tariffed, level: int, payer_id: int, payee_id: int, fund: str) -> PinnedLeg:

@@ -19,7 +19,7 @@ from kemi.core.called import Called, reached_by
 from kemi.core.caller_id import NOBODY, CallerId
 from kemi.core.candidates import carriers, prefixes
 from kemi.core.chains import Chain, climb, may_call
-from kemi.core.charges import Legs, free_legs, hold_for, inbound_legs, internal_legs, paid_legs
+from kemi.core.charges import Legs, days_end_ms, free_legs, hold_for, inbound_legs, internal_legs, paid_legs
 from kemi.core.draft import Draft
 from kemi.core.identity import FromPeer, FromSubscriber
 from kemi.core.inbound import identify
@@ -227,17 +227,21 @@ def _emergency_route(draft: Draft, urgent: EmergencyRoute, shown: CallerId, host
 
 def _route(
     draft: Draft, out_legs: Legs, in_legs: Legs, attempts: list[Target], shown: CallerId, host: str = ""
-) -> Route:
+) -> Route | Reject:
     """Return the finished decision: the call as pinned, what it has to hold, and where it goes.
 
     out_legs, in_legs: what the caller's chain pays, and the called number's. host: the caller's domain, "" = that of
     the From.
     """
+    hold, legs = hold_for(draft, out_legs, in_legs, len(attempts)), (*out_legs, *in_legs)
+    if not hold.rows:
+        return draft.refuse("too_dear", "the first increment costs a level more than any call may")
     targets_pinned = tuple(attempt.pinned for attempt in attempts)
-    pinned = draft.pinned._replace(legs=(*out_legs, *in_legs), targets=targets_pinned, trace=draft.trace)
+    ends_ms = days_end_ms(draft, legs, len(attempts))
+    pinned = draft.pinned._replace(legs=legs, targets=targets_pinned, trace=draft.trace, part_at_ms=ends_ms)
     return Route(
         call=pinned,
-        hold=hold_for(draft, out_legs, in_legs, len(attempts)),
+        hold=hold,
         targets=tuple(attempts),
         caller_uri=SipUri("sip", shown.number or caller_id.ANONYMOUS, host or draft.call.from_uri.host),
         ring_max_s=draft.facts.limits.ring_max_s,

@@ -129,8 +129,8 @@ class Known:
         return self._read(PeeringRules, keys.peering_rules(owner_id, callee_prefix))
 
     def tariff(self, tariff_id: int) -> Tariff | None:
-        """Return a tariff: the pointers to its rate sets."""
-        return self._read(Tariff, keys.tariff(tariff_id))
+        """Return a tariff: which rate sets are in force. 0 names none, and no link leads there."""
+        return self._read(Tariff, keys.tariff(tariff_id)) if tariff_id else None
 
     def rate_set(self, rate_set_id: int) -> RateSet | None:
         """Return the price classes of a rate set."""

@@ -81,7 +81,7 @@ def _of_account(account: Account) -> tuple[str, ...]:
 
 def _of_group(group: PeeringGroup) -> tuple[str, ...]:
     sets = _sets(group.rewrite_set_id, *(server.rewrite_set_id for server in group.servers))
-    return (keys.tariff(group.tariff_id), *sets)
+    return (keys.tariff(group.tariff_id), *sets) if group.tariff_id else sets
 
 
 def _of_source(source: Source) -> str:

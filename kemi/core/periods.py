@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final
 
 from kemi.records import Band, Period, PeriodPrice, Rate
@@ -20,6 +21,7 @@ MINUTE_S: Final = 60
 WEEK_S: Final = 7 * 24 * 60 * MINUTE_S
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_OF_WEEK_S: Final = 3 * 24 * 60 * MINUTE_S  # 1970 began on a Thursday
+QUARTER_MS: Final = 15 * MINUTE_S * 1000
 LAST_S: Final = 253_370_764_800  # the year 9999, where datetime ends
 
 
@@ -44,6 +46,32 @@ def bands(rate: Rate, periods: Sequence[Period], zone: tzinfo, from_ms: int, to_
         if next_s >= end_s or len(found) == BANDS_MAX:
             return (*found[:-1], found[-1]._replace(until_ms=0))
         at_s = next_s
+
+
+def midnights(zone: tzinfo, from_ms: int, to_ms: int) -> list[int]:
+    """Return when days begin in `zone` after from_ms and until to_ms (Unix time); a day at most once."""
+    found: list[int] = []
+    at_ms, end_ms = _next_midnight_ms(zone, from_ms // QUARTER_MS), min(to_ms, LAST_S * 1000)
+    while at_ms <= end_ms:
+        if at_ms > from_ms:
+            found.append(at_ms)
+        at_ms = _next_midnight_ms(zone, at_ms // QUARTER_MS)
+    return found
+
+
+@lru_cache(maxsize=1_000)
+def _next_midnight_ms(zone: tzinfo, quarter: int) -> int:
+    """Return the first midnight after the beginning of a quarter of an hour since 1970: calls of it ask only once.
+
+    A midnight that a clock change leaves out is the moment of the change, the first one counts where there are two.
+    """
+    at_s = _clamped(quarter * QUARTER_MS // 1000)
+    day = (EPOCH + timedelta(seconds=at_s)).astimezone(zone)
+    midnight, midnight_s = datetime(day.year, day.month, day.day, tzinfo=zone), at_s
+    while midnight_s <= at_s:
+        midnight += timedelta(days=1)
+        midnight_s = (midnight.astimezone(UTC) - EPOCH) // timedelta(seconds=1)
+    return midnight_s * 1000
 
 
 def _price_at(priced: Sequence[tuple[Period, PeriodPrice]], week_min: int) -> PeriodPrice | None:

@@ -20,6 +20,7 @@ SCHEDULE_ROWS_MAX: Final = 16
 SECONDS_PER_MINUTE: Final = 60
 NANOS: Final = 1_000_000_000
 MICROS_MAX: Final = 2**53 - 1  # Redis counts in doubles; what costs more costs this, which nobody has
+CALL_MICROS_MAX: Final = 2**50  # of a fund: the most that an entry of the ledger can say
 
 
 def price(rate: Rate, talk_s: int) -> int:
@@ -62,7 +63,7 @@ def charge(leg: PinnedLeg, talk_s: int, answered_ms: int) -> int:
 
 def charges(legs_by_fund: Sequence[Sequence[PinnedLeg]], talk_s: int, answered_ms: int) -> tuple[int, ...]:
     """Return what each fund pays for `talk_s` seconds: the sum over its legs, each rounded by itself."""
-    return tuple(sum(charge(leg, talk_s, answered_ms) for leg in legs) for legs in legs_by_fund)
+    return tuple(min(MICROS_MAX, sum(charge(leg, talk_s, answered_ms) for leg in legs)) for legs in legs_by_fund)
 
 
 def exchanged(micros: int, nanos: int) -> int:
@@ -80,7 +81,8 @@ def schedule(
     """Return at most 16 rows that a hold or an extension may grant, talk_s rising in (from_s, to_s], the last = to_s.
 
     legs_by_fund: per fund, the legs that it pays. from_s: what is granted already, 0 at the start. Prices are
-    cumulative from 0. Empty when to_s ≤ from_s. answered_ms: Unix time of the answer. until_ms > answered_ms: there is
+    cumulative from 0. Empty when to_s ≤ from_s. What costs a fund more than CALL_MICROS_MAX has no row: then the last
+    one is before to_s, and there may be none. answered_ms: Unix time of the answer. until_ms > answered_ms: there is
     no answer yet, it may come at any time from answered_ms to until_ms, and no row is below what it then costs.
 
     Each row but the last ends an increment of some rate. The first is the nearest such end, the others spread
@@ -102,7 +104,7 @@ def schedule(
         is_last = row == SCHEDULE_ROWS_MAX - 1
         at_s = to_s if is_last else _boundary(steps, max(wanted_s, at_s + 1), to_s)
         rows.append(HoldRow(at_s, tuple(fund.charge(at_s, answered_ms) for fund in funds)))
-    return tuple(rows)
+    return tuple(rows) if _is_possible(rows[-1]) else tuple(filter(_is_possible, rows))
 
 
 def raised(rows: Iterable[HoldRow], held_micros: Sequence[int]) -> tuple[HoldRow, ...]:
@@ -120,6 +122,10 @@ def by_fund(legs: Iterable[PinnedLeg], funds: Sequence[str]) -> list[list[Pinned
         if leg.fund in paid:
             paid[leg.fund].append(leg)
     return [paid[fund] for fund in funds]
+
+
+def _is_possible(row: HoldRow) -> bool:
+    return max(row.price_micros, default=0) <= CALL_MICROS_MAX
 
 
 class _Priced(NamedTuple):
@@ -145,7 +151,7 @@ class _Priced(NamedTuple):
             micros += price(rate, talk_s)
         for leg in self.legs:
             micros += charge(leg, talk_s, answered_ms)
-        return micros
+        return min(MICROS_MAX, micros)
 
     def increments(self) -> Iterable[tuple[int, int]]:
         for rate in self.rates:

@@ -45,12 +45,13 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         "contact": Refusal(403, "Contact Not Allowed", 21),
         "inbound_rule": Refusal(403, "Forbidden", 21),
         "cli": Refusal(403, "Caller ID Not Allowed", 21),
-        # Where to: 404 is final for a client that hunts, 480 tells it that the number exists.
+        # Where to: 404 is final for a client that hunts, 480 tells it that the number exists. One cause for every 480:
+        # whether the called has no phone there, no money or no channel is nothing that a stranger may tell apart.
         "not_found": Refusal(404, "Not Found", 1),
         "no_route": Refusal(404, "No Route To Destination", 3),
         "offline": Refusal(480, "Temporarily Unavailable", 20),
         "called_suspended": Refusal(480, "Temporarily Unavailable", 20),
-        "called_unavailable": Refusal(480, "Temporarily Unavailable", 31),
+        "called_unavailable": Refusal(480, "Temporarily Unavailable", 20),
         "called_busy": Refusal(486, "Busy Here", 17),
         # May they: 403, because the same call would be refused again until somebody changes a setting.
         "suspended": Refusal(403, "Account Suspended", 21),
@@ -59,6 +60,7 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         "no_rate": Refusal(403, "Destination Has No Rate", 21),
         "no_exchange": Refusal(403, "No Exchange Rate", 21),
         "forbidden": Refusal(403, "Destination Forbidden", 21),
+        "too_dear": Refusal(403, "Destination Too Expensive", 21),
         # Money and limits. Channels: 403 and no 503, else a client's trunk would fail over and knock again.
         "no_credit": Refusal(402, "Payment Required", 21),
         "spend": Refusal(403, "Spend Limit Reached", 21),

@@ -33,13 +33,16 @@ begin
   elsif kind is null or kind not in ('topup', 'credit', 'debit', 'adjust') then
     raise check_violation using message = format('%L is none of topup, credit, debit, adjust', kind);
   elsif kind <> 'adjust' and amount < 0 then
-    raise check_violation using message = format('a %s of %s micros: its amount is positive; take money back by debit or adjust', kind, amount);
+    raise check_violation using message = format('a %s of %s: its amount is positive; take money back by debit or adjust', kind,
+      (amount / 1000000.0)::numeric(20, 6));
   elsif coalesce(btrim(move_v1.note), '') = '' or coalesce(btrim(move_v1.actor), '') = '' then
     raise check_violation using message = format('a %s says why and by whom', case kind when 'topup' then 'top-up' else kind end);
   end if;
   amount := case kind when 'debit' then -amount else amount end;
   currency := coalesce(move_v1.currency, account.currency);
-  if not exists (select from tandem.fund f where f.account_id = account.id and f.currency = move_v1.currency) then
+  -- Locked before the look for an earlier answer: of the same request twice at once the second finds what the first has posted.
+  perform from tandem.fund_credit c where c.account_id = account.id and c.currency = move_v1.currency for update;
+  if not found then
     raise foreign_key_violation using message = format('account %s %L has no fund in %s; it pays in %s',
       account.id, account.name, move_v1.currency, account.currency);
   elsif not exists (select from tandem.ledger_entry e where e.id = fund_id) then  -- else: asked again, the answer is the same
@@ -57,8 +60,8 @@ begin
   select f.amount_micros, f.currency, o.book into earlier
     from tandem.ledger_entry f, tandem.ledger_entry o where f.id = fund_id and o.id = other_id;
   if (earlier.amount_micros, earlier.currency, earlier.book) is distinct from (amount, move_v1.currency, other) then
-    raise unique_violation using message = format('request %L moved %s micros %s before, not %s micros %s as a %s',
-      request, earlier.amount_micros, earlier.currency, amount, move_v1.currency, kind);
+    raise unique_violation using message = format('request %L moved %s %s before, not %s %s as a %s', request,
+      (earlier.amount_micros / 1000000.0)::numeric(20, 6), earlier.currency, (amount / 1000000.0)::numeric(20, 6), move_v1.currency, kind);
   end if;
   return txn;
 end $$;

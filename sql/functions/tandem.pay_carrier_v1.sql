@@ -1,6 +1,7 @@
 -- Money that the owner of a carrier pays it: carrier −, cash of the owner +. More than is owed is a payment in advance.
 -- group_id: the carrier. micros: whole, plus. note, actor: why and who, for people. request: a name of the wish; the same one
--- again changes nothing; null = a new wish. currency: null = its deck's. Returns the transaction; origin pg.
+-- again changes nothing; null = a new wish. currency: null = its deck's; another one pays
+-- what calls have cost by a former deck. Returns the transaction; origin pg.
 -- Locks the carrier's sum until commit, and may open the carrier for calls again. Called by `tandem carrier pay`.
 set local role tandem_owner;
 
@@ -21,7 +22,7 @@ begin
   if not found then
     raise foreign_key_violation using message = format('there is no peering group %s', pay_carrier_v1.group_id);
   elsif amount < 0 then
-    raise check_violation using message = format('a payment of %s micros: its amount is positive; reverse a wrong one', amount);
+    raise check_violation using message = format('a payment of %s: its amount is positive; reverse a wrong one', (amount / 1000000.0)::numeric(20, 6));
   elsif coalesce(btrim(pay_carrier_v1.note), '') = '' or coalesce(btrim(pay_carrier_v1.actor), '') = '' then
     raise check_violation using message = 'a payment says why and by whom';
   end if;
@@ -34,8 +35,8 @@ begin
   on conflict (id) do nothing;
   select e.amount_micros, e.currency into earlier from tandem.ledger_entry e where e.id = carrier_id;
   if (earlier.amount_micros, earlier.currency) is distinct from (-amount, pay_carrier_v1.currency) then
-    raise unique_violation using message = format('request %L paid %s micros %s before, not %s micros %s',
-      request, -earlier.amount_micros, earlier.currency, amount, pay_carrier_v1.currency);
+    raise unique_violation using message = format('request %L paid %s %s before, not %s %s', request,
+      (-earlier.amount_micros / 1000000.0)::numeric(20, 6), earlier.currency, (amount / 1000000.0)::numeric(20, 6), pay_carrier_v1.currency);
   end if;
   return txn;
 end $$;

@@ -2,6 +2,8 @@
 -- txn: not a reversal itself, and not reversed yet. note, actor: why and who, for people.
 -- as_adjustment: also what a call was charged is given back then, as origin pg: what Redis charged stays in its sum, and the
 -- credit grows instead. The entries name no call, so a late end of it neither sees nor undoes them.
+-- A closed account, and one below a closed one, can only be paid out: a reversal that would credit it is refused. That of a
+-- debit is not bounded by overcommit_pct: what was taken by mistake is given back.
 -- Returns the new transaction. Locks the sums of its funds until commit; looks at their thresholds. Called by `tandem account`.
 set local role tandem_owner;
 
@@ -12,6 +14,7 @@ as $$
 declare
   made     uuid := tandem.posting_id_v1('reversal ' || txn);
   of_call  text;
+  closed   record;
   reversal uuid;
 begin
   select max(e.rid), max(e.reverses::text)::uuid into of_call, reversal from tandem.ledger_entry e where e.txn_id = reverse_v1.txn having count(*) > 0;
@@ -26,6 +29,18 @@ begin
   elsif of_call is not null and not as_adjustment then
     raise check_violation using message = format(
       'transaction %s is of call %s, whose charges stand in Redis too: it can only be given back as an adjustment', reverse_v1.txn, of_call);
+  end if;
+  select a.id, a.name, above.id as closed_id, above.name as closed_name into closed
+    from (select e.account_id from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and e.book = 'fund'
+           group by e.account_id, e.currency having sum(e.amount_micros) < 0) as credited
+    join tandem.account a on a.id = credited.account_id
+    cross join tandem.chain(a.id) as link
+    join tandem.account above on above.id = link.account_id and above.status = 'closed'
+   order by link.distance limit 1;
+  if found then
+    raise check_violation using message = format(
+      'the reversal would credit account %s %L, and %s: it can only be paid out, by adjust', closed.id, closed.name,
+      case when closed.id = closed.closed_id then 'it is closed' else format('account %s %L above it is closed', closed.closed_id, closed.closed_name) end);
   end if;
   insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, group_id, reverses, note, actor)
   select tandem.posting_id_v1('reversal ' || e.id), made, e.account_id, e.book, e.currency, -e.amount_micros, 'pg', e.group_id, e.txn_id,

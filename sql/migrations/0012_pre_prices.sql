@@ -75,6 +75,34 @@ end $$;
 comment on function tandem.check_deck is 'Trigger: a deck is a ready set of its tariff.';
 create trigger check_deck before insert or update on tandem.tariff_deck for each row execute function tandem.check_deck();
 
+create function tandem.keep_begun_deck() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from tandem.tariff t where t.id = old.tariff_id) then  -- else: it goes with its tariff
+    raise check_violation using message =
+      format('tariff %s: its deck from %s has been in force and stays; enter a newer one', old.tariff_id, old.valid_from);
+  end if;
+  return old;
+end $$;
+comment on function tandem.keep_begun_deck is 'Trigger: a deck by which calls were priced stays.';
+create trigger keep_begun_deck before update or delete on tandem.tariff_deck
+  for each row when (old.valid_from <= now()) execute function tandem.keep_begun_deck();
+
+create function tandem.refuse_past_deck() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from tandem.tariff_deck d where d.tariff_id = new.tariff_id) then
+    raise check_violation using message =
+      format('tariff %s: a deck cannot begin at %s, in the past: calls were priced without it; only its first deck may', new.tariff_id, new.valid_from);
+  end if;
+  return new;
+end $$;
+comment on function tandem.refuse_past_deck is 'Trigger: only the first deck of a tariff begins in the past, which has a minute of grace.';
+create trigger refuse_past_deck before insert or update on tandem.tariff_deck
+  for each row when (new.valid_from < now() - interval '1 minute') execute function tandem.refuse_past_deck();
+
 create function tandem.check_decks() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -44,6 +44,21 @@ comment on function tandem.check_exchange_rate is 'Trigger: its currencies exist
 create trigger check_exchange_rate before insert or update or delete on tandem.exchange_rate
   for each row execute function tandem.check_exchange_rate();
 
+create function tandem.refuse_past_rate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from tandem.exchange_rate r where r.base = new.base and r.quote = new.quote) then
+    raise check_violation using message = format(
+      'the exchange rate of %s in %s cannot begin at %s, in the past: calls were priced by another one; only the first rate of the two may',
+      new.base, new.quote, new.valid_from);
+  end if;
+  return new;
+end $$;
+comment on function tandem.refuse_past_rate is 'Trigger: only the first rate of two currencies begins in the past, which has a minute of grace.';
+create trigger refuse_past_rate before insert or update on tandem.exchange_rate
+  for each row when (new.valid_from < now() - interval '1 minute') execute function tandem.refuse_past_rate();
+
 create function tandem.exchange_rate_at(of_base text, in_quote text, at timestamptz) returns numeric
 language sql stable
 return case when of_base = in_quote then 1 else

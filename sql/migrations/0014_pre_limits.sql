@@ -27,7 +27,8 @@ comment on column tandem.account.lock is
   'outgoing, all (calls to them too), global (registering too).';
 comment on column tandem.account.lock_note is 'Why the lock is as it is, for people.';
 comment on column tandem.account.overcommit_pct is
-  'A top-up of an account below it may be at most this much above 100 % of its own posted balance; null = unguarded. Money held by calls in progress is not seen.';
+  'A credit may lift the balance of an account directly below it to at most this much above 100 % of its own posted balance, and to nothing '
+  'where that is not above zero; null = unguarded. Money held by calls in progress is not seen; a reversal is not bounded.';
 
 create function tandem.check_lock() returns trigger
 language plpgsql
@@ -47,6 +48,11 @@ create table tandem.fund_calendar (
   account_id bigint not null,
   currency   text not null,
   first_day  date not null,
+  opening_version      bigint not null default 0,
+  opening_day_id       integer not null default 0,
+  opening_day_micros   bigint not null default 0,
+  opening_month_id     integer not null default 0,
+  opening_month_micros bigint not null default 0,
   primary key (account_id, currency),
   foreign key (account_id, currency) references tandem.fund on delete cascade
 );
@@ -54,8 +60,33 @@ comment on table tandem.fund_calendar is 'From which day on Redis knows the days
 comment on column tandem.fund_calendar.account_id is 'Whose fund.';
 comment on column tandem.fund_calendar.currency is 'The fund''s currency.';
 comment on column tandem.fund_calendar.first_day is 'In the account''s time zone; moved on by tandem.refresh_windows_v1.';
+comment on column tandem.fund_calendar.opening_version is
+  'Rises when the fund gets a cap that it had not, and when the time zone changes: Redis then begins with the sums beside it; 0 = never.';
+comment on column tandem.fund_calendar.opening_day_id is 'Day of that moment.';
+comment on column tandem.fund_calendar.opening_day_micros is 'What was posted in it by then.';
+comment on column tandem.fund_calendar.opening_month_id is 'Month of that moment.';
+comment on column tandem.fund_calendar.opening_month_micros is 'What was posted in it by then.';
+create sequence tandem.opening_version;
+comment on sequence tandem.opening_version is 'Versions of openings, of all funds together: no fund has one twice, even if it is made again.';
 insert into tandem.fund_calendar(account_id, currency, first_day)
 select f.account_id, f.currency, (now() at time zone a.timezone)::date from tandem.fund f join tandem.account a on a.id = f.account_id;
+
+create function tandem.open_windows(of_account bigint, of_currency text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  today    date := (select (clock_timestamp() at time zone a.timezone)::date from tandem.account a where a.id = of_account);
+  day_id   integer := to_char(today, 'YYYYMMDD')::integer;
+  month_id integer := to_char(today, 'YYYYMM')::integer;
+begin
+  update tandem.fund_calendar k
+     set first_day = today, opening_version = nextval('tandem.opening_version'),
+         opening_day_id = day_id, opening_day_micros = tandem.spent_in(of_account, of_currency, 'day', day_id),
+         opening_month_id = month_id, opening_month_micros = tandem.spent_in(of_account, of_currency, 'month', month_id)
+   where k.account_id = of_account and k.currency = of_currency;
+end $$;
+comment on function tandem.open_windows is 'Let Redis begin the windows of a fund with what is posted in them by now.';
+revoke execute on function tandem.open_windows from public;
 
 create function tandem.keep_calendar() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -64,9 +95,24 @@ begin
   insert into tandem.fund_calendar(account_id, currency, first_day)
   select new.account_id, new.currency, (now() at time zone a.timezone)::date from tandem.account a where a.id = new.account_id
   on conflict (account_id, currency) do update set first_day = excluded.first_day;
+  if tg_op = 'UPDATE' and (old.day_max_micros = 0 and new.day_max_micros > 0 or old.month_max_micros = 0 and new.month_max_micros > 0) then
+    perform tandem.open_windows(new.account_id, new.currency);
+  end if;
   return null;
 end $$;
-comment on function tandem.keep_calendar is 'Trigger: a fund that gets a spend cap knows its windows from today on.';
+comment on function tandem.keep_calendar is 'Trigger: a fund that gets a spend cap knows its windows from today on, and what was spent in them before.';
+
+create function tandem.move_calendar() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform tandem.open_windows(new.id, k.currency)
+     from (select c.currency from tandem.fund_calendar c where c.account_id = new.id order by c.currency for update) as k;
+  return null;
+end $$;
+comment on function tandem.move_calendar is 'Trigger: in another time zone another day is in force, and Redis begins it with what is posted in it.';
+create trigger move_calendar after update of timezone on tandem.account
+  for each row when (old.timezone <> new.timezone) execute function tandem.move_calendar();
 create trigger keep_calendar_made after insert on tandem.fund for each row execute function tandem.keep_calendar();
 create trigger keep_calendar_capped after update of day_max_micros, month_max_micros on tandem.fund
   for each row when (old.day_max_micros <> new.day_max_micros or old.month_max_micros <> new.month_max_micros)
@@ -113,6 +159,13 @@ comment on column tandem.fund_window.currency is 'The fund''s currency.';
 comment on column tandem.fund_window.kind is 'day or month.';
 comment on column tandem.fund_window.window_id is '20261122 or 202611.';
 comment on column tandem.fund_window.spent_micros is 'Sum of the prices, late corrections included.';
+create function tandem.spent_in(of_account bigint, of_currency text, of_kind text, of_window integer) returns bigint
+language sql stable security definer set search_path = pg_catalog, pg_temp
+return greatest(0, coalesce((
+  select w.spent_micros from tandem.fund_window w
+   where w.account_id = of_account and w.currency = of_currency and w.kind = of_kind and w.window_id = of_window), 0));
+comment on function tandem.spent_in is 'What calls of a day or month have cost a fund, as far as they are posted; never below 0.';
+revoke execute on function tandem.spent_in from public;
 insert into tandem.fund_window(account_id, currency, kind, window_id, spent_micros)
 select e.account_id, e.currency, w.kind, w.id, -sum(e.amount_micros)
   from tandem.ledger_entry e

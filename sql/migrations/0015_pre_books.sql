@@ -47,30 +47,6 @@ comment on function tandem.check_entries is 'Trigger: accounts, currencies and f
 create trigger check_entries after insert on tandem.ledger_entry
   referencing new table as new_rows for each statement execute function tandem.check_entries();
 
-create function tandem.keep_posted() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if tg_table_name = 'account' and exists (select from tandem.ledger_entry e where e.account_id = old.id) then
-    raise foreign_key_violation using message = format('account %s %L has entries in the ledger and cannot be deleted; close it', old.id, old.name);
-  end if;
-  return null;
-end $$;
-comment on function tandem.keep_posted is 'Trigger: an account of the ledger is not deleted.';
-create trigger keep_posted after delete on tandem.account for each row execute function tandem.keep_posted();
-
-create function tandem.keep_posted_fund() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if exists (select from tandem.ledger_entry e where e.account_id = old.account_id and e.currency = old.currency and e.book = 'fund') then
-    raise foreign_key_violation using message = format('fund %s:%s has entries in the ledger and cannot be deleted', old.account_id, old.currency);
-  end if;
-  return null;
-end $$;
-comment on function tandem.keep_posted_fund is 'Trigger: a fund of the ledger is not deleted.';
-create trigger keep_posted_fund after delete on tandem.fund for each row execute function tandem.keep_posted_fund();
-
 create function tandem.keep_currency() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -304,23 +280,6 @@ create trigger keep_owed_sums after insert on tandem.ledger_entry
 create trigger guard_carrier_owed before insert or update or delete or truncate on tandem.carrier_owed
   for each statement execute function tandem.guard_fund_credit();
 
-create function tandem.keep_owed_group() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-  owed record;
-begin
-  select o.owed_micros, o.currency into owed from tandem.carrier_owed o where o.group_id = old.id and o.owed_micros <> 0 limit 1;
-  if found then
-    raise foreign_key_violation using message = format('peering group %s %L: %s micros %s are open with it; disable it instead of deleting it',
-      old.id, old.name, owed.owed_micros, owed.currency);
-  end if;
-  return null;
-end $$;
-comment on function tandem.keep_owed_group is 'Trigger: a carrier with an open account is not deleted.';
-create trigger keep_owed_group after delete on tandem.peering_group
-  for each row execute function tandem.keep_owed_group();
-
 -- Amounts and guards of the functions that move money.
 create function tandem.whole_micros(micros numeric) returns bigint
 language plpgsql immutable
@@ -360,9 +319,12 @@ begin
    where c.account_id = parent.id and c.currency = parent.currency;
   select c.cred_micros - g.charged_micros + micros into own
     from tandem.fund_credit c join tandem.fund_charge g using (account_id, currency)
-   where c.account_id = of_account.id and c.currency = in_currency
-     for update of c;  -- of two credits at once the second sees the first
-  if own * rate > balance * (100 + parent.overcommit_pct) / 100 then
+   where c.account_id = of_account.id and c.currency = in_currency;
+  if balance <= 0 then
+    raise check_violation using message = format(
+      'account %s %L gets nothing: the posted balance of its parent %s %L, which guards top-ups, is %s %s',
+      of_account.id, of_account.name, parent.id, parent.name, (balance / 1000000)::numeric(20, 6), parent.currency);
+  elsif own * rate > balance * (100 + parent.overcommit_pct) / 100 then
     raise check_violation using message = format(
       'account %s %L would have %s %s, and may have at most %s %% of the posted balance of its parent %s %L, which is %s %s; '
       'what calls in progress hold is not seen',
@@ -370,7 +332,8 @@ begin
       100 + parent.overcommit_pct, parent.id, parent.name, (balance / 1000000)::numeric(20, 6), parent.currency);
   end if;
 end $$;
-comment on function tandem.check_overcommit is 'Error when a credit lifts an account above what its parent allows; sees posted money only.';
+comment on function tandem.check_overcommit is
+  'Error when a credit lifts an account above what its parent allows; sees posted money only. The caller has locked the fund''s sum.';
 revoke execute on function tandem.check_overcommit from public;
 
 -- A call that goes on may have a record, a refused one names the level, and a leg has two currencies where it is exchanged.

@@ -23,10 +23,13 @@ select f.account_id || ':' || f.currency as name,
          select jsonb_agg(jsonb_build_array(to_char(w.month, 'YYYYMM')::integer,
                                             (extract(epoch from (w.month + interval '1 month') at time zone a.timezone) * 1000)::bigint) order by w.month)
            from (select date_trunc('month', k.first_day::timestamp) + place * interval '1 month' as month from generate_series(0, 2) as place) as w)
-         else '[]' end as months
+         else '[]' end as months,
+       case when k.opening_version > 0 and (f.day_max_micros > 0 or f.month_max_micros > 0)
+         then jsonb_build_array(k.opening_version, k.opening_day_id, k.opening_day_micros, k.opening_month_id, k.opening_month_micros)
+         end as opening
   from tandem.fund f
   join tandem.fund_calendar k using (account_id, currency)
   join tandem.fund_credit c using (account_id, currency)
   join tandem.account a on a.id = f.account_id;
 comment on view sync.fund_terms is 
-  'What FundTerms of kemi/adapters/redis_funds.py has, of each fund; days and months: [id, end in Unix ms], only where there is a cap.';
+  'What FundTerms of kemi/adapters/redis_funds.py has, of each fund; days and months: [id, end in Unix ms], and what they begin with, only where there is a cap.';

@@ -44,6 +44,7 @@ _LEG_2 = records.PinnedLeg(
 )  # fmt: skip
 _TARGET_2 = records.PinnedTarget(3, 7, "acme/gw1", _LEG_2._replace(level=0, payer_id=1, payee_id=1, fund=""))
 _CALL_2 = _CALL._replace(legs=(_LEG_2, _LEG), targets=(_TARGET_2,))
+_CALL_3 = _CALL_2._replace(part_at_ms=(1_700_002_800_000, 1_700_006_400_000))
 _END_2 = records.CallEnd("refused", 1_700_000_000_900, 0, 0, 0, 403, "spend_day", 21, "", 0, (), ("hold refused",), 5)
 _EMERGENCY_ROUTE = records.EmergencyRoute("a.example", "112", (3, 4))
 _OVERRIDE = records.ReplyOverride("credit", 402, "Top up please")
@@ -68,6 +69,7 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
     "CallEvent": (
         records.CallEvent("settle", 2, _CALL.rid, 3, (_POSTING,), _CALL, _END),
         records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_2, _END_2, 3_600),
+        records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_3, _END_2, 3_600),
     ),
     "Deck": (_DECK,),
     "Emergency": (records.Emergency((_EMERGENCY_ROUTE,)),),
@@ -87,7 +89,8 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
     "PeeringRules": (records.PeeringRules((_PEERING_RULE,)),),
     "Period": (_PERIOD,),
     "PeriodPrice": (_PERIOD_PRICE,),
-    "PinnedCall": (_CALL, _CALL_2),
+    "Opening": (records.Opening(17, 20_261_122, 1_250_000, 202_611, 90_000_000),),
+    "PinnedCall": (_CALL, _CALL_2, _CALL_3),
     "PinnedLeg": (_LEG, _LEG_2),
     "PinnedTarget": (_TARGET, _TARGET_2),
     "Rate": (_RATE, _RATE_2),

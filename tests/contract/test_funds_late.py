@@ -48,6 +48,27 @@ def test_a_late_end_is_told_once_whatever_became_of_its_reservation(bench: Bench
     ]
 
 
+@pytest.mark.parametrize("before", ["tombstone", "open", "settled"])
+def test_a_late_end_has_a_sequence_of_its_own_and_leaves_room_for_others(bench: Bench, before: str) -> None:
+    """A used one would be another event's id in Postgres; a huge one would shut out whatever ends the call."""
+    rich(bench, CUSTOMER, RESELLER)
+    if before != "tombstone":
+        reserve(bench, "a", chain())
+    first: dict[str, Operation] = {
+        "tombstone": Release("a:2", "a", 2, ended("failed")),
+        "open": Answer("a:2", "a", 2, 60),
+        "settled": Settle("a:2", "a", 2, 30, (300, 200), ended()),
+    }
+    bench.funds.batch([first[before]])
+    told = len(bench.events())
+
+    results = bench.funds.batch([late("a", 1), late("a", 2), late("a", 2**31), late("a", 2**53 - 1)])
+
+    assert [type(result) for result in results] == [Invalid] * 4
+    assert len(bench.events()) == told
+    assert [type(result) for result in bench.funds.batch([late("a", 2**31 - 1)])] == [Applied]
+
+
 def test_what_ends_an_open_reservation_after_its_late_end_has_a_higher_sequence(bench: Bench) -> None:
     rich(bench, CUSTOMER, RESELLER)
     reserve(bench, "a", chain())

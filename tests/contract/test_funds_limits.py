@@ -6,7 +6,7 @@ import pytest
 
 from kemi.adapters.redis_funds import Applied, FundTerms, Held, Part, Refused, Release, Settle, Spent
 from kemi.core.outcome import IN, OUT, Hold, HoldFund, HoldRow
-from kemi.records import Window
+from kemi.records import Opening, Window
 from tests.funds_bench import CUSTOMER, EPOCH, RESELLER, Bench, answered, balance, ended, extend, hold, reserve, rich
 
 BOTH = OUT | IN
@@ -209,7 +209,7 @@ def test_a_cap_without_any_window_is_a_cap_for_ever(bench: Bench) -> None:
 
 
 def test_without_a_cap_nothing_is_counted(bench: Bench) -> None:
-    """And a cap that is set later counts from the next hold on, with what is held by then."""
+    """And a cap that is set later counts from then on, with what is held by then."""
     rich(bench, CUSTOMER)
     pay(bench, "a", 200)
     reserve(bench, "b", hold(CUSTOMER, rows=ROW))
@@ -219,6 +219,70 @@ def test_without_a_cap_nothing_is_counted(bench: Bench) -> None:
     assert isinstance(reserve(bench, "d", hold(CUSTOMER, rows=((60, 150),))), Held)
     bench.funds.batch([Settle("b:1", "b", 1, 60, (100,), ended())])
     assert spent(bench)[0] == Spent(DAY, 100)
+
+
+def test_a_charge_counts_as_soon_as_there_is_a_cap(bench: Bench) -> None:
+    """Also where nothing was held since: the calls of that moment would be missing else, for a whole slice."""
+    rich(bench, CUSTOMER)
+    reserve(bench, "a", hold(CUSTOMER, rows=ROW))
+    bench.set_terms(CUSTOMER, capped(bench, 250))
+    bench.funds.batch([Settle("a:1", "a", 1, 60, (100,), ended())])
+    assert spent(bench)[0] == Spent(DAY, 100)
+
+
+def opened(terms: FundTerms, version: int, day: Spent, month: Spent) -> FundTerms:
+    """Return terms with an opening."""
+    return terms._replace(opening=Opening(version, *day, *month))
+
+
+def test_windows_begin_with_what_was_spent_before_there_was_a_cap(bench: Bench) -> None:
+    """Day and month, once: what is charged afterwards comes on top."""
+    bench.set_terms(CUSTOMER, opened(capped(bench, 250, 900), 1, Spent(DAY, 150), Spent(MONTH, 700)))
+    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 101),))) == Refused("spend_day", 11, (), 0)
+    pay(bench, "b", 90)
+    pay(bench, "c", 10)
+    assert spent(bench) == (Spent(DAY, 250), Spent(MONTH, 800))
+
+
+def test_a_cap_taken_off_and_set_again_begins_with_the_new_opening(bench: Bench) -> None:
+    """What was charged meanwhile is in it; where more is known here, as in the seconds before a posting, that stays."""
+    bench.set_terms(CUSTOMER, opened(capped(bench, 250), 1, Spent(DAY, 0), Spent(MONTH, 0)))
+    pay(bench, "a", 100)
+    rich(bench, CUSTOMER)
+    pay(bench, "b", 60)
+    assert spent(bench)[0] == Spent(DAY, 100)
+    bench.set_terms(CUSTOMER, opened(capped(bench, 250), 2, Spent(DAY, 160), Spent(MONTH, 160)))
+    assert reserve(bench, "c", hold(CUSTOMER, rows=((60, 91),))) == Refused("spend_day", 11, (), 0)
+    pay(bench, "d", 50)
+    bench.set_terms(CUSTOMER, opened(capped(bench, 250), 3, Spent(DAY, 160), Spent(MONTH, 160)))
+    assert reserve(bench, "e", hold(CUSTOMER, rows=((60, 41),))) == Refused("spend_day", 11, (), 0)
+    pay(bench, "f", 40)
+    assert spent(bench)[0] == Spent(DAY, 250)
+
+
+def test_an_opening_of_another_day_counts_nothing(bench: Bench) -> None:
+    """It came when its day was over: the day in force has none of it."""
+    terms = capped(bench, 250, 900, day=NEXT_DAY)
+    bench.set_terms(CUSTOMER, opened(terms, 1, Spent(DAY, 240), Spent(MONTH, 500)))
+    pay(bench, "a", 250)
+    assert spent(bench) == (Spent(NEXT_DAY, 250), Spent(MONTH, 750))
+
+
+def test_a_day_that_a_time_zone_moves_back_begins_anew_once(bench: Bench) -> None:
+    """The newest opening takes its windows along; terms from before it roll nothing back."""
+    before = opened(capped(bench, 250, day=NEXT_DAY), 1, Spent(NEXT_DAY, 0), Spent(MONTH, 0))
+    bench.set_terms(CUSTOMER, before)
+    pay(bench, "a", 200)
+    after = opened(capped(bench, 250, day=DAY), 2, Spent(DAY, 30), Spent(MONTH, 230))
+    bench.set_terms(CUSTOMER, after)
+    pay(bench, "b", 20)
+    assert spent(bench)[0] == Spent(DAY, 50)
+    bench.set_terms(CUSTOMER, before)
+    pay(bench, "c", 5)
+    assert spent(bench)[0] == Spent(NEXT_DAY, 5)
+    bench.set_terms(CUSTOMER, opened(capped(bench, 250, day=DAY), 1, Spent(DAY, 0), Spent(MONTH, 0)))
+    pay(bench, "d", 5)
+    assert spent(bench)[0] == Spent(NEXT_DAY, 10)
 
 
 def test_the_spend_of_windows_is_restored(bench: Bench) -> None:

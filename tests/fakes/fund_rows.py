@@ -14,6 +14,7 @@ from kemi.records import Status, Window
 OPS_KEPT = 4
 CHANGED_MAX = 512
 AMOUNT_END = 2**53
+SEQ_END = 2**31
 SWEEP = ":sweep:"
 OPEN = ("held", "answered")
 
@@ -32,14 +33,18 @@ class FundState:
     channels_out: int = 0
     day: Spent = NOTHING_SPENT
     month: Spent = NOTHING_SPENT
-    has_windows: bool = False
+    opening: int = 0
 
     def rolled(self, terms: FundTerms | None, now_ms: int) -> FundState:
         """Return a copy with windows, those in force, where there is a cap on spend."""
         if terms is None or not (terms.day_max_micros or terms.month_max_micros):
             return replace(self)
-        day, month = _rolled(self.day, terms.days, now_ms), _rolled(self.month, terms.months, now_ms)
-        return replace(self, day=day, month=month, has_windows=True)
+        opened, day, month = terms.opening, self.day, self.month
+        if opened is not None and opened.version > self.opening:
+            day = _begun(day, _in_force(terms.days, now_ms), opened.day_id, opened.day_micros)
+            month = _begun(month, _in_force(terms.months, now_ms), opened.month_id, opened.month_micros)
+            return replace(self, day=day, month=month, opening=opened.version)
+        return replace(self, day=_rolled(day, terms.days, now_ms), month=_rolled(month, terms.months, now_ms))
 
     def take(self, side: int, count: int) -> None:
         """Take `count` channels of a side, or give back -`count`."""
@@ -48,11 +53,11 @@ class FundState:
         self.channels_in += count * bool(side & IN)
 
     def charge(self, micros: int, terms: FundTerms | None) -> None:
-        """Move `micros` (> 0) from the hold to the charges, also to those of windows where a hold has opened them."""
+        """Move `micros` (> 0) from the hold to the charges, also to those of the windows where there is a cap."""
         self.charged += micros
         self.held -= micros
         self.n += 1
-        if self.has_windows and terms is not None and (terms.day_max_micros or terms.month_max_micros):
+        if terms is not None and (terms.day_max_micros or terms.month_max_micros):
             self.day = self.day._replace(micros=self.day.micros + micros)
             self.month = self.month._replace(micros=self.month.micros + micros)
 
@@ -161,7 +166,19 @@ def rows_fault(rows: tuple[HoldRow, ...], floor: HoldRow) -> str:
     return ""
 
 
-def _rolled(spent: Spent, windows: Sequence[Window], now_ms: int) -> Spent:
-    """Return the window in force: the first that has not ended, else the last one known; never an older one."""
+def _in_force(windows: Sequence[Window], now_ms: int) -> int:
+    """Return the id of the first window that has not ended, else of the last one known, 0 where none is."""
     ids = [window.id for window in windows if window.end_ms > now_ms] or [window.id for window in windows][-1:]
-    return Spent(ids[0], 0) if ids and ids[0] > spent.id else spent
+    return ids[0] if ids else 0
+
+
+def _rolled(spent: Spent, windows: Sequence[Window], now_ms: int) -> Spent:
+    """Return the window in force; never an older one."""
+    now_id = _in_force(windows, now_ms)
+    return Spent(now_id, 0) if now_id > spent.id else spent
+
+
+def _begun(spent: Spent, now_id: int, opened_id: int, opened_micros: int) -> Spent:
+    """Return the window in force with the most that anybody knows to be spent in it."""
+    own, opened = spent.micros if spent.id == now_id else 0, opened_micros if opened_id == now_id else 0
+    return Spent(now_id, max(own, opened))

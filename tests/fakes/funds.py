@@ -41,7 +41,7 @@ from kemi.adapters.redis_funds import (
 )
 from kemi.core.outcome import Hold, HoldRow
 from kemi.records import CallEnd, CallEvent, FundPosting, PinnedCall
-from tests.fakes.fund_rows import CHANGED_MAX, OPEN, SWEEP, FundState, Row, hold_fault, rows_fault
+from tests.fakes.fund_rows import CHANGED_MAX, OPEN, SEQ_END, SWEEP, FundState, Row, hold_fault, rows_fault
 
 
 class FakeFunds:
@@ -162,7 +162,6 @@ class FakeFunds:
         self.epoch = 0
         state = self.states.setdefault(fund, FundState())
         state.charged, state.n, state.day, state.month = charged_micros, n, day, month
-        state.has_windows = state.has_windows or bool(day.id or month.id)
 
     def _armed(self) -> bool:
         return self.armed_epoch > 0 and self.armed_epoch == self.epoch
@@ -301,8 +300,7 @@ class FakeFunds:
 
     def _charge(self, row: Row, prices: tuple[int, ...]) -> tuple[FundPosting, ...]:
         postings = []
-        rolled = zip(row.funds, self._rolled(row.funds), strict=True)
-        self.states.update((fund, state) for fund, state in rolled if self.states[fund].has_windows)
+        self.states.update(zip(row.funds, self._rolled(row.funds), strict=True))
         for fund, price, posted in zip(row.funds, prices, row.posted, strict=True):
             state = self.states[fund]
             if price > posted:
@@ -335,15 +333,18 @@ class FakeFunds:
         return Applied(0, self.opseq)
 
     def _late(self, operation: Late, row: Row | None) -> Result:
-        if not all(isinstance(msgpack.unpackb(part), list) for part in (operation.call, operation.end)):
-            return Invalid("the sequence is whole, call and end are arrays")
+        are_arrays = all(isinstance(msgpack.unpackb(part), list) for part in (operation.call, operation.end))
+        if not are_arrays or operation.seq >= SEQ_END:
+            return Invalid("the sequence is whole and below 2^31, call and end are arrays")
         if row and self._wire_id(operation) in row.ops:
             return Replayed(row.ops[self._wire_id(operation)], self.opseq)
         if row is None:
             self._bury(operation.rid, "void", self._wire_id(operation), operation.seq)
+        elif operation.seq <= row.seq:
+            return Invalid(f"sequence {operation.seq} after {row.seq}")
         else:
             self.opseq += 1
-            row.remember(self._wire_id(operation), max(operation.seq, row.seq))
+            row.remember(self._wire_id(operation), operation.seq)
             if row.phase not in OPEN:
                 row.pinned = row.legs = b""
         self._add_event("late", operation.rid, operation.seq, (), operation.call, operation.end)

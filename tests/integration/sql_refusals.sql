@@ -67,6 +67,15 @@ values (gen_random_uuid(), gen_random_uuid(), 8, 'cash', 'EUR', 0, 'pg');
 delete from tandem.subscriber where account_id = 8;
 delete from tandem.account where id = 8;
 
+-- account 8 'Delta' may have calls that are not posted yet and cannot be deleted; close it, and wait 30 days
+delete from tandem.subscriber where account_id = 8;
+delete from tandem.account where id = 8;
+
+-- account 8 'Delta' may have calls that are not posted yet and cannot be deleted; close it, and wait 30 days
+delete from tandem.subscriber where account_id = 8;
+update tandem.account set status = 'closed', closed_at = now() - interval '29 days' where id = 8;
+delete from tandem.account where id = 8;
+
 -- lock_is_known
 update tandem.account set lock = 'some';
 
@@ -155,8 +164,12 @@ update tandem.fund set month_max_micros = -1;
 -- fund of account 5: there is no currency 'XXX'
 insert into tandem.fund(account_id, currency) values (5, 'XXX');
 
--- fund 5:EUR has entries in the ledger and cannot be deleted
+-- fund 5:EUR cannot be deleted: calls that are not posted yet may be paid by it; it goes with its account
 delete from tandem.fund where account_id = 5;
+
+-- fund 8:USD cannot be deleted: calls that are not posted yet may be paid by it; it goes with its account
+insert into tandem.fund(account_id, currency) values (8, 'USD');
+delete from tandem.fund where currency = 'USD';
 
 -- threshold: account 5 has no fund in USD
 insert into tandem.threshold(account_id, currency, kind, amount_micros) values (5, 'USD', 'day', 1);
@@ -287,6 +300,22 @@ insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2
 -- deck_begins_between_2000_and_2100
 insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2101-01-01', 4);
 
+-- in the past: calls were priced without it; only its first deck may
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2025-01-01', 4);
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2026-01-01', 4);
+
+-- in the past: calls were priced without it; only its first deck may
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2031-01-01', 4), (4, '2032-01-01', 4);
+update tandem.tariff_deck set valid_from = '2026-01-01' where valid_from = '2032-01-01';
+
+-- has been in force and stays; enter a newer one
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, now(), 4);
+delete from tandem.tariff_deck;
+
+-- has been in force and stays; enter a newer one
+insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (4, '2025-01-01', 4);
+update tandem.tariff_deck set rate_set_id = null;
+
 -- tariff 4 'wholesale' has 12 decks to come already
 insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) select 4, now() + n * interval '1 day', 4 from generate_series(1, 13) as n;
 
@@ -375,6 +404,15 @@ update tandem.exchange_rate set rate = 2;
 -- has been in force and stays; enter a newer one
 select world.exchange('EUR', 'USD', 1);
 delete from tandem.exchange_rate;
+
+-- cannot begin at 2026-01-01 00:00:00+00, in the past: calls were priced by another one; only the first rate of the two may
+set local timezone = 'UTC';
+select world.exchange('EUR', 'USD', 1, '2025-01-01');
+select world.exchange('EUR', 'USD', 1, '2026-01-01');
+
+-- in the past: calls were priced by another one
+select world.exchange('EUR', 'USD', 1), world.exchange('EUR', 'USD', 2, '2031-01-01');
+update tandem.exchange_rate set valid_from = '2026-01-01' where rate = 2;
 
 -- exchange_rate_begins_between_2000_and_2100
 select world.exchange('EUR', 'USD', 1, '1999-01-01');
@@ -597,6 +635,19 @@ select world.carrier_limits('acme', month => 0);
 select tandem.pay_carrier_v1(3, 5, 'in advance', 'ann');
 delete from tandem.peering_group where id = 3;
 
+-- peering group 3 'crown' may have calls that are not posted yet and cannot be deleted; disable it, and wait 30 days
+delete from tandem.peering_group where id = 3;
+
+-- peering group 3 'crown' may have calls that are not posted yet and cannot be deleted; disable it, and wait 30 days
+update tandem.peering_group set enabled = false, disabled_at = now() - interval '31 days' where id = 3;
+update tandem.peering_group set enabled = true where id = 3;
+update tandem.peering_group set enabled = false where id = 3;
+delete from tandem.peering_group where id = 3;
+
+-- peering group 3 'crown': -5 micros EUR are open with it and its caps count them; settle them before its deck is in USD
+select tandem.pay_carrier_v1(3, 5, 'in advance', 'ann'), world.tariff('Tandem', 'dollars', 'USD', '44', '0.01');
+update tandem.peering_group set tariff_id = (select id from tandem.tariff where name = 'dollars') where id = 3;
+
 -- ## Money
 
 -- a balance changes only by ledger entries
@@ -679,10 +730,10 @@ select tandem.move_v1(5, 1e30, 'topup', 'note', 'actor');
 -- 'gift' is none of topup, credit, debit, adjust
 select tandem.move_v1(5, 5, 'gift', 'note', 'actor');
 
--- a topup of -5 micros: its amount is positive; take money back by debit or adjust
+-- a topup of -0.000005: its amount is positive; take money back by debit or adjust
 select tandem.move_v1(5, -5, 'topup', 'note', 'actor');
 
--- a debit of -5 micros: its amount is positive
+-- a debit of -0.000005: its amount is positive
 select tandem.move_v1(5, -5, 'debit', 'note', 'actor');
 
 -- account 5 'Alpha' has no fund in USD; it pays in EUR
@@ -720,7 +771,7 @@ select tandem.reverse_v1(tandem.topup_v1(5, 5, 'note', 'ann'), '', 'ann');
 -- there is no peering group 99
 select tandem.pay_carrier_v1(99, 5, 'note', 'ann');
 
--- a payment of -5 micros: its amount is positive; reverse a wrong one
+-- a payment of -0.000005: its amount is positive; reverse a wrong one
 select tandem.pay_carrier_v1(1, -5, 'note', 'ann');
 
 -- 0.1 micros are no whole number
@@ -732,7 +783,7 @@ select tandem.pay_carrier_v1(1, 5, 'note', '');
 -- there is no currency 'XXX'
 select tandem.pay_carrier_v1(1, 5, 'note', 'ann', null, 'XXX');
 
--- request 'r1' paid 5 micros EUR before, not 6 micros EUR
+-- request 'r1' paid 0.000005 EUR before, not 0.000006 EUR
 select tandem.pay_carrier_v1(1, 5, 'note', 'ann', 'r1');
 select tandem.pay_carrier_v1(1, 6, 'note', 'ann', 'r1');
 

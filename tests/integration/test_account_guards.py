@@ -147,12 +147,15 @@ def test_a_crossing_by_a_payment_gives_one_alert_until_the_balance_was_above_aga
     assert len(world.json("account", "alerts")) == 2
     assert world.json("account", "alerts", "Beta") == []
     assert "9.50" in world.run("account", "alerts")
+    assert alert["lock"] is None
 
 
 def test_a_crossing_locks_and_only_a_person_lifts_the_lock(world: OperatorWorld) -> None:
     made = world.json("account", "threshold", "add", "Alpha", "balance", "10", "--lock", "outgoing")
     world.run("account", "debit", "Alpha", "15", "--note", "n")
     assert world.json("account", "show", "Alpha")["lock"] == "outgoing"
+    assert [alert["lock"] for alert in world.json("account", "alerts")] == ["outgoing"]
+    assert "outgoing" in world.run("account", "alerts")
     world.run("account", "topup", "Alpha", "100")
     assert world.json("account", "show", "Alpha")["lock"] == "outgoing"
     assert world.database.run(WHO_LOCKED, world.id_of("Alpha")) == [(f"threshold {made['id']}",)]

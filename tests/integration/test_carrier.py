@@ -6,9 +6,11 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.fix_postgres import SCHEMA, Database, PostgresServer
 from tests.operator_world import OperatorWorld
+from tools.carrier import carrier
 
 # What settlement posts for the calls that a carrier took: cost of the owner, owed to the carrier.
 OWE = """
@@ -70,6 +72,39 @@ def test_caps_are_set_shown_reached_and_lifted(world: OperatorWorld) -> None:
     assert spent(world) == ""
 
 
+def test_what_is_owed_by_a_former_deck_is_shown_and_can_be_paid(world: OperatorWorld) -> None:
+    """The deck changes its currency when nothing is owed; a late end owes in the former one all the same."""
+    world.database.run("select world.tariff('Tandem', 'dollars', 'USD', '44', '0.01')")
+    change = "update tandem.peering_group set tariff_id = (select id from tandem.tariff where name = 'dollars')"
+    assert "3500000 micros EUR are open with it and its caps count them" in world.database.refused(change.encode())
+    world.run("carrier", "pay", "acme", "3.5", "--note", "invoice 4")
+    world.database.run(change.encode())
+    owe(world, 250_000)
+    shown = world.json("carrier", "show", "acme")
+    assert (shown["currency"], shown["owed"]) == ("USD", "0.00")
+    assert shown["other_owed"] == [{"currency": "EUR", "owed": "0.25"}]
+    assert "0.25 EUR open by a former deck" in world.run("carrier", "show", "acme")
+    assert "0.25" in world.run("carrier", "list")
+    assert "owed 0.25 → 0.00 EUR" in world.run("carrier", "pay", "acme", "0.25", "--note", "n", "--currency", "EUR")
+    assert world.json("carrier", "list")[0]["other_owed"] == []
+    sentence = world.refused("carrier", "pay", "acme", "1", "--note", "n", "--currency", "GBP")
+    assert "USD, and nothing was ever owed in it" in sentence
+
+
+def test_only_the_first_rate_of_two_currencies_begins_in_the_past(world: OperatorWorld) -> None:
+    world.run("exchange", "set", "USD", "EUR", "0.9", "--from", "2026-01-01")
+    sentence = world.refused("exchange", "set", "USD", "EUR", "0.8", "--from", "2026-02-01")
+    assert "in the past: calls were priced by another one; only the first rate of the two may" in sentence
+    world.run("exchange", "set", "EUR", "USD", "1.1", "--from", "2026-02-01")
+    world.run("exchange", "set", "USD", "EUR", "0.8")
+    assert [row["rate"] for row in world.json("exchange", "list", "--all")] == ["1.1", "0.9", "0.8"]
+
+
+def test_the_help_of_caps_says_how_far_they_may_be_passed() -> None:
+    said = " ".join(CliRunner().invoke(carrier, ["limit", "--help"], env={"COLUMNS": "200"}).output.split())
+    assert "calls at a time × longest call × dearest minute" in said
+
+
 def spent(world: OperatorWorld) -> object:
     return world.database.one("select spent from sync.peering_group where label = 'acme'")
 
@@ -101,10 +136,10 @@ def test_a_name_of_several_carriers_asks_for_the_id(world: OperatorWorld) -> Non
 
 
 def test_an_exchange_rate_is_set_and_the_newest_that_has_begun_is_in_force(world: OperatorWorld) -> None:
-    world.run("exchange", "set", "USD", "EUR", "0.9", "--from", "2026-01-01")
-    assert "1 USD is 0.95 EUR from 2026-02-01" in world.run(
-        "exchange", "set", "USD", "EUR", "0.95", "--from", "2026-02-01"
+    assert "1 USD is 0.9 EUR from 2026-01-01" in world.run(
+        "exchange", "set", "USD", "EUR", "0.9", "--from", "2026-01-01"
     )
+    world.run("exchange", "set", "USD", "EUR", "0.95")
     world.run("exchange", "set", "USD", "EUR", "1.000000001", "--from", "2099-01-01T00:00+00:00")
     made = world.json("exchange", "set", "JPY", "EUR", "0.0062")
     assert (made["base"], made["quote"], made["rate"]) == ("JPY", "EUR", "0.0062")
@@ -144,7 +179,7 @@ def test_what_is_no_exchange_rate_is_one_sentence(
 
 
 def test_a_rate_that_begins_with_another_is_refused(world: OperatorWorld) -> None:
-    world.run("exchange", "set", "USD", "EUR", "0.9", "--from", "2026-01-01")
-    sentence = world.refused("exchange", "set", "USD", "EUR", "0.91", "--from", "2026-01-01")
-    assert "another rate of USD in EUR begins at 2026-01-01 already" in sentence
+    world.run("exchange", "set", "USD", "EUR", "0.9", "--from", "2098-01-01")
+    sentence = world.refused("exchange", "set", "USD", "EUR", "0.91", "--from", "2098-01-01")
+    assert "another rate of USD in EUR begins at 2098-01-01 already" in sentence
     assert [row["rate"] for row in world.json("exchange", "list")] == ["0.9"]

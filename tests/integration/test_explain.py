@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from kemi.adapters.redis_client import RedisClient
+from kemi.core.amounts import amount
 from tests.fix_postgres import Database
 from tests.sync_pair import SyncPair
 from tools.errors import OperatorError
-from tools.explain import amount, explain, sides
+from tools.explain import billed, ended, explain, sides
+from tools.explain_past import PastCall
 
 UK = "00442071234567"
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+PAST = PastCall(
+    "r1", "past@ua", NOON, NOON, NOON, "out", "alice@a.example", 5, "442079460001", "442071234567", "answered", 200, "",
+    16, "caller", 20_000, 20, [], [], 1, 0,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -137,7 +145,8 @@ def test_a_past_call(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None
     explain(call_id="past@ua")
     out = capsys.readouterr().out
     for part in (
-        "ANSWERED by callee: 200",
+        "ANSWERED: 200, Q.850 0, talked 58.5 s, ended by callee",
+        "Payments for 59 s",
         "rule 12: 00 → +",
         "tried server 7: 503",
         "0.019667 EUR",
@@ -160,7 +169,36 @@ def test_a_past_refusal_names_the_level(pair: SyncPair, capsys: pytest.CaptureFi
         " '442071234567', 'refused', 403, 'spend_day', 21, 2)"
     )
     explain(call_id="refused@ua")
-    assert "REFUSED: 403 spend_day at account 2, Q.850 21" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "REFUSED: 403 spend_day at account 2, Q.850 21" in out
+    assert "Payments" not in out
+
+
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        ("caller", ", ended by caller"),
+        ("money", ", ended by money (more talk was refused: a fund or its cap was at its end)"),
+        ("store_down", ", ended by store_down (Redis could not be asked for more talk)"),
+        ("", ""),
+    ],
+)
+def test_a_past_call_says_what_ended_it(by: str, told: str) -> None:
+    """In the record's word, and in plain ones where it is not a person."""
+    assert ended(PAST._replace(ended_by=by)) == told
+
+
+@pytest.mark.parametrize(
+    ("talk_ms", "told"),
+    [
+        (19_400, "Payments for 20 s"),
+        (20_049, "Payments for 20 s"),
+        (40_400, "Payments for 20 s: no more was granted, the other 20.4 s are our loss"),
+    ],
+)
+def test_a_past_call_says_why_less_is_billed_than_was_talked(talk_ms: int, told: str) -> None:
+    """Nobody pays for what was not granted; a blink of an eye is not worth a word."""
+    assert billed(PAST._replace(talk_ms=talk_ms)) == told
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from kemi.records import CallEvent
 from tests.dialogs import confirm, talking
 from tests.edge import NOWHERE, SOON_S, Edge
 from tests.edge_world import load_world, place, set_credit
-from tests.fakes.world import CUSTOMER, World
+from tests.fakes.world import ABROAD, CUSTOMER, World
 from tests.kamailio_node import Node, running_kamailio
 from tests.redis_server import TIMEOUT_MS, running_redis
-from tests.sip import Endpoint, Message
+from tests.sip import Endpoint, Message, dial, parse
 from tests.wait import until
 
 LONG_S: Final = 15.0
@@ -153,7 +153,47 @@ def test_a_hang_up_that_reaches_the_adopter_settles_exactly_and_ends_the_other_s
         confirm(cell.edge.acme)
         assert cell.phone.final().status == 200
         event = the_end(cell, final)
-        assert cell.phone.silent(2.0), "who hung up gets no BYE of ours"
+        assert cell.edge.acme.silent(4.0), "who took our BYE gets no other one"
+        assert cell.phone.silent(), "who hung up gets no BYE of ours"
 
     assert (event.kind, event.end.ended_by) == ("settle", "caller")
     assert event.end.billed_s == -(-event.end.talk_ms // 1000)
+
+
+def test_a_call_whose_node_is_killed_with_the_200_goes_on_with_a_hold(cell: Cell) -> None:
+    """Whether Redis has heard of the answer or not: what the worker noted is enough."""
+    _, final = talking(cell.edge, cell.phone)
+    cell.edge.node.kill()
+    with cell.again():
+        confirm(cell.edge.acme, LONG_S)
+        confirm(cell.phone, LONG_S)
+        event = the_end(cell, final)
+
+    assert (event.kind, event.end.outcome, event.end.ended_by) == ("settle", "answered", "money")
+    assert (event.end.billed_s, event.end.server_id) == (PAID_S, 31)
+
+
+def test_the_hold_of_a_call_that_rang_comes_free_when_its_node_is_back(cell: Cell) -> None:
+    """Long before its lease ends, which waits for the longest ringing."""
+    call = dial(cell.phone, f"{ABROAD}@a.example")
+    cell.edge.acme.send(cell.edge.acme.reply(cell.edge.acme.wait_request("INVITE"), 180, "Ringing"))
+    until(lambda: cell.edge.leases() == 1, SOON_S, "the hold")
+    cell.edge.node.kill()
+    with cell.again():
+        until(lambda: cell.edge.leases() == 0, SOON_S, "the hold to be given back")
+    (event,) = cell.ends(parse(call.invite.encode()).get("Call-ID"))
+
+    assert (event.kind, event.end.outcome, event.end.reason) == ("release", "unknown_end", "node_lost")
+
+
+def test_a_bye_that_another_node_gets_ends_the_call_though_its_own_node_lives(cell: Cell) -> None:
+    """Its Route names the first node; the token in it says that it is a call of the cell."""
+    with second_node(cell) as second:
+        _, final = talking(cell.edge, cell.phone)
+        until(lambda: cell.edge.node.noc("status")["agent"]["talking"] == 1, SOON_S, "the answer mark")
+        cell.phone.send(cell.phone.within("BYE", final, cseq=9), to=second.address)
+        assert cell.phone.final().status == 200
+        confirm(cell.edge.acme)
+        event = the_end(cell, final)
+
+    assert (event.kind, event.end.outcome, event.end.ended_by) == ("settle", "answered", "caller")

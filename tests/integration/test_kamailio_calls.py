@@ -323,7 +323,7 @@ def test_a_refused_call_leaves_an_event_that_names_the_level(edge: Edge, phone: 
     assert (final.status, final.get("Reason")) == (402, "Q.850;cause=21")
     event = edge.event(call_id(call))
     assert (event.kind, event.end.reason) == ("refused", "no_credit")
-    assert "hold refused by level 1 account 5: credit" in event.end.trace
+    assert "hold refused by level 1 account 5: credit" in event.call.trace
     set_credit(edge.writer, CUSTOMER, 1_000_000_000, version=5)
 
 

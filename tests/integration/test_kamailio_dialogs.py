@@ -104,7 +104,7 @@ def test_a_bye_that_the_other_side_refuses_is_followed_by_ours(edge: Edge, phone
     phone.send(phone.within("BYE", final, cseq=5))
     first = edge.acme.wait_request("BYE")
     edge.acme.send(edge.acme.reply(first, 500, "Out Of Order"))
-    assert phone.final().status == 500
+    assert phone.final().status == 200, "who says BYE is out, whatever the other side says"
 
     second = confirm(edge.acme)
 

@@ -141,7 +141,7 @@ def test_a_prepaid_call_ends_with_its_slice_when_redis_stays_away(edge: Edge, ph
         os.kill(edge.redis.pid, signal.SIGCONT)
 
     event = edge.event(final.get("Call-ID"))
-    assert (event.end.ended_by, event.end.billed_s) == ("money", 3)
+    assert (event.end.ended_by, event.end.billed_s) == ("store_down", 3)
 
 
 def test_a_call_whose_hold_redis_has_lost_is_cut_on_both_sides_and_told(edge: Edge, phone: Endpoint) -> None:

@@ -72,7 +72,7 @@ def test_a_fund_whose_spend_is_counted_keeps_what_follows_too(bench: RedisBench,
     assert redis_client.execute("GET", keys.fund_state(FUND)).endswith(b"more")
     found = bench.funds.balances([FUND])[0]
     assert (found.charged_micros, found.day_id, found.day_spent_micros) == (12, 20261122, 6)
-    assert redis_client.execute("STRLEN", keys.fund_state(FUND)) == FUND_STATE.size + 16 + 32 + len(b"more")
+    assert redis_client.execute("STRLEN", keys.fund_state(FUND)) == FUND_STATE.size + 16 + 40 + len(b"more")
 
 
 def test_a_fund_without_caps_has_no_windows(bench: RedisBench, redis_client: RedisClient) -> None:

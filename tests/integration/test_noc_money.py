@@ -84,5 +84,5 @@ def test_without_redis_the_node_is_asked(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_redis_that_does_not_answer_is_one_sentence() -> None:
     with pytest.raises(OperatorError, match="REDIS_URL: Redis does not answer"):
         asked("--redis-url", "unix:///nowhere/redis.sock")
-    with pytest.raises(OperatorError, match="which node"):
+    with pytest.raises(OperatorError, match="TANDEM_CTL is not set"):
         asked()

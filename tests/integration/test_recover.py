@@ -164,6 +164,43 @@ def test_a_recovery_that_was_killed_begins_again(pair: SettlePair, monkeypatch: 
     assert (pair.balance("Alpha").charged_micros, pair.balance("Alpha").held_micros) == (30_000, 0)
 
 
+def test_a_recovery_that_dies_before_the_arming_loses_no_report(
+    pair: SettlePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis is as it must be then, so settlement may open it by itself; what was lost stands in Postgres."""
+    talking(pair)
+    old = Dump(pair.redis)
+    pair.redis.execute("HSET", keys.NODES, "n1", 1)
+    for talk_s in (10, 20):
+        pair.place(talk_s)
+    pair.once()
+    old.restore()
+    with connections(pair.options()) as parts:
+        monkeypatch.setattr(parts.books, "arm", lambda *_: _killed(0))
+        with pytest.raises(KeyboardInterrupt):
+            Slow(*parts).recover()
+    pair.once()
+    pair.assert_agreed()
+    ((report,),) = pair.sql("select report from tandem.recovery")
+    assert (report["operations_lost"], len(report["funds"])) == (6, 2)
+
+
+def test_a_call_that_cannot_be_read_does_not_stop_a_recovery(pair: SettlePair) -> None:
+    """Its bytes are set aside, of a newer release or spoiled; the rest goes on."""
+    unread = talking(pair)
+    old = Dump(pair.redis)
+    pair.part(unread, 10)
+    pair.once()
+    old.restore()
+    key, pinned = keys.reservation(unread.rid), codec.pack(unread)
+    packed = pair.redis.execute("GET", key)
+    pair.redis.execute("SET", key, packed.removesuffix(pinned) + b"\x91\x01")
+    done = recover(pair)
+    assert (done.voided, done.unreadable, pair.balance("Alpha").held_micros) == (1, 1, 0)
+    (difference,) = pair.verify().differences
+    assert f"reservation {unread.rid} was given up at a recovery, and its call cannot be read" in difference
+
+
 def test_a_running_settle_lets_the_operator_in(pair: SettlePair) -> None:
     """The command beside a settle process, as in the night: JSON in the last line, and settle goes on by itself."""
     ended = talking(pair)

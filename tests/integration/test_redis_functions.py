@@ -52,13 +52,14 @@ def test_sources_hold_keys_instead_of_names() -> None:
 
 
 def test_a_worker_may_do_what_a_call_needs(redis_client: RedisClient, worker: RedisClient) -> None:
-    """Functions, reads, and its own entry in the node registry."""
+    """Functions, reads, and its own entries in the node registry."""
     bench = RedisBench(redis_client, worker)
     bench.set_terms("11:EUR", FundTerms(1, 100))
     bench.funds.reserve("a:0", "a", hold("11:EUR", rows=((60, 60),)), 60, 0, codec.pack(pinned("a")))
     assert bench.funds.balances(["11:EUR"])[0].held_micros == 60
     assert worker.execute("GET", keys.config("acct:1")) is None
     assert worker.execute("HSET", keys.NODES, "n1", 1) == 1
+    assert worker.execute("HSET", keys.SEEN, "n1", 1) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,16 @@ import json
 import pytest
 from typer.testing import CliRunner, Result
 
-from kemi import codec
+from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient
 from tests.fakes import calls
 from tests.fix_postgres import Database
+from tests.integration.test_settle_watch import told
 from tests.settle_pair import SettlePair
 from tools.errors import OperatorError
 from tools.settle.command import app
+from tools.settle.service import connections
+from tools.settle.slow import Slow
 
 
 @pytest.fixture
@@ -102,3 +105,32 @@ def test_unreadable_events_cannot_be_replayed(pair: SettlePair) -> None:
     (event,) = listed(pair)
     with pytest.raises(OperatorError, match="the bytes are not a call event"):
         run(pair, "replay", str(event["id"]))
+
+
+def test_a_charge_that_is_given_up_is_a_difference_no_more(pair: SettlePair) -> None:
+    """Nor does it keep Redis closed, come back with the stream, or count as lost at a recovery."""
+    pair.sql("alter table tandem.cdr add constraint nobody_talks_9_s check (billed_s <> 9)")
+    dropped = pair.place(9)
+    pair.place(7)
+    pair.once()
+    (event,) = listed(pair)
+    said = run(pair, "drop", str(event["id"]), "--note", "ticket 7").output
+    assert f"fund {pair.ids['Alpha']}:EUR stays charged 0.009 EUR, of which" in said
+    query = "select account_id, fund_n, events, amount_micros from tandem.fund_loss order by account_id"
+    lost = [(pair.ids["North"], 1, 1, 4_500), (pair.ids["Alpha"], 1, 1, 9_000)]
+    assert pair.sql(query) == sorted(lost)
+    pair.assert_agreed()
+    for again in ("with its stream", "without"):
+        pair.redis.execute("DEL", keys.EPOCH)
+        pair.once()
+        assert (listed(pair), pair.balance("Alpha").charged_micros) == ([], 16_000), again
+        pair.assert_agreed()
+        pair.redis.execute("XTRIM", keys.EVENTS, "MAXLEN", 0)
+    assert told(pair)["differences"] == 0
+    pair.redis.execute("DEL", keys.EPOCH)
+    pair.sql("insert into tandem.node(name, opseq) values ('n1', 100)")
+    with connections(pair.options()) as parts:
+        done = Slow(*parts).recover()
+    assert (done.operations_lost, done.events_lost, done.funds) == (94, 0, ())
+    assert pair.sql("select rid from tandem.event_dropped") == [(dropped.rid,)]
+    pair.assert_agreed()

@@ -1,4 +1,4 @@
-"""Redis comes back from any death armed by itself, or stays closed and says why."""
+"""Redis comes back from a death that lost nothing armed by itself, or stays closed and says why."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.settle_pair import OwnRedis, SettlePair, own_redis
 from tests.wait import until
 from tools.errors import OperatorError
 from tools.settle.command import verdict
+from tools.settle.service import connections, reread
 
 ARMED_AGAIN_S = 2.0  # asked for: about one second; the machine of the tests is shared
 
@@ -95,25 +96,18 @@ def test_processes_that_start_together_arm_once(pair: SettlePair) -> None:
     assert epochs(pair) == [(1, "armed")]
 
 
-def test_an_emptied_redis_gets_its_charges_from_postgres(pair: SettlePair) -> None:
-    """All keys and functions gone: closed until the sync brought the terms, then armed with the sums of Postgres."""
+def test_an_emptied_redis_that_knew_no_operation_is_armed_again(pair: SettlePair) -> None:
+    """A new stack: nothing was lost, so nobody has to act."""
     with pair.process():
         pair.until_armed()
-        for talk_s in (5, 6, 7):
-            pair.place(talk_s)
-        pair.until_posted(3)
-        before = pair.balance("Alpha"), pair.balance("North")
         empty(pair.redis)
         until(lambda: epochs(pair)[-1] == (2, "building"), 10, "the next epoch")
         assert not pair.is_armed()
-        pair.database.connection.execute("insert into tandem.outbox(kind, key) select 'fund_terms', '*'")
-        pair.sync()
+        pair.refill()
         pair.until_armed()
-        assert (pair.balance("Alpha"), pair.balance("North")) == before
-        pair.place(8)
-        pair.until_posted(4)
+    pair.place(8)
+    pair.once()
     assert epochs(pair) == [(1, "lost"), (2, "armed")]
-    assert pair.balance("Alpha").n == 4
     pair.assert_agreed()
 
 
@@ -242,6 +236,19 @@ def test_verify_counts_events_that_wait(pair: SettlePair) -> None:
     pair.assert_agreed()
 
 
+def test_verify_finds_an_acknowledged_event_that_postgres_has_not(pair: SettlePair) -> None:
+    """A Postgres that was restored: the stream still has what it lost, and --reread posts it, once."""
+    pair.once()
+    pair.place(60)
+    with connections(pair.options()) as parts:
+        parts.stream.acknowledge(parts.stream.fresh(1))
+    assert pair.posted() == 0
+    found = [difference.partition(":")[0] for difference in pair.verify().differences]
+    assert found == ["I2", "I2", "I4"]
+    assert (reread(pair.options()).added, reread(pair.options()).added, pair.posted()) == (6, 0, 1)
+    pair.assert_agreed()
+
+
 def test_verify_finds_a_lost_event_by_its_number(pair: SettlePair) -> None:
     pair.once()
     for _ in range(3):
@@ -289,14 +296,13 @@ def test_charges_restored_to_an_empty_redis_include_what_is_set_aside(pair: Sett
     pair.once()
     assert pair.sql("select count(*) from tandem.event_poison") == [(2,)]
     empty(pair.redis)
-    pair.sql("insert into tandem.outbox(kind, key) select 'fund_terms', '*'")
-    pair.sync()
+    pair.refill()
     pair.once()
     assert pair.balance("Alpha").charged_micros == 9_000
 
 
 def test_a_rebuild_posts_only_what_has_no_record(pair: SettlePair, caplog: pytest.LogCaptureFixture) -> None:
-    """Calls wait for it, and a day's events are many. Parts, late ends and bytes that are no event are looked at again."""
+    """A day's events are many and calls wait. Parts, late ends and bytes that are no event are looked at again."""
     pair.once()
     pair.place(7)
     talking = pair.pinned()

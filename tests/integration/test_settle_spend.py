@@ -18,6 +18,8 @@ from tests.redis_server import empty
 from tests.settle_pair import SettlePair
 from tools.settle.books import Books
 from tools.settle.poster import post
+from tools.settle.service import connections
+from tools.settle.slow import Slow
 from tools.settle.stream import Entry
 
 HOUR_MS = 3_600_000
@@ -62,6 +64,40 @@ def test_a_late_end_corrects_the_spend_and_repeated_events_do_not_count(pair: Se
         pair.append(codec.pack(event))
         pair.once()
     assert spent(pair, "Alpha") == {20260202: 42_000, 202602: 42_000}
+
+
+@pytest.mark.parametrize("batch", [1, 9])
+@pytest.mark.parametrize("late_s", [52, 49, 70])
+def test_a_late_end_moves_the_spend_to_the_day_of_the_end_that_it_tells(
+    pair: SettlePair, batch: int, late_s: int
+) -> None:
+    """A part before midnight, an estimate after it, a real end before it and one after: as the talk itself was.
+
+    Whether the events come one by one or all at once.
+    """
+    midnight_ms = 1_769_990_400_000  # 2026-02-02 00:00 UTC
+    pinned = pair.pinned()
+    part = calls.part(pinned, 40, numbers={"2:EUR": 1, "3:EUR": 1}, seq=2)
+    part = part._replace(end=part.end._replace(ended_ms=midnight_ms - 5_000))
+    end = calls.answered(60, 7)._replace(outcome="estimated", ended_ms=midnight_ms + 5_000)
+    estimate = calls.settled(pinned, end, {"2:EUR": 2, "3:EUR": 2}, seq=3, before_s=40)
+    first = calls.late(pinned, calls.answered(late_s, 7)._replace(ended_ms=midnight_ms - 3_000), seq=4)
+    second = calls.late(pinned, calls.answered(55, 7)._replace(ended_ms=midnight_ms + 2_000), seq=5)
+    told = [
+        Entry(f"{at}-0", codec.pack(event)) for at, event in enumerate((part, estimate, first, second, estimate), 1)
+    ]
+    books = Books.open(pair.database.dsn)
+    for at in range(0, 3, batch):
+        post(books, told[at : min(3, at + batch)], books.epoch())
+    assert {day: micros for day, micros in spent(pair, "Alpha").items() if micros} == {
+        20260201: late_s * 1_000,
+        202602: late_s * 1_000,
+    }
+    for at in range(0, len(told), batch):
+        post(books, told[at : at + batch], books.epoch())
+    books.close()
+    assert spent(pair, "Alpha") == {20260201: 40_000, 20260202: 15_000, 202602: 55_000}
+    assert spent(pair, "North") == {20260201: 20_000, 20260202: 7_500, 202602: 27_500}
 
 
 def _settled(pair: SettlePair, numbers: Sequence[int]) -> list[Entry]:
@@ -135,7 +171,8 @@ def test_an_emptied_redis_gets_the_spend_of_the_windows_in_force(pair: SettlePai
     empty(pair.redis)
     pair.sql("insert into tandem.outbox(kind, key) select 'fund_terms', '*'")
     pair.sync()
-    pair.once()
+    with connections(pair.options()) as parts:
+        Slow(*parts).recover()
     found = pair.balance("Alpha")
     (today,) = pair.sql(
         "select to_char(now() at time zone timezone, 'YYYYMMDD')::int from tandem.account where name = 'Alpha'"

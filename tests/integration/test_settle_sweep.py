@@ -42,7 +42,7 @@ def test_dead_leases_end_by_what_is_known_of_the_call(pair: SettlePair) -> None:
         pair.until_posted(3)
     assert dict(pair.sql("select rid, outcome || ' ' || ended_by || ' ' || billed_s from tandem.cdr")) == {
         answered.rid: "estimated sweeper 60",
-        ringing.rid: "failed sweeper 0",
+        ringing.rid: "unknown_end sweeper 0",
         unproven.rid: "unknown_end sweeper 0",
     }
     assert pair.charged()["Alpha"] == 60_000

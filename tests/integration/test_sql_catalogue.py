@@ -41,6 +41,8 @@ _WRITES: Final = {
         "node": {"INSERT", "UPDATE"},
         "event_poison": {"INSERT", "DELETE"},
         "fund_loss": {"INSERT"},
+        "event_dropped": {"INSERT"},
+        "recovery": {"INSERT"},
     },
 }
 _KEPT_BY_TRIGGERS: Final = {
@@ -62,6 +64,8 @@ _KEPT_BY_TRIGGERS: Final = {
     "ledger_unbalanced",
     "horizon",
     "fund_loss",
+    "event_dropped",
+    "recovery",
 }
 
 

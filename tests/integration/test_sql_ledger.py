@@ -61,7 +61,7 @@ def test_topup_is_idempotent_by_request(demo: Database) -> None:
     query = "select tandem.topup_v1(%s, 7, 'note', 'ann', 'req-1')"
     assert demo.one(query, ALPHA) == demo.one(query, ALPHA)
     assert _credit(demo) == (OPENING + 7, 2)
-    assert "request 'req-1' moved 7 micros EUR before, not 8 micros EUR as a topup" in demo.refused(
+    assert "request 'req-1' moved 0.000007 EUR before, not 0.000008 EUR as a topup" in demo.refused(
         "select tandem.topup_v1(%s, 8, 'note', 'ann', 'req-1')", ALPHA
     )
     assert demo.one("select tandem.topup_v1(%s, 7, 'note', 'ann', 'req-1')", NORTH)

@@ -53,7 +53,7 @@ def test_one_request_one_movement(demo: Database) -> None:
     demo.run("update tandem.account set status = 'closed' where id = %s", ALPHA)
     assert demo.one(query, ALPHA, 7, "topup", None) == first
     for wish in ((8, "topup", "EUR"), (7, "credit", "EUR"), (7, "debit", "EUR"), (7, "topup", "USD")):
-        assert "request 'req' moved 7 micros EUR before" in demo.refused(query, ALPHA, *wish)
+        assert "request 'req' moved 0.000007 EUR before" in demo.refused(query, ALPHA, *wish)
     assert _balance(demo, ALPHA) == OPENING + 7
 
 

@@ -19,6 +19,9 @@ SILENT = {
     ("rate", "rate_set"),
 }
 
+LONG_DISABLED = b"""
+update tandem.peering_group set enabled = false, disabled_at = now() - interval '31 days' where name = %s
+"""
 _DEPENDENCIES = """
 select distinct view.relname, used.relname
   from pg_depend d
@@ -109,6 +112,7 @@ def test_moved_address(demo: Database) -> None:
 def test_first_and_last_carrier(demo: Database) -> None:
     """A carrier that comes or goes names its owner's account, and its rules go with it; one that changes does not."""
     demo.run("select world.carrier_of('North', 'spare', '127.0.1.8', 5080, '44', '0.001')")
+    demo.run(LONG_DISABLED, "spare")
     demo.run("delete from tandem.peering_group where name = 'spare'")
     deck = demo.one("select id from tandem.tariff where name = 'deck of spare'")
     demo.outbox()
@@ -119,6 +123,8 @@ def test_first_and_last_carrier(demo: Database) -> None:
     assert demo.outbox() == {("peering_rules", "rules:2:44"), ("peering_rules", "rules:2:")}
     demo.run("update tandem.peering_group set priority = 7 where name = 'own'")
     assert demo.outbox() == {("peering_group", f"pg:{group}"), ("masks", "masks")}
+    demo.run(LONG_DISABLED, "own")
+    demo.outbox()
     demo.run("delete from tandem.peering_group where name = 'own'")
     assert demo.outbox() == {
         ("peering_group", f"pg:{group}"),

@@ -23,6 +23,9 @@ from tools.sync.command import options_from
 from tools.sync.kinds import KINDS
 
 ALPHA = "(select id from tandem.account where name = 'Alpha')"
+LONG_DISABLED = """
+update tandem.peering_group set enabled = false, disabled_at = now() - interval '31 days' where name = %s
+"""
 ALICE = "(select id from tandem.subscriber where username = 'alice')"
 
 
@@ -179,6 +182,7 @@ def test_a_tenants_first_and_last_carrier(pair: SyncPair) -> None:
         assert pair.record(keys.account(north)).owns_carriers
         assert len(pair.record(rules).entries) == left + 1
         pair.assert_equal()
+        pair.sql(LONG_DISABLED, name)
         pair.sql("delete from tandem.peering_group where name = %s", name)
     pair.once()
     assert not pair.record(keys.account(north)).owns_carriers

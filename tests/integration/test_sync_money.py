@@ -94,6 +94,71 @@ def test_windows_arrive_and_move_on(pair: SyncPair) -> None:
     pair.assert_equal()
 
 
+def _spend(pair: SyncPair, micros: int) -> None:
+    """Count what a call that ends now costs Alpha."""
+    pair.sql(
+        "select tandem.count_spend_v1(jsonb_build_array(jsonb_build_object('account_id', 5, 'currency', 'EUR',"
+        " 'amount_micros', %s::bigint, 'at_ms', (extract(epoch from clock_timestamp()) * 1000)::bigint)))",
+        micros,
+    )
+
+
+def _windows(pair: SyncPair) -> tuple[int, int]:
+    """Return the ids of Alpha's day and month now."""
+    query = "select to_char(t, 'YYYYMMDD')::int, to_char(t, 'YYYYMM')::int from (select clock_timestamp() at time zone"
+    day, month = pair.sql(f"{query} timezone as t from tandem.account where id = 5) as here")[0]
+    return day, month
+
+
+def test_a_cap_begins_with_what_was_spent_before_it(pair: SyncPair) -> None:
+    """Each cap that there was none of before makes a new opening; another amount of a cap that is there makes none."""
+    _spend(pair, 700_000)
+    pair.once()
+    assert pair.terms("5:EUR").opening is None
+    pair.sql("select world.limits('Alpha', day => 5)")
+    pair.once()
+    first = pair.terms("5:EUR").opening
+    assert first is not None
+    assert first[1:] == (*_windows(pair)[:1], 700_000, *_windows(pair)[1:], 700_000)
+    _spend(pair, 50_000)
+    pair.sql("update tandem.fund set day_max_micros = 6000000 where account_id = 5")
+    pair.once()
+    assert pair.terms("5:EUR").opening == first
+    pair.sql("update tandem.fund set month_max_micros = 60000000 where account_id = 5")
+    pair.once()
+    with_month = pair.terms("5:EUR").opening
+    assert with_month is not None
+    assert (with_month.version > first.version, with_month.day_micros, with_month.month_micros) == (
+        True,
+        750_000,
+        750_000,
+    )
+    for cap in (0, 5_000_000):
+        pair.sql("update tandem.fund set day_max_micros = %s, month_max_micros = 0 where account_id = 5", cap)
+        pair.once()
+    again = pair.terms("5:EUR").opening
+    assert again is not None
+    assert again.version > with_month.version
+    pair.assert_equal()
+
+
+def test_another_time_zone_opens_the_day_that_is_in_force_there(pair: SyncPair) -> None:
+    """Also where that is the day before: the windows that Redis knows begin with it."""
+    versions = []
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        pair.sql("update tandem.account set timezone = %s where id = 5", zone)
+        pair.sql("select world.limits('Alpha', day => 5, month => 50)")
+        _spend(pair, 1_000)
+        pair.once()
+        terms = pair.terms("5:EUR")
+        assert (terms.days[0].id, terms.months[0].id) == _windows(pair)
+        assert terms.opening is not None
+        assert (terms.opening.day_id, terms.opening.day_micros) == (terms.days[0].id, 0)
+        versions.append(terms.opening.version)
+    assert versions[0] < versions[1]
+    pair.assert_equal()
+
+
 def test_a_spent_carrier_arrives(pair: SyncPair) -> None:
     """What is owed reaches the cap when it is posted, and a payment opens the carrier again."""
     pair.sql("select world.carrier_limits('acme', owed => 0)")

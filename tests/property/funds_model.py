@@ -34,7 +34,7 @@ class Call(NamedTuple):
 class Model:
     """Funds and calls. charged: what each event took from a fund.
 
-    spent: the windows of a fund, day and month; counted: whose spend a hold has begun to count.
+    spent: the windows of a fund, day and month; opened: the version of the opening that they began with.
     """
 
     def __init__(self, terms: dict[str, FundTerms]) -> None:
@@ -42,7 +42,7 @@ class Model:
         self.calls: dict[str, Call] = {}
         self.charged: dict[str, list[int]] = {fund: [] for fund in terms}
         self.spent: dict[str, tuple[Spent, Spent]] = {fund: (Spent(), Spent()) for fund in terms}
-        self.counted: set[str] = set()
+        self.opened: dict[str, int] = dict.fromkeys(terms, 0)
 
     def open_of(self, fund: str) -> list[tuple[Call, int]]:
         """Return the open calls that hold of a fund, and where the fund stands in each."""
@@ -64,6 +64,17 @@ class Model:
             return day, month
         day_id = terms.days[0].id if terms.days else 0
         month_id = terms.months[0].id if terms.months else 0
+        opening = terms.opening
+        if opening is not None and opening.version > self.opened[fund]:
+            found = (
+                [spent.micros for spent in (day, Spent(opening.day_id, opening.day_micros)) if spent.id == day_id],
+                [
+                    spent.micros
+                    for spent in (month, Spent(opening.month_id, opening.month_micros))
+                    if spent.id == month_id
+                ],
+            )
+            return Spent(day_id, max(found[0], default=0)), Spent(month_id, max(found[1], default=0))
         return Spent(day_id) if day.id < day_id else day, Spent(month_id) if month.id < month_id else month
 
     def left(self, fund: str) -> dict[str, int]:
@@ -106,14 +117,15 @@ class Model:
         return bool(self.terms[fund].day_max_micros or self.terms[fund].month_max_micros)
 
     def hold(self, call: Call) -> None:
-        """Let a hold or extension be written: from now on the spend of its funds is counted, if there is a cap."""
-        self.counted |= {fund for fund in call.funds if self.has_caps(fund)}
+        """Let a hold or extension be written."""
         self.touch(call)
 
     def touch(self, call: Call) -> None:
         """Let an operation be written: its funds are in the windows of now."""
-        for fund in self.counted.intersection(call.funds):
+        for fund in filter(self.has_caps, call.funds):
             self.spent[fund] = self.windows(fund)
+            opening = self.terms[fund].opening
+            self.opened[fund] = max(self.opened[fund], opening.version if opening else 0)
 
     def charge(self, call: Call, prices: tuple[int, ...]) -> None:
         """Charge the total price of a call, less what was charged."""
@@ -122,7 +134,7 @@ class Model:
             if price == posted:
                 continue
             self.charged[fund].append(price - posted)
-            if fund in self.counted and self.has_caps(fund):
+            if self.has_caps(fund):
                 day, month = self.spent[fund]
                 more = price - posted
                 self.spent[fund] = Spent(day.id, day.micros + more), Spent(month.id, month.micros + more)

@@ -36,7 +36,7 @@ from kemi.adapters.redis_funds import (
     Void,
 )
 from kemi.core.outcome import IN, OUT, Hold, HoldFund, HoldRow
-from kemi.records import Window
+from kemi.records import Opening, Window
 from tests.funds_bench import NODE, Bench, FakeBench, RedisBench, ended, hold, pinned
 from tests.property.funds_model import Call, Model
 from tests.redis_server import empty
@@ -53,6 +53,10 @@ three_sides = st.lists(st.sampled_from((OUT, IN, OUT | IN)), min_size=3, max_siz
 picks = st.integers(0, 10**6)
 nodes = st.sampled_from(NODES)
 caps = st.one_of(st.just(0), st.integers(1, 300))
+spends = st.integers(0, 200)
+openings = st.one_of(
+    st.none(), st.builds(Opening, st.integers(1, 6), st.integers(1, 5), spends, st.integers(1, 3), spends)
+)
 few = st.sampled_from((0, 0, 1, 2, 3))
 
 
@@ -230,13 +234,21 @@ class FundsMachine(RuleBasedStateMachine):
         before = self.model.terms[fund]
         self._set_terms(fund, before._replace(channels_max=all_, channels_out_max=out, channels_in_max=in_))
 
-    @rule(fund=st.sampled_from(FUNDS), day_max=caps, month_max=caps, day=st.integers(1, 5), month=st.integers(1, 3))
-    def cap_spend(self, fund: str, day_max: int, month_max: int, day: int, month: int) -> None:
+    @rule(
+        fund=st.sampled_from(FUNDS),
+        day_max=caps,
+        month_max=caps,
+        day=st.integers(1, 5),
+        month=st.integers(1, 3),
+        opening=openings,
+    )
+    def cap_spend(self, fund: str, day_max: int, month_max: int, day: int, month: int, opening: Opening | None) -> None:
         """Postgres sets other caps, and days pass; sometimes its terms are older than those before."""
         days = (Window(day, FAR_MS), Window(day + 1, FAR_MS + 1)) if day_max else ()
         months = (Window(month, FAR_MS),) if month_max else ()
         terms = self.model.terms[fund]._replace(day_max_micros=day_max, month_max_micros=month_max)
-        self._set_terms(fund, terms._replace(days=days, months=months))
+        opened = opening if day_max or month_max else None
+        self._set_terms(fund, terms._replace(days=days, months=months, opening=opened))
 
     @rule(known=st.booleans())
     def release_a_stranger(self, *, known: bool) -> None:

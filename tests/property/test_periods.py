@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kemi.core.periods import BANDS_MAX, bands
+from kemi.core.periods import BANDS_MAX, bands, midnights
 from kemi.core.rating import charge
 from kemi.records import Period, PeriodPrice, PinnedLeg, Rate, Span
 from tests.property.strategies import LAW
@@ -116,3 +116,22 @@ def test_a_call_costs_what_the_clock_said_at_each_increment(
         sixtieths += by_the_clock(rate, plan, place, answered_ms + begun_s * 1000)[0] * step_s
         begun_s += step_s
     assert charge(leg, talk_s, answered_ms) == max(ceil(Fraction(sixtieths, 60)), rate.min_micros)
+
+
+@LAW
+@given(st.sampled_from(ZONES), instants, st.integers(0, 90_000))
+@example("America/Havana", int(datetime(2026, 11, 1, 3, tzinfo=UTC).timestamp()) * 1000, 86_400)
+@example("America/Santiago", int(datetime(2026, 9, 6, 3, tzinfo=UTC).timestamp()) * 1000, 86_400)
+@example("UTC", 400_000_000_000_000, 86_400)
+def test_midnights_are_where_the_date_changes(name: str, from_ms: int, length_s: int) -> None:
+    """Every change of the date within the time is among them, and each lies within it."""
+    zone, to_ms = ZoneInfo(name), from_ms + length_s * 1000
+    found = midnights(zone, from_ms, to_ms)
+    assert found == sorted(found)
+    assert all(from_ms < at_ms <= to_ms for at_ms in found)
+    if to_ms < 4_100_000_000_000:
+        dates = [datetime.fromtimestamp(at_ms / 1000, zone).date() for at_ms in (from_ms, *found, to_ms)]
+        assert len(set(dates)) <= len(found) + 1
+        for at_ms in found:
+            before, after = (datetime.fromtimestamp(at_ms / 1000 + more, zone).date() for more in (-1, 0))
+            assert before < after

@@ -1,4 +1,4 @@
-"""A node of a broken release: asks for things that must be refused as a whole, about calls of others."""
+"""A node of a broken release: asks for things about calls of others, nearly all of which must be refused as a whole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNPROVEN: Final = codec.pack(builders.unanswered("unknown_end", 0, ""))
 
 
 def act(rng: random.Random, funds: Funds, oracle: Oracle) -> str:
-    """Do one thing that must be refused; return what."""
+    """Do one thing that should not be done; return what."""
     ledger = oracle.ledger
     rid = rng.choice(list(ledger.pending))
     what = rng.randrange(20)
@@ -28,7 +28,9 @@ def act(rng: random.Random, funds: Funds, oracle: Oracle) -> str:
         return _refused("sets the sums of 2:EUR", lambda: funds.restore_fund("2:EUR", 0, 0))
     if what == 1:
         return _refused("arms an older epoch", lambda: funds.arm(0))
-    bad = _late(rng, ledger.transfers[rid]) if what == 2 else impossible(rng, ledger.transfers[rid])
+    known = ledger.transfers[rid]
+    make = {2: _late, 3: _rude, 4: _rude}.get(what, impossible)
+    bad = make(rng, known)
     funds.batch([bad])
     return f"{type(bad).__name__} of {rid}"
 
@@ -40,8 +42,9 @@ def _refused(what: str, work: Callable[[], None]) -> str:
 
 
 def _late(rng: random.Random, known: Transfer) -> Late:
-    """Tell of an end that nobody knows, with a sequence that was used before: it may be told, and changes nothing."""
-    return Late(f"{known.rid}:bad{rng.randrange(10**6)}", known.rid, 1, known.call, UNPROVEN)
+    """Tell of an end that nobody knows: it may be told with a sequence that was not used, and changes nothing."""
+    seq = rng.choice((known.seq, known.seq + 1, 2**31))
+    return Late(f"{known.rid}:bad{rng.randrange(10**6)}", known.rid, seq, known.call, UNPROVEN)
 
 
 def impossible(rng: random.Random, known: Transfer) -> Operation:
@@ -77,18 +80,32 @@ def _impossible_since_parts(op_id: str, known: Transfer) -> tuple[Operation, ...
     """Return the same for what the first release had not."""
     rid, seq, granted_s = known.rid, known.seq + 1, known.granted_s
     dearer = tuple(amount + 1 for amount in known.amounts)
-    below = tuple(amount - 1 for amount in known.posted)
-    return (
+    below = tuple(max(0, amount - 1) for amount in known.posted)
+    found: list[Operation] = [
         Answer(op_id, rid, seq, 30, answered_ms=-1),
         Adopt(op_id, rid, known.seq, 30),
         Adopt(op_id, rid, seq, -(10**6)),
-        Part(op_id, rid, seq, known.billed_s, known.amounts, END),
         Part(op_id, rid, seq, granted_s + 1, known.amounts, END),
         Part(op_id, rid, seq, granted_s, dearer, END),
-        Part(op_id, rid, seq, granted_s, below, END),
         Part(op_id, rid, seq, granted_s, (*known.amounts, 0), END),
         Part(op_id, rid, seq, granted_s, known.amounts, b"\xc0"),
         Part(op_id, rid, known.seq, granted_s, known.amounts, END),
-        Settle(op_id, rid, seq, granted_s, below, END),
-        Settle(op_id, rid, seq, known.billed_s - 1, known.amounts, END),
-    )
+    ]
+    if known.state == "held":
+        found += [Part(op_id, rid, seq, granted_s, known.amounts, END)] * 4
+    if known.billed_s:
+        found += [Part(op_id, rid, seq, known.billed_s, known.amounts, END)] * 2
+        found += [Settle(op_id, rid, seq, known.billed_s - 1, known.amounts, END)] * 4
+    if below != known.posted:
+        found += [Part(op_id, rid, seq, granted_s, below, END), Settle(op_id, rid, seq, granted_s, below, END)] * 4
+    return tuple(found)
+
+
+def _rude(rng: random.Random, known: Transfer) -> Operation:
+    """Return what may be done to a call of another node, though nobody should."""
+    op_id, seq = f"{known.rid}:bad{rng.randrange(10**6)}", known.seq + 1
+    if known.billed_s:
+        return Release(op_id, known.rid, seq, UNPROVEN)
+    if known.node_answered_ms:
+        return Answer(op_id, known.rid, seq, 30, known.server_id, known.node_answered_ms + 1)
+    return Adopt(op_id, known.rid, seq, 30)

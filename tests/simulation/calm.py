@@ -12,13 +12,13 @@ from tests.simulation.process import NO_FAULTS
 from tests.simulation.settlers import VirtualTime
 from tests.simulation.stored import EVENTS
 from tests.simulation.stores import SECOND
-from tools.settle import cell, rebuild, service, watch
+from tools.settle import cell, rebuild, service, slow, watch
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 TURNS: Final = 80
-CLOCKED: Final = (service, rebuild, cell, watch)  # they read clocks
+CLOCKED: Final = (service, rebuild, cell, watch, slow)  # they read clocks
 
 
 def calm_down(world: World) -> None:
@@ -47,7 +47,7 @@ def settle(world: World) -> None:
     for settler in world.settlers:
         world.work(settler, settler.step)
     if any(settler.needs_operator for settler in world.settlers):
-        world.operator.step()
+        world.note(f"the operator {world.work(world.operator, world.operator.step)}")
 
 
 def unrest(world: World) -> str:

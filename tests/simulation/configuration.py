@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from kemi import codec, keys
 from kemi.adapters.redis_client import StoreUnavailable
 from kemi.adapters.redis_operations import FundTerms
-from kemi.records import Account, AccountKind, Exchange, ExchangeRate, Rate, RateSet, Status, Tariff
+from kemi.records import Account, AccountKind, Exchange, ExchangeRate, Opening, Rate, RateSet, Status, Tariff
 from tests.simulation.postgres import Postgres
 from tests.simulation.process import Process, Surroundings
 from tests.simulation.shim_client import ShimClient
@@ -25,10 +25,12 @@ PARENTS: Final = {2: ROOT, 3: 2, 4: 2, 5: 3, 6: 3, 7: 4, 8: 2}
 STEP_MAX: Final = 12
 DAYS_KNOWN: Final = 3
 MONTHS_KNOWN: Final = 2
+CAPS: Final = ("day_max_micros", "month_max_micros")
 NANOS: Final = (1, 333_333_333, 10**9, 1_100_000_007)
 ROUNDINGS: Final = ("up", "up", "down", "half_up", "half_even")
 PEOPLE: Final = (
-    *("pay",) * 8,
+    *("pay",) * 7,
+    *("relax",) * 9,
     *("take", "limit", "status", "channels", "channels_in", "channels_out", "cps", "price", "move", "exchange"),
     *("day", "month") * 2,
 )
@@ -59,6 +61,7 @@ class Configuration:
         self._data = data
         self._scale = scale
         self._rate_sets = 0
+        self._openings = 0
         self.terms: dict[str, FundTerms] = {}
         self.records: dict[str, object] = {}
         self.dirty: dict[str, None] = {}
@@ -71,7 +74,8 @@ class Configuration:
             fund = keys.fund(account_id, CURRENCY)
             data.funds.append(fund)
             data.credit[fund] = (0, 0)
-            self.terms[fund] = FundTerms(0, 0)
+            unlimited = scale.credit > 2**52 and self._rng.random() < 0.5
+            self.terms[fund] = FundTerms(0, 0, -1 if unlimited else 0)
             self.pay(fund, scale.credit * (len(CUSTOMERS) if account_id in RESELLERS else 1))
 
     def pay(self, fund: str, micros: int) -> None:
@@ -111,7 +115,11 @@ class Configuration:
             case "exchange":
                 self.exchange()
             case _:
-                self._change(fund, self._windowed(self._limited(self.terms[fund], what)))
+                before = self.terms[fund]
+                now = self._windowed(self._limited(before, what))
+                self._change(fund, now)
+                is_new = any(getattr(now, cap) and not getattr(before, cap) for cap in CAPS)
+                self._change(fund, now._replace(opening=self._opening(fund)) if is_new else now)
         return f"{what} {account_id}"
 
     def exchange(self) -> None:
@@ -130,11 +138,13 @@ class Configuration:
                 self._change(fund, self._windowed(terms))
 
     def _limited(self, terms: FundTerms, what: str) -> FundTerms:
-        """Return terms with another limit, mostly one that lets calls pass."""
+        """Return terms with another limit; "relax": with none but the credit."""
+        if what == "relax":
+            return FundTerms(terms.cver, terms.cred_micros, terms.credit_limit_micros)
         rng, credit = self._rng, self._scale.credit
-        cap = rng.choice((0, 0, 0, rng.randrange(1, credit), credit))
-        few = rng.choice((*(0,) * 9, 1, 2, 3))
-        status = rng.choice((Status.ACTIVE,) * 14 + (Status.SUSPENDED, Status.CLOSED))
+        cap = rng.choice((0, rng.randrange(1, credit), credit))
+        few = rng.choice((0, 1, 1, 2))
+        status = rng.choice((Status.ACTIVE, Status.SUSPENDED, Status.CLOSED))
         limit = rng.choice((0, rng.randrange(credit), rng.randrange(credit), -1))
         changes: dict[str, Any] = {
             "limit": ("credit_limit_micros", limit),
@@ -148,9 +158,19 @@ class Configuration:
     def _windowed(self, terms: FundTerms) -> FundTerms:
         """Return terms with the windows that they need as of now."""
         now_ms = self._world.now_us // 1000
+        if not max(terms.day_max_micros, terms.month_max_micros):
+            return terms._replace(days=(), months=(), opening=None)
         days = windows(now_ms, DAY_MS, DAYS_KNOWN) if terms.day_max_micros else ()
         months = windows(now_ms, MONTH_MS, MONTHS_KNOWN) if terms.month_max_micros else ()
         return terms._replace(days=days, months=months)
+
+    def _opening(self, fund: str) -> Opening:
+        """Return what the windows of a fund begin with as of now: what is posted in them."""
+        self._openings += 1
+        spent = self._data.windows().get(fund)
+        if spent is None:
+            return Opening(self._openings, 0, 0, 0, 0)
+        return Opening(self._openings, *spent.day, *spent.month)
 
     def everything(self) -> None:
         """Bring all again: Redis has lost some of it."""
@@ -172,6 +192,10 @@ class Configuration:
         self.dirty[keys.config(name)] = None
 
     def _change(self, fund: str, terms: FundTerms) -> None:
+        if terms.days or terms.months:
+            self._data.capped.add(fund)
+        else:
+            self._data.capped.discard(fund)
         self.terms[fund] = terms
         self.dirty[keys.fund_terms(fund)] = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from kemi.adapters.redis_operations import LEGS_MAX
 from kemi.records import CallEvent
@@ -11,6 +11,8 @@ from tests.simulation.granting import Granting
 from tests.simulation.ledger_model import CLOSED_MS, Transfer
 from tests.simulation.requests import Request, is_array
 from tests.simulation.violation import require
+
+SEQ_END: Final = 2**31
 
 
 class Ending(Granting):
@@ -97,7 +99,11 @@ class Ending(Granting):
         if known and before and (known.must_remember(request.op_id) or code == "REPLAYED"):
             require("once", code == "REPLAYED" and reply[3] == before.granted_s, f"late {request.op_id!r}: {code}")
             return 0, None
-        require("once", code == "APPLIED", f"late {request.op_id!r}: {code}")
+        is_room = self.is_first_release or request.seq < SEQ_END
+        is_next = self.is_first_release or known is None or request.seq > known.seq
+        require("sequence", (code == "APPLIED") == (is_room and is_next), f"late {request.op_id!r}: {code}")
+        if code != "APPLIED":
+            return 0, None
         if known is None:
             self._bury(request, "void")
         else:
@@ -125,6 +131,16 @@ class Ending(Granting):
         rows = list(zip((fund.decode() for fund in funds), held, posted, sides, strict=True))
         expected = list(zip(known.funds, known.amounts, known.posted, known.sides, strict=True))
         require("described", rows == expected, f"{request.rid}: {rows}, not {expected}")
+        return 0, None
+
+    def _judge_of_node(self, request: Request, reply: Any) -> tuple[int, None]:
+        """Compare a list of reservations, where it is whole, with those that are open."""
+        if request.end == b"0" and reply[3] == b"0":
+            open_ = (self.ledger.transfers[rid] for rid in self.ledger.pending)
+            wanted = {each.rid.encode() for each in open_ if request.node in (b"", each.node)}
+            require(
+                "listed", set(reply[4:]) == wanted, f"of {request.node!r}: {sorted(reply[4:])}, not {sorted(wanted)}"
+            )
         return 0, None
 
     def _closed(self, request: Request, known: Transfer, state: str, prices: tuple[int, ...]) -> CallEvent:

@@ -25,7 +25,8 @@ Moved = list[tuple[str, int, int, int]]
 class Account(NamedTuple):
     """One fund. second, calls: the second of Redis in which a call was last granted, and how many were in it.
 
-    day, month: what was posted in the last window of which anybody knew; is_counted: since a hold met a cap.
+    day, month: what was posted in the last window of which anybody knew; is_counted: since a cap was met. opening:
+    version of the one that the windows began with.
     """
 
     pending: int = 0
@@ -39,6 +40,7 @@ class Account(NamedTuple):
     day: Spent = Spent()
     month: Spent = Spent()
     is_counted: bool = False
+    opening: int = 0
 
     def sides_added(self, sides: int, sign: int) -> Account:
         """Return it with one channel more, or less: one in all, and one of each side that the call has here."""
@@ -155,6 +157,26 @@ class Ledger:
         account = self.account(fund)._replace(posted=posted, n=n, day=day, month=month, is_counted=counted)
         self._put(fund, account)
 
+    def taken(self, fund: str) -> tuple[int, int, int, int]:
+        """Return what the pending transfers take of a fund: micros, channels, those of each side."""
+        sums = Account()
+        for transfer in (self.transfers[rid] for rid in self.pending):
+            if fund in transfer.funds:
+                at = transfer.funds.index(fund)
+                more = transfer.amounts[at] - transfer.posted[at]
+                sums = sums.sides_added(transfer.sides[at], 1)._replace(pending=sums.pending + more)
+        return sums.pending, sums.channels, sums.channels_out, sums.channels_in
+
+    def recount(self, fund: str, taken: tuple[int, int, int, int]) -> None:
+        """Let a fund hold what its pending transfers take."""
+        pending, channels, out, in_ = taken
+        account = self.account(fund)._replace(pending=pending, channels=channels, channels_out=out, channels_in=in_)
+        self._put(fund, account)
+
+    def note_void(self, rid: str) -> None:
+        """Count a grant less: it ended without any event, as Postgres knows more of it."""
+        self._journal.put(self.grants, rid, self.grants.get(rid, 0) - 1)
+
     def reserve(self, transfer: Transfer, now_ms: int) -> None:
         """Make a transfer pending: amounts and channels at every fund."""
         second = now_ms // 1000
@@ -178,7 +200,7 @@ class Ledger:
         moved: Moved = []
         for fund, price, before in zip(transfer.funds, prices, transfer.posted, strict=True):
             more, account = price - before, self.account(fund)
-            if account.is_counted and has_caps(self._terms(fund)):
+            if has_caps(self._terms(fund)):
                 account = self._opened(fund, account, now_ms)
                 day, month = (spent._replace(micros=spent.micros + more) for spent in (account.day, account.month))
                 account = account._replace(day=day, month=month)
@@ -202,19 +224,43 @@ class Ledger:
         terms = self._terms(fund)
         if terms is None or not has_caps(terms):
             return account
-        day, month = rolled(account.day, terms.days, now_ms), rolled(account.month, terms.months, now_ms)
-        return account._replace(day=day, month=month, is_counted=True)
+        counted = opened(Counted(account.day, account.month, account.opening), terms, now_ms)
+        return account._replace(day=counted.day, month=counted.month, opening=counted.opening, is_counted=True)
 
     def _put(self, fund: str, account: Account) -> None:
         self._journal.put(self.accounts, fund, account)
 
 
-def rolled(spent: Spent, windows: Sequence[Window], now_ms: int) -> Spent:
-    """Return what was spent in the window in force: windows only roll forward, and the last known one goes on."""
-    if not windows:
-        return spent
-    current = next((window for window in windows if window.end_ms > now_ms), windows[-1])
-    return Spent(current.id, 0) if spent.id < current.id else spent
+class Counted(NamedTuple):
+    """What was spent in a day and a month, counted since that opening."""
+
+    day: Spent
+    month: Spent
+    opening: int
+
+
+def opened(counted: Counted, terms: FundTerms, now_ms: int) -> Counted:
+    """Return what is spent in the windows in force: they roll forward; only an opening begins them anew."""
+    day_id, month_id = _in_force(terms.days, now_ms), _in_force(terms.months, now_ms)
+    opening = terms.opening
+    if opening is not None and opening.version > counted.opening:
+        day = _begun(counted.day, day_id, Spent(opening.day_id, opening.day_micros))
+        month = _begun(counted.month, month_id, Spent(opening.month_id, opening.month_micros))
+        counted = Counted(day, month, opening.version)
+    day = Spent(day_id, 0) if counted.day.id < day_id else counted.day
+    month = Spent(month_id, 0) if counted.month.id < month_id else counted.month
+    return counted._replace(day=day, month=month)
+
+
+def _begun(spent: Spent, window_id: int, opening: Spent) -> Spent:
+    """Return the beginning of a window: what anybody has counted in it, the more of two."""
+    known = [each.micros for each in (spent, opening) if each.id == window_id]
+    return Spent(window_id, max(known, default=0))
+
+
+def _in_force(windows: Sequence[Window], now_ms: int) -> int:
+    """Return the window that counts: the first that has not ended, else the last known one; 0 = none is known."""
+    return next((window.id for window in windows if window.end_ms > now_ms), windows[-1].id if windows else 0)
 
 
 def has_caps(terms: FundTerms | None) -> bool:
@@ -241,12 +287,12 @@ def shortages(account: Account, terms: FundTerms | None, more: int, now_ms: int)
         found.add("credit")
     if terms is None or not more:
         return found
-    caps = (
-        ("spend_day", account.day, terms.days, terms.day_max_micros),
-        ("spend_month", account.month, terms.months, terms.month_max_micros),
-    )
-    for reason, spent, windows, cap in caps:
-        if cap and rolled(spent, windows, now_ms).micros + account.pending + more > cap:
+    counted = opened(Counted(account.day, account.month, account.opening), terms, now_ms)
+    for reason, spent, cap in (
+        ("spend_day", counted.day, terms.day_max_micros),
+        ("spend_month", counted.month, terms.month_max_micros),
+    ):
+        if cap and spent.micros + account.pending + more > cap:
             found.add(reason)
     return found
 

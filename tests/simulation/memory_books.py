@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import psycopg
 
@@ -18,6 +18,7 @@ from tools.settle.rows import Plan
 from tools.settle.sums import Charged, Credit, Sums
 
 T = TypeVar("T")
+MINUTE_MS: Final = 60_000
 Gate = Callable[[Callable[[], T]], T]
 
 
@@ -60,7 +61,8 @@ class MemorySums(Sums):
             for (account_id, currency, entry_epoch, number), row in self._data.fund_events.items()
             if keys.fund(account_id, currency) == fund and entry_epoch == epoch and number > n
         ]
-        return Charged(sums.charged_micros + sum(above), sums.events - len(above))
+        events = sums.events - len(above) + self._data.lost[fund]
+        return Charged(sums.charged_micros + sum(above), events)
 
 
 class MemoryBooks(Books):
@@ -145,6 +147,19 @@ class MemoryBooks(Books):
         """Return event number -> micros."""
         return self.run(lambda: self._events_of(fund))
 
+    def posted_of(self, rids: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Return rid -> fund -> micros that Redis charged for the call."""
+        return self.run(lambda: {rid: sums for rid in rids if (sums := self._data.charged_of(rid))})
+
+    def losses(self) -> dict[str, int]:
+        """Return fund -> how many events were given up."""
+        return self.run(lambda: dict(self._data.lost))
+
+    def give_up(self, fund: str, epoch: Epoch, events: int) -> None:
+        """Give events up."""
+        del epoch
+        self.run(lambda: self._data.lost.update({fund: events}))
+
     def poisoned(self) -> list[Poisoned]:
         """Return what is set aside."""
         return self.run(lambda: list(self._data.poison))
@@ -153,18 +168,37 @@ class MemoryBooks(Books):
         """Return those that have a record."""
         return self.run(lambda: set(rids) & self._data.cdrs.keys())
 
+    def recorded(self, rids: Sequence[str]) -> set[tuple[str, int]]:
+        """Return the events whose records stand."""
+        cdrs = self._data.cdrs
+        return self.run(lambda: {(rid, cdrs[rid].seq) for rid in rids if rid in cdrs and not cdrs[rid].is_late})
+
     def note_nodes(self, seen_ms: Mapping[str, int], opseq: int, believed: Epoch) -> None:
-        """Keep the highest operation number; not who lives."""
-        del seen_ms
-        self.run(lambda: self._note(opseq, believed))
+        """Keep the highest operation number, and who lives."""
+        self.run(lambda: self._note(seen_ms, opseq, believed))
 
     def known_opseq(self) -> int:
-        """Return it."""
-        return self.run(lambda: self._data.opseq)
+        """Return it; there were no fewer than a fund has events."""
+        numbers = (sums.n for sums in self._data.posted.values())
+        return self.run(lambda: max(self._data.opseq, *numbers, 0))
 
-    def forget_opseq(self) -> None:
-        """Forget it."""
-        self.run(lambda: setattr(self._data, "opseq", 0))
+    def nodes_alive(self) -> set[str]:
+        """Return the nodes that were heard of lately."""
+        last_ms = max(self._data.nodes.values(), default=0)
+        return self.run(lambda: {name for name, seen_ms in self._data.nodes.items() if seen_ms > last_ms - MINUTE_MS})
+
+    def dropped_of(self, fund: str) -> dict[int, int]:
+        """Return nothing: nobody gives an event up here."""
+        del fund
+        return self.run(dict)
+
+    def dropped(self) -> dict[bytes, str]:
+        """Return nothing: nobody gives an event up here."""
+        return self.run(dict)
+
+    def report(self, epoch: Epoch, report: str) -> None:
+        """Keep nothing of it."""
+        del epoch, report
 
     def run(self, work: Callable[[], T]) -> T:
         """Run one transaction."""
@@ -202,9 +236,10 @@ class MemoryBooks(Books):
                 found[row.fund_n] -= row.amount_micros
         return dict(found)
 
-    def _note(self, opseq: int, believed: Epoch) -> None:
+    def _note(self, seen_ms: Mapping[str, int], opseq: int, believed: Epoch) -> None:
         self._data.insist(believed)
         self._data.opseq = max(self._data.opseq, opseq)
+        self._data.nodes |= seen_ms
 
 
 def _place(fund: str) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from tests.simulation.planted import LUA, SETTLEMENT
 from tests.simulation.run import Finding, simulate
 
 STEPS: Final = 4_000  # of one history
-HISTORIES: Final = 25  # so a bug has to be found within 100,000 steps
+HISTORIES: Final = 40  # so a bug has to be found within 160,000 steps
 CONTROLS: Final = 40
 
 

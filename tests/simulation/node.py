@@ -115,7 +115,7 @@ class Worker(Process):
         self._node = node
         client = ShimClient(self.exchange)
         self._tables = Tables(client)
-        self._pinner = Pinner(self.world.rng, self._tables, node.name, self.world.first_nodes)
+        self._pinner = Pinner(self.world.rng, self._tables, node.name, self.world.first_nodes, self.world.pins)
         self._is_spoiled = False
         self._funds = Funds(client, node.name, GRACE_S)
 
@@ -195,6 +195,7 @@ class Agent(Process):
         self._outbox.flush(now_ns)
         try:
             self._adopt(now_ns)
+            self._client.execute("HSET", keys.SEEN, self._node.name, self._outbox.opseq)
             self._client.execute("HSET", keys.NODES, self._node.name, self._redis_ms())
             flat: Any = self._client.execute("HGETALL", keys.NODES)
         except StoreUnavailable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kemi import keys
 from kemi.adapters.redis_client import Argument, FunctionFailed, Reply
 from tests.simulation.comparing import Surroundings
 from tests.simulation.ending import Ending
@@ -49,7 +50,14 @@ class Oracle(Ending):
             self._check_opseq(request, reply, opseq + applied)
             self._check_event(before, event)
             self._check_sums()
+            if applied:
+                self._look_at(request.rid)
         return reply
+
+    def _look_at(self, rid: str) -> None:
+        """Compare a reservation as it is stored now."""
+        question = ("FCALL_RO", "tandem_describe_1", 1, keys.reservation(rid), "oracle", rid, 2)
+        self._judge_describe(Request("describe", b"oracle", rid), self.redis.execute(question))
 
     def copy(self, redis: RedisShim) -> Oracle:
         """Return a judge of a copy of this Redis, which knows what this one knows; events are common to both."""
@@ -68,6 +76,23 @@ class Oracle(Ending):
         if reply[1] == b"OK":
             self.epoch = self.stored.epoch
             self._surroundings.check_armed(self.ledger)
+        return 0, None
+
+    def _judge_void(self, request: Request, reply: Any) -> tuple[int, None]:
+        known = self.ledger.transfers.get(request.rid)
+        is_due = not self.is_armed and known is not None and known.is_pending
+        require("voided", is_due == (reply[1] == b"OK"), f"{request.rid} is {known and known.state}: {reply[1]!r}")
+        if known is not None and is_due:
+            self._bury(request._replace(kind="void", seq=known.seq), "void")
+            self.ledger.note_void(request.rid)
+        return 0, None
+
+    def _judge_recount(self, request: Request, reply: Any) -> tuple[int, None]:
+        require("armed", not (self.is_armed and reply[1] == b"OK"), f"{request.rid} is recounted while armed")
+        if reply[1] == b"OK":
+            taken = self.ledger.taken(request.rid)
+            require("recounted", request.numbers == taken, f"{request.rid}: {request.numbers}, not {taken}")
+            self.ledger.recount(request.rid, taken)
         return 0, None
 
     def _judge_restore_fund(self, request: Request, reply: Any) -> tuple[int, None]:

@@ -39,19 +39,29 @@ class Asked(NamedTuple):
 
 
 class Pinner:
-    """Prices calls for the worker of one node. tables: its cache. first_nodes: who runs the first release.
+    """Prices calls for the worker of one node.
 
-    That release knew one price at all times, in the currency of the fund, rounded up.
+    tables: its cache. pins: calls that were asked for, at any node. first_nodes: who runs the first release, which knew
+    one price at all times, in the currency of the fund, rounded up.
     """
 
-    def __init__(self, rng: random.Random, tables: Tables, node: str, first_nodes: AbstractSet[str]) -> None:
+    def __init__(
+        self, rng: random.Random, tables: Tables, node: str, first_nodes: AbstractSet[str], pins: dict[str, Asked]
+    ) -> None:
         self._rng = rng
         self._tables = tables
         self._node = node
         self._first_nodes = first_nodes
+        self._pins = pins
 
     def asked(self, rid: str, now_ms: int) -> Asked | None:
-        """Return a call that begins now, fetching what is not cached; None where Redis lacks something."""
+        """Return a call that begins now, fetching what is not cached; None where Redis lacks something.
+
+        An INVITE that came before, by another path, is the same call.
+        """
+        known = self._pins.get(rid)
+        if known is not None:
+            return known
         used: dict[str, None] = {}
         out_chains, in_chains = self._rng.choice(CHAINS)
         out, in_ = self._legs(out_chains, 0, now_ms, used), self._legs(in_chains, 100, now_ms, used)
@@ -67,7 +77,8 @@ class Pinner:
         hold = charges.hold_for(cast("Draft", draft), out, in_, LIMITS.attempts_max)
         if self._rng.random() < BAD:
             return Asked(call, self._spoiled(hold), is_spoiled=True)
-        return Asked(call, hold, is_spoiled=False)
+        self._pins[rid] = Asked(call, hold, is_spoiled=False)
+        return self._pins[rid]
 
     def _legs(self, chains: int, above: int, now_ms: int, used: dict[str, None]) -> Legs | None:
         """Return the legs of so many chains, numbered from `above` on."""

@@ -25,7 +25,8 @@ Timed = list[tuple[EntryRow, int]]
 class Postgres:
     """The data. posted: fund -> what Redis charged it. fund_events: those entries by their event numbers.
 
-    spent: (fund, "day" or "month", window) -> what calls have charged there, by their ends. now_ms: its clock.
+    spent: (fund, "day" or "month", window) -> what calls have charged there, by their ends. lost: fund -> how many of
+    its events were given up. nodes: name -> when it was heard of. capped: funds with a cap on spend. now_ms: its clock.
     """
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
@@ -34,6 +35,7 @@ class Postgres:
         self.entries: dict[object, EntryRow] = {}
         self.posted: dict[str, Posted] = {}
         self.spent: Counter[tuple[str, str, int]] = Counter()
+        self.lost: Counter[str] = Counter()
         self.fund_events: dict[tuple[int, str, int, int], EntryRow] = {}
         self.entries_of: dict[str, list[EntryRow]] = {}
         self.cdrs: dict[str, CdrRow] = {}
@@ -42,6 +44,8 @@ class Postgres:
         self.funds: list[str] = []
         self.credit: dict[str, tuple[int, int]] = {}
         self.opseq = 0
+        self.nodes: dict[str, int] = {}
+        self.capped: set[str] = set()
         self.leader: object = None
         self.comparing: object = None
         self.arming = False
@@ -78,13 +82,22 @@ class Postgres:
         return len(new) + len(corrections)
 
     def windows(self) -> dict[str, Windows]:
-        """Return fund -> what was spent in the windows that are in force by our clock."""
+        """Return fund -> what was spent in the windows that are in force by our clock, of those with a cap."""
         now_ms = self._now_ms()
         day, month = window_id(now_ms, DAY_MS), window_id(now_ms, MONTH_MS)
         return {
             fund: Windows(Spent(day, self.spent[fund, "day", day]), Spent(month, self.spent[fund, "month", month]))
             for fund in self.posted
+            if fund in self.capped
         }
+
+    def charged_of(self, rid: str) -> dict[str, int]:
+        """Return fund -> what Redis charged it for a call, without zeros."""
+        found: Counter[str] = Counter()
+        for row in self.entries_of.get(rid, ()):
+            if row.fund_n is not None:
+                found[keys.fund(row.account_id, row.currency)] -= row.amount_micros
+        return {fund: micros for fund, micros in found.items() if micros}
 
     def _standing(self, plans: Sequence[Plan]) -> dict[str, Plan]:
         """Return rid -> the plan of every record that is written or replaced now."""

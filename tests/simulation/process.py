@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import psycopg
 
@@ -52,6 +52,7 @@ class Surroundings(Protocol):
     late: list[Late]
     now_us: int
     first_nodes: set[str]
+    pins: dict[str, Any]
 
     def redis_generation(self, process: Process) -> int:
         """Return which process of Redis answers; 0 = none."""

@@ -21,6 +21,7 @@ class Request(NamedTuple):
 
     seq: 0 for reserve and note. lease_ms: from now. rows: (talk_s, price per fund …). prices: per fund, totals.
     numbers: what follows a fund's name, of a restore.
+    end: CallEnd, or where a list goes on.
     fault: why it can never be applied, as far as its own numbers show; "" = nothing.
     """
 
@@ -151,8 +152,20 @@ def _late(args: list[bytes]) -> Request:
     return _numbered("late", args)._replace(call=args[3], end=args[4])
 
 
+def _of_node(args: list[bytes]) -> Request:
+    return Request("of_node", args[0], "", node=args[1], end=args[2])
+
+
 def _restore(args: list[bytes]) -> Request:
-    return Request("restore_fund", args[0], args[1].decode(), numbers=tuple(map(int, args[2:])))
+    return _sums("restore_fund", args)
+
+
+def _recount(args: list[bytes]) -> Request:
+    return _sums("recount", args)
+
+
+def _sums(kind: str, args: list[bytes]) -> Request:
+    return Request(kind, args[0], args[1].decode(), numbers=tuple(map(int, args[2:])))
 
 
 def _numbered(kind: str, args: list[bytes]) -> Request:
@@ -179,4 +192,6 @@ _DECODERS = {
     "note": _note,
     "late": _late,
     "restore_fund": _restore,
+    "of_node": _of_node,
+    "recount": _recount,
 }

@@ -13,10 +13,12 @@ from tests.simulation.memory_books import MemoryBooks
 from tests.simulation.postgres import Postgres
 from tests.simulation.process import Process, Surroundings
 from tests.simulation.shim_client import Exchange, ShimClient
+from tools.errors import OperatorError
 from tools.settle.books import EpochMovedError
 from tools.settle.cell import Cell
 from tools.settle.poster import post
 from tools.settle.service import Options, Parts, _Session
+from tools.settle.slow import Slow
 from tools.settle.stream import Stream
 from tools.settle.sweeper import LeaseWatch
 
@@ -24,6 +26,7 @@ GRACE_S: Final = 10
 OPTIONS: Final = Options("", "", slice_s=30, grace_s=GRACE_S, retention_s=1_800, idle_s=5, compare_s=2)
 OUTAGES: Final = (StoreUnavailable, psycopg.OperationalError, EpochMovedError)
 MUST_ACT: Final = "an operator must act"
+RECOVERS: Final = 0.7
 
 
 class Settler(Process):
@@ -41,9 +44,8 @@ class Settler(Process):
 
     @property
     def needs_operator(self) -> bool:
-        """Whether it is about to arm Redis, and says that it cannot do so by itself."""
-        leads = self._books is not None and self._data.leader is self._books
-        return leads and MUST_ACT in self.news
+        """Whether it says that it cannot arm Redis by itself."""
+        return self._data.epoch.state == "building" and MUST_ACT in self.news
 
     @property
     def news(self) -> str:
@@ -95,31 +97,53 @@ class Settler(Process):
 
 
 class Operator(Process):
-    """Empties a Redis that has lost operations, after all that stands in its stream is in Postgres."""
+    """Acts where a Redis has lost operations: recovers it, or empties it after reading its stream to the end."""
 
     def __init__(self, world: Surroundings, data: Postgres) -> None:
         super().__init__(world, "operator")
         self._data = data
 
-    def step(self) -> bool:
-        """Make Redis empty; return whether it is."""
-        world, data = self.world, self._data
-        if not world.redis_generation(self) or data.epoch.state != "building":
-            return False
-        client = ShimClient(world.redis)
-        books = MemoryBooks(data, lambda work: work())
+    def step(self) -> str:
+        """Act; return what was done. Raises Killed."""
+        self.dead = False
+        if not self.world.redis_generation(self) or self._data.epoch.state != "building":
+            return ""
+        return self._recover() if self.world.rng.random() < RECOVERS else self._empty()
+
+    def _recover(self) -> str:
+        """Run `tandem recover`, which may fail at any step, and begins again the next time."""
+        client = ShimClient(self.exchange)
+        books = MemoryBooks(self._data, self.transact)
+        try:
+            found = Slow(books, Cell(client, Funds(client, "operator", GRACE_S)), Stream(client, "operator")).recover()
+        except (*OUTAGES, OperatorError, ValueError) as error:
+            return f"cannot recover: {error}"
+        finally:
+            books.close()
+        return f"recovers: {found.kept} kept, {found.voided} voided, {found.events_lost} events lost"
+
+    def _empty(self) -> str:
+        """Make Redis empty, with nothing going wrong."""
+        client = ShimClient(self.world.redis)
+        books = MemoryBooks(self._data, lambda work: work())
         cell = Cell(client, Funds(client, "operator", GRACE_S))
         if cell.status().opseq == 0:
-            return False
+            return ""
         cell.disarm()
         for entries in Stream(client, "operator").whole():
-            post(books, entries, data.epoch)
+            post(books, entries, self._data.epoch)
         client.execute("FLUSHALL")
-        return True
+        self.world.late.clear()
+        return "empties Redis"
 
 
 class VirtualTime(SimpleNamespace):
     """What settlement sees as the module `time`."""
 
     def __init__(self, world: Surroundings) -> None:
-        super().__init__(monotonic=lambda: world.now_us / 1_000_000, sleep=lambda _: None)
+        super().__init__(monotonic=lambda: world.now_us / 1_000_000, sleep=self._sleep)
+        self._world = world
+
+    def _sleep(self, seconds: float) -> None:
+        self._world.now_us += int(seconds * 1_000_000)
+        self._world.interleave()

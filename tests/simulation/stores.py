@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from kemi.adapters.redis_client import Argument, FunctionFailed, Reply
 from kemi.adapters.redis_operations import FundState
@@ -27,6 +27,7 @@ SECOND: Final = 1_000_000
 TRACE_KEPT: Final = 5_000
 LOSSES: Final = (0, 0, 1, 1, 2, 5, 40, 1_500)  # operations; the last one: an old dump
 LAG_US: Final = 30 * SECOND  # how long an old master may go on
+TASTES: Final = (0.3, 1, 1, 1, 1, 3)  # how much of something a history has, compared with others
 FIRST_SHARE: Final = 0.3  # of the histories begin with the first release
 
 
@@ -35,11 +36,12 @@ class Stores:
 
     late: requests that still wander about. lost_us: when events were written that Redis has lost, by its clock.
     old: an old master that still answers `cut_off`, None = there is only one. first_nodes: who runs the first release.
+    pins: what was decided for each call.
     """
 
     def __init__(self, seed: int, sources: Mapping[str, str] | None = None) -> None:
         self.rng = random.Random(seed)  # noqa: S311  reproducible, not secret
-        self.rates = Rates()
+        self.rates = Rates(*(rate * self.rng.choice(TASTES) for rate in Rates()))
         self.late: list[Late] = []
         self.lost_us: list[int] = []
         self.now_us = START_US
@@ -55,6 +57,7 @@ class Stores:
         self.oracle = Oracle(self.shim, self)
         self.oracle.is_first_release = begins_first
         self.first_nodes: set[str] = {"n1", "n2"} if begins_first else set()
+        self.pins: dict[str, Any] = {}
         self.old: Oracle | None = None
         self.old_until_us = 0
         self.cut_off: set[str] = set()

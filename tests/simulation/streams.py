@@ -77,7 +77,9 @@ class Streams:
             raise NotImplementedError("XRANGE to an end")
         stream = self.streams.get(key)
         below = FIRST if low == b"-" else _id(low.removeprefix(b"("))
-        if stream is None or not (low == b"-" or low.startswith(b"(")):
+        if low != b"-" and not low.startswith(b"("):
+            below = below[0], below[1] - 1
+        if stream is None:
             return []
         count = int(options[1]) if options else len(stream.entries)
         return [[_text(each), stream.entries[each]] for each in stream.after(below, count)]

@@ -16,10 +16,10 @@ from tests.simulation.calm import calm_down, end, virtual_time
 from tests.simulation.configuration import SCALES, Configuration, Syncer
 from tests.simulation.media import happen
 from tests.simulation.node import Node
-from tests.simulation.process import Killed, Process
+from tests.simulation.process import NO_FAULTS, Killed, Process
 from tests.simulation.settlers import Operator, Settler
 from tests.simulation.shim_client import ShimClient
-from tests.simulation.stores import SECOND, Stores, shown
+from tests.simulation.stores import SECOND, TASTES, Stores, shown
 from tests.simulation.verdict import check_books, check_calm, check_end
 
 DEPTH_MAX: Final = 2
@@ -53,11 +53,10 @@ LIKELY: Final = (
     ("split", 0.15),
     ("upgrade", 0.3),
     ("operator", 5),
-    ("clock_step", 0.4),
+    ("clock_step", 0.8),
     ("memory", 1),
-    ("break", 2),
+    ("break", 4),
 )
-TASTES: Final = (0.3, 1, 1, 1, 1, 3)
 
 
 class World(Stores):
@@ -80,7 +79,7 @@ class World(Stores):
 
     def interleave(self) -> None:
         """Let others run while a process waits; it cannot, and no more than three wait at a time."""
-        if len(self.busy) <= DEPTH_MAX:
+        if len(self.busy) <= DEPTH_MAX and self.rates is not NO_FAULTS:
             self._step()
 
     def hang_up(self, rid: str) -> None:
@@ -204,10 +203,9 @@ class World(Stores):
         return f"{settler.name} is killed"
 
     def _do_operator(self) -> str:
-        if not any(settler.needs_operator for settler in self.settlers) or not self.operator.step():
+        if not any(settler.needs_operator for settler in self.settlers):
             return ""
-        self.late.clear()
-        return "the operator empties Redis"
+        return self.work(self.operator, self.operator.step)
 
     # Time, networks, stores -------------------------------------------------------------------------------------------
 

@@ -488,7 +488,21 @@ def test_the_node_says_that_it_lives(world: World) -> None:
     world.run(11)
 
     beats = [words for words in world.store.written if words[0] == "HSET"]
-    assert [words[1:3] for words in beats] == [(keys.NODES, "n1")] * 11
+    assert [words[1:3] for words in beats if words[1] == keys.NODES] == [(keys.NODES, "n1")] * 11
+
+
+def test_the_node_says_which_operation_was_answered_to_it(world: World) -> None:
+    """Each second, and at once when Redis is back: settlement waits for it before it opens Redis again."""
+    world.hear(world.call(rid()), world.answer(rid()))
+    world.run(2)
+    told = [words for words in world.store.written if words[:2] == ("HSET", keys.SEEN)]
+    assert told[-1][2:] == ("n1", world.funds.opseq)
+    world.funds.down = True
+    world.run(5.15)
+    world.store.written.clear()
+    world.funds.down = False
+    world.run(5.25)
+    assert ("HSET", keys.SEEN, "n1", world.funds.opseq) in world.store.written
 
 
 def test_the_workers_hear_which_configuration_stands_in_redis(world: World) -> None:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from kemi import codec
 from kemi.adapters.ksr_queue import Message, ProbeAnswered, put
+from kemi.adapters.ksr_sides import is_away
 from kemi.adapters.redis_operations import Operation, Page, Reservation, Result
 from kemi.agent import Agent, Clock
 from kemi.agent_takeover import NodeWatch, silent_ns
 from kemi.core.sides import CSEQ_LEAP
+from kemi.records import PinnedCall
 from tests.fakes import calls as builders
 from tests.fakes.ksr import FakeKsr
 from tests.unit.test_agent import START_MS, MovableFunds, S, World, rid
@@ -137,7 +140,7 @@ def test_a_call_whose_time_was_over_while_nobody_was_there_ends_at_once(world: W
 
     assert [words[0] for words in world.ksr.did("tm.t_uac_send")].count("BYE") == 2
     (event,) = world.funds.events
-    assert (event.kind, event.end.billed_s, event.end.ended_by) == ("settle", 20, "money")
+    assert (event.kind, event.end.billed_s, event.end.ended_by) == ("settle", 20, "node_lost")
 
 
 def test_after_a_reboot_talk_counts_by_the_clock_of_redis(world: World) -> None:
@@ -191,6 +194,7 @@ def test_a_node_that_was_only_stalled_lets_go_and_its_word_of_the_end_counts(wor
     run(25, other, first=world, with_first=True)
     assert world.ksr.did("tm.t_uac_send") == []
     assert (world.status()["calls"], world.ksr.tables["calls"]) == (0, {})
+    assert is_away(world.ksr, rid()), "a BYE that comes here is as of a call of another node"
     world.hear(world.end(rid())._replace(is_sure=True))
     run(50, other, first=world, with_first=True)
 
@@ -281,6 +285,27 @@ def test_a_call_that_goes_on_pays_for_each_hour_of_its_talk(tmp_path: Path) -> N
     assert [event.end.outcome for event in world.funds.events] == ["talking", "talking", "answered"]
     assert [event.postings[0].amount_micros for event in world.funds.events] == [100_000, 100_000, 51_000]
     assert (world.status()["invalid"], world.funds.states["5:EUR"].held) == (0, 0)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_call_pays_shortly_before_a_day_ends(tmp_path: Path, *, down: bool) -> None:
+    """What is talked before counts before, what comes after is another part, also where Redis was away at midnight."""
+    world = World(tmp_path, slice_s=100, part_s=100, grace_s=60)
+    held, ends_ms = world.call(rid(), granted_s=100), (START_MS + 50_000, START_MS + 130_400)
+    pinned = codec.unpack(PinnedCall, held.pinned)._replace(part_at_ms=ends_ms)
+    world.hear(held._replace(pinned=codec.pack(pinned)), world.answer(rid()))
+    world.run(45)
+    world.funds.down = down
+    world.run(49.5)
+    assert len(world.funds.events) == (0 if down else 1)
+    world.run(55)
+    world.funds.down = False
+    world.run(135)
+
+    events = world.funds.events
+    assert [(event.billed_before_s, event.end.billed_s) for event in events] == [(0, 49), (49, 100), (100, 129)]
+    assert [event.end.ended_ms - START_MS for event in events] == [49_000, 100_000, 129_000]
+    assert world.status()["invalid"] == 0
 
 
 def test_a_part_that_redis_does_not_take_is_made_up_for(tmp_path: Path) -> None:

@@ -123,8 +123,8 @@ def test_a_granted_extension_moves_the_deadline_and_the_next_look() -> None:
     assert the_extension(known.due(110 * S, NOW_MS)).rows[-1].talk_s == 180
 
 
-@pytest.mark.parametrize("result", [Applied(60, 1), Invalid("?")])
-def test_without_more_money_the_call_ends_at_its_deadline_on_both_sides(result: Result) -> None:
+@pytest.mark.parametrize(("result", "by"), [(Applied(60, 1), "money"), (Invalid("?"), "store_down")])
+def test_without_more_money_the_call_ends_at_its_deadline_on_both_sides(result: Result, by: str) -> None:
     known = talking()
     for at_s in range(50, 60):
         extend(known, at_s, result)
@@ -137,7 +137,7 @@ def test_without_more_money_the_call_ends_at_its_deadline_on_both_sides(result: 
     assert to_caller == Send(RID, "BYE", call_id, "sip:bob@c.example", "to", builders.CALLER, 1)
     assert to_callee == Send(RID, "BYE", call_id, "sip:shown@c.example", "tag", builders.CALLEE, 3)
     end = end_of(settlement)
-    assert (end.ended_by, end.billed_s, end.talk_ms, end.server_id) == ("money", 60, 60_000, 31)
+    assert (end.ended_by, end.billed_s, end.talk_ms, end.server_id) == (by, 60, 60_000, 31)
     assert len(known) == 0
 
 
@@ -147,6 +147,34 @@ def test_money_that_arrives_in_time_saves_the_call() -> None:
     extend(known, 51, Applied(120, 2))
 
     assert known.due(60 * S, NOW_MS) == []
+
+
+def test_a_call_for_which_redis_could_not_be_asked_does_not_end_by_money() -> None:
+    known = talking()
+    for at_s in range(50, 60):
+        known.not_sent(the_extension(known.due(at_s * S, NOW_MS)), at_s * S)
+
+    assert end_of(known.due(60 * S, NOW_MS)[0]).ended_by == "store_down"
+
+
+def test_a_question_for_more_that_is_never_answered_does_not_end_by_money() -> None:
+    known = talking()
+    the_extension(known.due(50 * S, NOW_MS))
+
+    assert end_of(known.due(60 * S, NOW_MS)[0]).ended_by == "store_down"
+
+
+def test_a_refusal_stays_the_reason_through_an_outage_and_a_reload() -> None:
+    known, after = talking(), Calls(Limits())
+    extend(known, 50, Applied(60, 1))
+    known.not_sent(the_extension(known.due(51 * S, NOW_MS)), 51 * S)
+    after.restore(known.export())
+
+    assert end_of(after.due(60 * S, NOW_MS)[0]).ended_by == "money"
+
+
+def test_a_call_of_a_node_that_stood_still_ends_by_that() -> None:
+    assert end_of(talking().due(100 * S, NOW_MS)[0]).ended_by == "node_lost"
 
 
 def test_the_hard_maximum_ends_a_call_that_nobody_ends() -> None:
@@ -309,6 +337,35 @@ def test_an_emergency_call_without_a_hold_has_no_extension_and_no_charge() -> No
     assert isinstance(order.operation, Release), "a tombstone first: the hold may have been made after all"
     end = end_of(order)
     assert (end.outcome, end.billed_s) == ("answered", 90)
+
+
+def test_a_late_end_that_somebody_else_was_faster_than_is_told_with_the_next_sequence() -> None:
+    """One that is refused for another reason is not: it would be refused for ever, and is kept for people."""
+    known = Calls(Limits())
+    sent = Outgoing(Late(f"{RID}:4", RID, 4, codec.pack(pinned()), b"end"), codec.pack(pinned()))
+    row = Reservation(b"", (), 0, (), 0, 7, "settled", "n2", 0)
+
+    assert known.answered(sent, Applied(0, 1), S) == []
+    assert known.answered(sent, Invalid("the sequence is whole and below 2^31, call and end are arrays"), S) == []
+    assert known.answered(sent, Invalid("sequence 4 after 7"), S) == [Recheck(sent)]
+
+    (again,) = operations(known.rechecked(sent, row, S, NOW_MS))
+    assert again == Late(f"{RID}:8", RID, 8, codec.pack(pinned()), b"end")
+
+
+def test_a_call_that_nobody_could_pay_any_longer_ends_with_its_slice() -> None:
+    """The next increment would cost more than a call may: nothing is asked for, at the deadline it is over."""
+    dear = (builders.leg(1, 5, 3, Rate(per_min_micros=2**50, first_s=60, next_s=60)),)
+    call = builders.call(RID, dear)
+    known = Calls(Limits(slice_s=60))
+    known.hear(Held(RID, codec.pack(call), ("5:EUR",), 60, 120, True), 0, NOW_MS)
+    known.hear(started(), 0, NOW_MS)
+
+    assert known.due(50 * S, NOW_MS) == []
+    assert known.due(59 * S, NOW_MS) == []
+    orders = known.due(60 * S, NOW_MS)
+
+    assert (end_of(orders[0]).ended_by, end_of(orders[0]).billed_s) == ("maximum", 60)
 
 
 def test_a_refused_call_is_noted_and_released_first_when_redis_may_hold_it() -> None:

@@ -7,6 +7,7 @@ import pytest
 from kemi.adapters.ksr_bye import Send
 from kemi.adapters.ksr_queue import ByeAnswered, Ended, HangUp, LateAnswer, Moved
 from kemi.agent_calls import Calls
+from kemi.agent_closing import OTHERS_LEAP
 from kemi.settings import Limits
 from tests.fakes import calls as builders
 from tests.unit.test_agent_calls import NOW_MS, RID, S, methods, pinned, talking
@@ -47,7 +48,8 @@ def test_a_bye_of_ours_is_repeated_with_a_rising_cseq_until_it_is_given_up() -> 
     assert (known.closings.failed, len(known.closings)) == (1, 0)
 
 
-def test_a_bye_that_is_refused_is_repeated_at_once_also_after_a_reload() -> None:
+def test_a_bye_that_is_refused_is_repeated_once_at_once_above_any_other_nodes_also_after_a_reload() -> None:
+    """The other node's questions and BYEs have leapt over what it had not seen; then ours wait as always."""
     before = talking()
     before.hear(HangUp(RID), S, NOW_MS)
     assert len(methods(before.due(S, NOW_MS))) == 2
@@ -58,7 +60,10 @@ def test_a_bye_that_is_refused_is_repeated_at_once_also_after_a_reload() -> None
 
     (again,) = known.due(S, NOW_MS)
     assert isinstance(again, Send)
-    assert (again.to, again.cseq) == (builders.CALLEE, 4)
+    assert (again.to, again.cseq) == (builders.CALLEE, 4 + OTHERS_LEAP)
+    known.hear(ByeAnswered(pinned().call_id, "tag", 500, builders.CALLEE.ip), S, NOW_MS)
+    later = [order for order in known.due(int(3.9 * S), NOW_MS) if isinstance(order, Send)]
+    assert builders.CALLEE not in [order.to for order in later], "no storm: the next one waits"
 
 
 def test_our_bye_follows_where_a_side_went_and_its_cseq_never_falls() -> None:

@@ -124,7 +124,7 @@ def test_a_group_counts_by_its_longest_prefix() -> None:
     world.rule(PeeringRule(1, OWN, "3314"))
     assert servers(world)[0] == OWN_1
     assert sorted(servers(world)) == sorted(ALL)
-    assert "candidate 1: server 61 (own/one) by rule 1, costs 7000/min" in world.route(invite()).trace
+    assert "candidate 1: server 61 (own/one) by rule 1, costs 0.007 EUR/min" in world.route(invite()).trace
 
 
 def test_a_second_rule_may_be_the_eligible_one() -> None:

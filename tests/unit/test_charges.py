@@ -76,6 +76,45 @@ def test_a_forbidden_rate_refuses() -> None:
     assert refusal.trace[-1] == "level 3 account 2 may not call it by tariff 20 prefix 331"
 
 
+def test_a_price_that_no_ledger_can_say_is_refused_by_name() -> None:
+    """Each leg for itself may cost what Redis can count; the sum over a fund, and what a call may cost, are bounded."""
+    world = World()
+    world.tariff(20, {"33": Rate(2**56)})
+    refusal = world.refusal(invite())
+    assert (refusal.reason, refusal.status) == ("too_dear", 403)
+    world.tariff(20, {"33": Rate(2**53)})
+    hold = world.route(invite()).hold
+    assert hold.rows
+    assert max(max(row.price_micros) for row in hold.rows) <= 2**50
+    assert hold.rows[-1].talk_s < 60, "as far as a call may go"
+
+
+@pytest.mark.parametrize(
+    ("zones", "part_at_ms"),
+    [
+        (("UTC", "UTC", "UTC"), (1_770_076_800_000,)),
+        (("Europe/Berlin", "UTC", "Europe/Berlin"), (1_770_073_200_000, 1_770_076_800_000)),
+        (
+            ("Pacific/Kiritimati", "Nowhere/At_All", "Asia/Kathmandu"),
+            (1_770_026_400_000, 1_770_056_100_000, 1_770_076_800_000),
+        ),
+    ],
+)
+def test_the_ends_of_the_payers_days_are_pinned(zones: tuple[str, str, str], part_at_ms: tuple[int, ...]) -> None:
+    """Midnights of every level within the longest possible call, once each; a zone that nobody knows is UTC."""
+    world = World()
+    for account_id, zone in zip((CUSTOMER, DEALER, RESELLER), zones, strict=True):
+        world.change(f"acct:{account_id}", timezone=zone)
+    assert world.route(invite(), limits=Limits(max_call_s=86_400)).call.part_at_ms == part_at_ms
+
+
+def test_a_call_that_is_over_before_midnight_pins_no_day() -> None:
+    """It is 02:40: with four hours at most no day ends. Nor does one matter to who pays nothing."""
+    world = World()
+    assert world.route(invite()).call.part_at_ms == ()
+    assert world.route(from_peer(), limits=Limits(max_call_s=86_400)).call.part_at_ms == ()
+
+
 def test_a_hold_has_a_row_of_prices_per_fund() -> None:
     """Cumulative prices of the first slice, in the order of the funds, up to the end of the slice."""
     world = World()
@@ -146,7 +185,7 @@ def test_a_tariff_in_another_currency_is_exchanged() -> None:
     assert (leg.fund, leg.currency, leg.exchange_nanos) == ("3:EUR", "USD", 920_000_001)
     assert (leg.rounding, leg.round_to_micros) == ("half_even", 100)
     assert route.hold.rows[-1].price_micros[1] == charge(leg, 60, NOW_MS) == 55_201
-    assert "level 2 account 3 pays 60000/min by tariff 30 prefix 33, 1 USD = 0.920000001 EUR" in route.trace
+    assert "level 2 account 3 pays 0.06 USD/min by tariff 30 prefix 33, 1 USD = 0.920000001 EUR" in route.trace
     assert "fx" in route.hold.used
     assert "fx" not in World().route(invite()).hold.used
 
@@ -169,7 +208,7 @@ def test_a_call_that_may_cross_a_boundary_is_pinned_with_both_prices() -> None:
     """And held, before the answer, at the dearest that it may become; far from a boundary nothing is pinned but one."""
     world = World()
     at = datetime.fromtimestamp(NOW_MS / 1000, UTC).astimezone(ZONES["Europe/Berlin"])
-    minute = at.weekday() * 1440 + at.hour * 60 + at.minute  # 02:40 of a Monday: 0 s of the minute
+    minute = at.weekday() * 1440 + at.hour * 60 + at.minute  # 03:40 of a Monday: 0 s of the minute
     peak = Period("peak", (Span(minute + 2, minute + 3),))
     world.rate_set(1050, {"33": Rate(60_000, 1, 1, 0, periods=(PeriodPrice(0, 6_000_000, 50),))}, (peak,))
     world.change("tar:50", timezone="Europe/Berlin")
@@ -178,7 +217,8 @@ def test_a_call_that_may_cross_a_boundary_is_pinned_with_both_prices() -> None:
     assert leg.rate == Rate(60_000)
     assert leg.bands == (Band(NOW_MS + 120_000, 60_000), Band(NOW_MS + 180_000, 6_000_000, 50), Band(0, 60_000))
     assert route.hold.rows[-1].price_micros[0] == 6_000_050
-    assert "level 1 account 5 pays 60000/min by tariff 50 prefix 33, then 6000000/min then 60000/min" in route.trace
+    told = "pays 0.06 EUR/min by tariff 50 prefix 33, then 6.00 EUR/min from Mon 03:42, 0.06 EUR/min from Mon 03:43"
+    assert f"level 1 account 5 {told} (Europe/Berlin)" in route.trace
     assert world.route(invite(), limits=Limits(ring_max_s=1)).hold.rows[-1].price_micros[0] == 60_000
     assert world.route(invite(received_ms=NOW_MS + 120_000)).call.legs[0].rate == Rate(6_000_000, connect_micros=50)
     assert world.route(invite(received_ms=NOW_MS + 180_000)).call.legs[0].bands == ()

@@ -81,7 +81,7 @@ def test_costs_are_compared_by_the_exchange_rate() -> None:
     assert groups(world) == [3, 4, 6]
     world.exchange("EUR", "XAU", 9_800_000, valid_from_ms=1)
     assert groups(world) == [4, 3, 6]
-    assert "candidate 2: server 31 (acme/one) by rule 30, costs 60/min XAU" in world.route(invite()).trace
+    assert "candidate 2: server 31 (acme/one) by rule 30, costs 0.00006 XAU/min" in world.route(invite()).trace
 
 
 def test_the_draw_follows_the_weights() -> None:

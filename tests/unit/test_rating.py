@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from kemi.core.outcome import HoldRow
-from kemi.core.rating import MICROS_MAX, SCHEDULE_ROWS_MAX, by_fund, charge, charges, cost, price, raised, schedule
+from kemi.core.rating import (
+    CALL_MICROS_MAX,
+    MICROS_MAX,
+    SCHEDULE_ROWS_MAX,
+    by_fund,
+    charge,
+    charges,
+    cost,
+    price,
+    raised,
+    schedule,
+)
 from kemi.records import Band, PinnedLeg, Rate
 
 PER_SECOND = Rate(per_min_micros=600_000)
@@ -131,6 +142,15 @@ def test_what_nobody_has_is_no_more_than_redis_can_count() -> None:
     """An absurd price is refused as unpaid instead of wrapping round."""
     assert charge(leg(DEAR, nanos=2**53), 60, 0) == MICROS_MAX
     assert charge(leg(DEAR, Band(0, 2**63), unit=7), 60, 0) == MICROS_MAX
+
+
+def test_what_a_fund_pays_is_no_more_than_redis_can_count_and_a_row_no_more_than_the_ledger_can_say() -> None:
+    """Two legs at the most that there is cost that much together; a schedule ends where a call may not go on."""
+    assert charges([[leg(DEAR), leg(DEAR)]], 60, 0) == (MICROS_MAX,)
+    assert schedule([[leg(DEAR), leg(DEAR)]], 0, 60, 0) == ()
+    rows = schedule([[leg(Rate(10**12))]], 0, 86_400, 0)
+    assert 0 < rows[-1].talk_s < 86_400
+    assert rows[-1].price_micros[0] <= CALL_MICROS_MAX
 
 
 def test_charges_are_summed_per_fund() -> None:

@@ -15,13 +15,13 @@ loop                 482  25 0    cli                  403  21 0    forbidden   
 too_many_hops        483  25 0    not_found            404   1 0    no_credit            402  21 0
 bad_number           484  28 0    no_route             404   3 0    spend                403  21 0
 offline              480  20 0    called_suspended     480  20 0    channels             403  34 0
-called_unavailable   480  31 0    called_busy          486  17 0    cps                  503  42 1
+called_unavailable   480  20 0    called_busy          486  17 0    cps                  503  42 1
 carriers_failed      503  41 0    cancelled            487  16 0    store_down           503  41 5
 unarmed              503  41 5    full                 503  42 5    draining             503  41 5
 stale                503  41 1    misconfigured        500  41 0    internal             500  41 0
 merged               482  25 0    contact              403  21 0    locked               403  21 0
 no_exchange          403  21 0    channels_in          403  34 0    channels_out         403  34 0
-spend_day            403  21 0    spend_month          403  21 0
+spend_day            403  21 0    spend_month          403  21 0    too_dear             403  21 0
 """
 """Reason, status, Q.850 cause, Retry-After: what tenants' overrides, statistics and scenarios rely on."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from kemi import codec
+from kemi.adapters.journal import noted
 from kemi.adapters.ksr_hunt import edit_branch
 from kemi.adapters.ksr_queue import (
     ByeAnswered,
@@ -35,7 +37,10 @@ from tests.fakes.ksr import FakeKsr
 
 RID = "ab" * 16
 SECRET = b"0123456789abcdef"
-SETTINGS = Settings(node="n1", redis_url="", secret=SECRET, spool_dir="", listen="", limits=Limits(ring_max_s=20))
+SPOOL = TemporaryDirectory(prefix="tdm-")
+SETTINGS = Settings(
+    node="n1", redis_url="", secret=SECRET, spool_dir=SPOOL.name, listen="", limits=Limits(ring_max_s=20)
+)
 NOBODY = PinnedTarget(0, 0, "")
 
 
@@ -300,6 +305,7 @@ def test_who_answered_is_the_branch_of_the_200() -> None:
 
     (started,) = scene.queued()
     assert isinstance(started, Started)
+    assert started in [note.started for note in noted(SPOOL.name)], "for the node's next life"
     assert (started.server_id, started.caller.tag, started.callee.tag) == (1, "tag-1", "to")
 
 

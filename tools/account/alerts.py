@@ -27,8 +27,9 @@ Most = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so 
 
 _ALERTS: Final = """
 select l.id, l.at, l.account_id, a.name, l.kind, l.amount_micros, l.value_micros, l.window_id, l.currency, c.scale,
-       l.threshold_id
+       l.threshold_id, t.lock
   from tandem.alert l
+  left join tandem.threshold t on t.id = l.threshold_id
   join tandem.account a on a.id = l.account_id
   join tandem.currency c on c.code = l.currency
  where %s = 0 or l.account_id = %s
@@ -38,7 +39,8 @@ select l.id, l.at, l.account_id, a.name, l.kind, l.amount_micros, l.value_micros
 class Alert(NamedTuple):
     """One crossing. kind: balance, day or month. value_micros: the balance or spend that crossed amount_micros.
 
-    window_id: the day or month, such as 20261122; of no meaning for a balance.
+    window_id: the day or month, such as 20261122; of no meaning for a balance. lock: that its
+    threshold sets as long as there is one.
     """
 
     id: int
@@ -52,6 +54,7 @@ class Alert(NamedTuple):
     currency: str
     scale: int
     threshold_id: int | None
+    lock: str | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as programs read it."""
@@ -66,6 +69,7 @@ class Alert(NamedTuple):
             "currency": self.currency,
             "window": self.window_id,
             "threshold": self.threshold_id,
+            "lock": self.lock,
         }
 
     def as_text(self) -> str:
@@ -73,7 +77,8 @@ class Alert(NamedTuple):
         row = self.as_dict()
         spent = f"calls of {self.kind} {self.window_id} cost {row['value']} {self.currency}, reaching {row['amount']}"
         fell = f"balance fell to {row['value']} {self.currency}, below {row['amount']}"
-        return f"{row['at']} account {self.account_id} {self.name}: {fell if self.kind == 'balance' else spent}"
+        locks = f"; it locks the account: {self.lock}" if self.lock else ""
+        return f"{row['at']} account {self.account_id} {self.name}: {fell if self.kind == 'balance' else spent}{locks}"
 
 
 def alerts(
@@ -92,7 +97,7 @@ def alerts(
         typer.echo(json.dumps([each.as_dict() for each in found]))
         return
     columns = {"at": "at", "account": "account", "name": "", "kind": "kind", "window": "", "value": "value"}
-    show_table({**columns, "amount": "amount", "currency": ""}, [each.as_dict() for each in found])
+    show_table({**columns, "amount": "amount", "currency": "", "lock": "lock"}, [each.as_dict() for each in found])
 
 
 def newest(connection: Connection, account_id: int, limit: int) -> Sequence[Alert]:

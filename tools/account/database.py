@@ -11,7 +11,8 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import TupleRow
 
-from tools.errors import OperatorError
+from tools.database_url import checked
+from tools.errors import OperatorError, not_set
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -19,9 +20,11 @@ Connection = psycopg.Connection[TupleRow]
 @contextmanager
 def connected(database_url: str) -> Iterator[Connection]:
     """Connect and close; what the database refuses becomes an OperatorError with its own sentence."""
+    if not database_url:
+        raise not_set("DATABASE_URL")
     try:
         with psycopg.connect(
-            database_url, autocommit=True, connect_timeout=10, application_name="tandem account"
+            checked(database_url), autocommit=True, connect_timeout=10, application_name="tandem account"
         ) as made:
             yield made
     except psycopg.Error as error:

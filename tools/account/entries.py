@@ -13,8 +13,8 @@ from psycopg.rows import class_row
 
 from tools.account.amounts import decimal, moment
 from tools.account.database import Connection, connected
-from tools.account.find import Account, find, find_billed
-from tools.account.options import DatabaseUrl, Json, Since, Until, Who
+from tools.account.find import Account, find, find_fund
+from tools.account.options import Currency, DatabaseUrl, Json, Since, Until, Who
 from tools.account.tables import show_table
 from tools.errors import OperatorError
 
@@ -39,6 +39,10 @@ select coalesce(sum(e.amount_micros) filter (where not x.within), 0)::bigint,
        count(distinct e.rid) filter (where x.within)
   from tandem.ledger_entry e cross join lateral (select e.posted_at >= %(since)s as within) as x
  where e.account_id = %(account)s and e.currency = %(currency)s and e.book = 'fund' and e.posted_at < %(until)s
+"""
+_FUNDS: Final = """
+select b.currency, b.balance_micros, c.scale from tandem.fund_balance b join tandem.currency c on c.code = b.currency
+ where b.account_id = %s and b.balance_micros <> 0 order by b.currency
 """
 FIRST: Final = datetime.fromisoformat("0001-01-02T00:00+00:00")
 LAST: Final = datetime.fromisoformat("9999-12-30T00:00+00:00")
@@ -111,10 +115,14 @@ def entries(  # noqa: PLR0913  one parameter per option
         typer.echo(f"older ones: --before {after}")
 
 
-def statement(who: Who, database_url: DatabaseUrl, *, since: Since, until: Until = "", as_json: Json = False) -> None:
+def statement(
+    who: Who, database_url: DatabaseUrl, *,
+    since: Since, until: Until = "", currency: Currency = "", as_json: Json = False,
+) -> None:  # fmt: skip
     """Show the balance at the beginning and at the end of a time, and what moved it; by the time of posting."""
     with connected(database_url) as connection:
-        account = find_billed(connection, who)
+        account = find_fund(connection, who, currency)
+        others = [row for row in _all_funds(connection, account) if row["currency"] != account.currency]
         begin, end = period(account, since, until)
         arguments = {"account": account.id, "currency": account.currency, "since": begin, "until": end}
         row = connection.execute(_STATEMENT, arguments).fetchone() or (0, 0, 0, 0, 0)
@@ -123,11 +131,19 @@ def statement(who: Who, database_url: DatabaseUrl, *, since: Since, until: Until
     shown = {name: account.amount(micros) for name, micros in amounts.items()}
     if as_json:
         head = {"account": account.id, "name": account.name, "currency": account.currency, "calls_count": calls}
-        typer.echo(json.dumps({**head, **shown}))
+        typer.echo(json.dumps({**head, **shown, "other_funds": others}))
         return
     typer.echo(f"account {account.id} {account.name}, {account.currency}, by the time of posting")
     for name, amount in shown.items():
         typer.echo(f"  {name:9} {amount:>20}{f'  ({calls} calls)' if name == 'calls' else ''}")
+    for other in others:
+        typer.echo(f"another fund has {other['balance']} {other['currency']} now: --currency {other['currency']}")
+
+
+def _all_funds(connection: Connection, account: Account) -> list[dict[str, str]]:
+    """Return what there is now in each fund of an account that is not empty."""
+    rows = connection.execute(_FUNDS, (account.id,)).fetchall()
+    return [{"currency": code, "balance": decimal(balance, scale)} for code, balance, scale in rows]
 
 
 def entries_of(connection: Connection, account: Account, wanted: Range, limit: int) -> Sequence[Entry]:

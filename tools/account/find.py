@@ -23,10 +23,24 @@ select a.id, a.name, coalesce(p.name, '') as parent, a.kind, a.status, a.currenc
   left join tandem.account p on p.id = a.parent_id
   left join tandem.fund_balance b on b.account_id = a.id and b.currency = a.currency
 """
+_FUNDS: Final = """
+select b.currency, c.scale, b.cred_micros, b.charged_micros, b.credit_limit_micros
+  from tandem.fund_balance b join tandem.currency c on c.code = b.currency
+ where b.account_id = %s and b.currency = %s
+"""
+_OTHERS: Final = """
+select b.account_id, b.currency, b.balance_micros, c.scale
+  from tandem.fund_balance b
+  join tandem.account a on a.id = b.account_id
+  join tandem.currency c on c.code = b.currency
+ where b.currency <> a.currency and b.balance_micros <> 0 and %s in (0, a.id) order by b.account_id, b.currency
+"""
 
 
 class Account(NamedTuple):
-    """An account with its fund in its own currency, as far as calls are posted. credit_limit_micros -1: unlimited.
+    """An account with one of its funds, as far as calls are posted. credit_limit_micros -1: unlimited.
+
+    The fund is that in its own currency, unless another one was asked for.
 
     scale: decimals of its currency. lock: its own, whatever those above it have; lock_note: why it is so.
     """
@@ -118,6 +132,29 @@ def find_billed(connection: Connection, who: str) -> Account:
             f"account: {account.id} {account.name!r} is the root, which is billed by nobody: it has no fund"
         )
     return account
+
+
+def find_fund(connection: Connection, who: str, currency: str) -> Account:
+    """Return the account with its fund in a currency; "" = what it pays in. Raises OperatorError where it has none."""
+    account = find_billed(connection, who)
+    if currency in {"", account.currency}:
+        return account
+    found = connection.execute(_FUNDS, (account.id, currency)).fetchone()
+    if found is None:
+        rule = f"is not that of account {account.id}, {account.currency}, and it has no fund in it"
+        raise OperatorError(f"currency: {currency[:40]!r} {rule}")
+    code, scale, credited, charged, limit = found
+    return account._replace(
+        currency=code, scale=scale, cred_micros=credited, charged_micros=charged, credit_limit_micros=limit
+    )
+
+
+def other_funds(connection: Connection, account_id: int = 0) -> dict[int, list[dict[str, str]]]:
+    """Return account id -> what there is in funds that it does not pay with any more. account_id: 0 = of all."""
+    found: dict[int, list[dict[str, str]]] = {}
+    for owner, currency, balance, scale in connection.execute(_OTHERS, (account_id,)).fetchall():
+        found.setdefault(owner, []).append({"currency": currency, "balance": decimal(balance, scale)})
+    return found
 
 
 def select_accounts(connection: Connection, where: str, *parameters: int | str) -> Sequence[Account]:

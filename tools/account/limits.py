@@ -19,20 +19,26 @@ from tools.errors import OperatorError
 CALLS_MAX: Final = 1_000_000
 PER_CENT_MAX: Final = 1_000
 
-Money = Annotated[str, typer.Option(metavar="AMOUNT", help="An amount, or unlimited.")]
+Day = Annotated[str, typer.Option(metavar="AMOUNT", help="What calls may cost it in a day, or unlimited.")]
+Month = Annotated[str, typer.Option(metavar="AMOUNT", help="What calls may cost it in a month, or unlimited.")]
 CreditLimit = Annotated[
     str,
     typer.Option(
         metavar="AMOUNT", help="How far below zero the balance may go: 0 = prepaid, an amount or unlimited = postpaid."
     ),
 ]
-Count = Annotated[str, typer.Option(metavar="N", help="Calls at the same time, of it and all below it, or unlimited.")]
+Count = Annotated[
+    str, typer.Option(metavar="N", help="Calls at the same time, from and to it and all below it, or unlimited.")
+]
+CountIn = Annotated[str, typer.Option(metavar="N", help="Of these the calls to it and to all below it, or unlimited.")]
+CountOut = Annotated[str, typer.Option(metavar="N", help="Of these the calls from it and all below it, or unlimited.")]
 Rate = Annotated[str, typer.Option(metavar="N", help="New calls per second, of it and all below it, or unlimited.")]
 PerCent = Annotated[
     str,
     typer.Option(
         metavar="PERCENT",
-        help="How far a top-up of an account directly below may lift that one above this one's posted balance.",
+        help="A credit may lift the balance of an account directly below to at most this much above 100 % of this one's"
+        " posted balance, and to nothing where that is not above zero.",
     ),
 ]
 
@@ -72,8 +78,8 @@ class Limits(NamedTuple):
 
 def limit(  # noqa: PLR0913  one parameter per option
     who: Who, database_url: DatabaseUrl, *,
-    credit_limit: CreditLimit = "", channels: Count = "", channels_in: Count = "", channels_out: Count = "",
-    cps: Rate = "", spend_day: Money = "", spend_month: Money = "", overcommit: PerCent = "",
+    credit_limit: CreditLimit = "", channels: Count = "", channels_in: CountIn = "", channels_out: CountOut = "",
+    cps: Rate = "", spend_day: Day = "", spend_month: Month = "", overcommit: PerCent = "",
     actor: Actor = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Set limits of an account and show them; without any option, show them.
@@ -153,4 +159,10 @@ def _write(connection: Connection, account: Account, changes: Mapping[str, int],
 
 def _per_cent(text: str) -> int | None:
     """Return a percentage of 0 or more, None for unlimited. Raises OperatorError."""
-    return 0 if text == "0" else limit_count(text, "overcommit", PER_CENT_MAX) or None
+    if text == UNLIMITED:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(PER_CENT_MAX)) and int(text) <= PER_CENT_MAX):
+        raise OperatorError(
+            f"overcommit: {text[:40]!r} is not a whole number from 0 to {PER_CENT_MAX}, or {UNLIMITED!r}"
+        )
+    return int(text)

@@ -6,14 +6,18 @@ from typing import Annotated, Final
 
 import typer
 
-DatabaseUrl = Annotated[str, typer.Option(envvar="DATABASE_URL", help="Where: postgresql://…")]
+DatabaseUrl = Annotated[
+    str, typer.Option(envvar="DATABASE_URL", default_factory=str, show_default=False, help="Where: postgresql://…")
+]
 RedisUrl = Annotated[str, typer.Option(envvar="REDIS_URL", help="With it, also what calls in progress hold.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON; amounts as decimal strings.")]
 Who = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Its id, or its name where only one has it.")]
 Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="In the account's currency, such as 12.50.")]
 Note = Annotated[str, typer.Option(help="Why, for people.")]
 Actor = Annotated[str, typer.Option(envvar="TANDEM_ACTOR", help="Who does it; default: the login name.")]
-Currency = Annotated[str, typer.Option(help="To be sure: the command refuses if the account's is another.")]
+Currency = Annotated[
+    str, typer.Option(help="Which of its funds, also one of a former currency; default: what it pays in.")
+]
 Request = Annotated[str, typer.Option(help="Name of this wish, such as an invoice number: repeated, it moves nothing.")]
 Since = Annotated[str, typer.Option("--from", help="Date, or date and time, in the account's time zone; included.")]
 Until = Annotated[str, typer.Option("--to", help="The same; not included. Default: now.")]

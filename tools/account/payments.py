@@ -14,7 +14,7 @@ import typer
 
 from tools.account.amounts import MICROS_MAX, decimal, micros, signed_micros
 from tools.account.database import Connection, acting, connected, posted
-from tools.account.find import Account, find, find_billed
+from tools.account.find import Account, find_fund
 from tools.account.options import Actor, Amount, Currency, DatabaseUrl, Json, Note, Request, Who
 from tools.errors import OperatorError
 
@@ -83,8 +83,8 @@ def topup(  # noqa: PLR0913  one parameter per option
 ) -> None:  # fmt: skip
     """Credit an account with money that it paid.
 
-    Where its parent has an overcommit limit, a top-up is at most that much above the parent's own posted balance: what
-    calls in progress hold is not seen.
+    Where its parent has an overcommit limit, the account's balance after it is at most that much above the parent's own
+    posted balance, and nothing comes in while that is not above zero. What calls in progress hold is not seen.
     """
     _print(database_url, Wish("topup", who, amount, note, actor, currency, request), as_json=as_json)
 
@@ -117,7 +117,11 @@ def reverse(
     txn: Txn, database_url: DatabaseUrl, *,
     note: Note, as_adjustment: AsAdjustment = False, actor: Actor = "", as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Post the exact opposite of a transaction, once, saying why."""
+    """Post the exact opposite of a transaction, once, saying why.
+
+    A closed account can only be paid out (adjust), so what would credit it is refused. No overcommit limit binds the
+    reversal of a debit: what was taken by mistake is given back.
+    """
     try:
         wrong = UUID(txn)
     except ValueError as error:
@@ -142,17 +146,15 @@ def reverse(
 def post(connection: Connection, wish: Wish) -> Done:
     """Post a payment in a transaction of its own. Raises OperatorError and psycopg errors; then nothing is moved."""
     amount = signed_micros(wish.amount) if wish.kind == "adjust" else micros(wish.amount)
-    account = find_billed(connection, wish.who)
-    if wish.currency not in {"", account.currency}:
-        raise OperatorError(f"currency: {wish.currency!r} is not that of account {account.id}, {account.currency}")
+    account = find_fund(connection, wish.who, wish.currency)
     _refuse_overflow(account, -amount if wish.kind == "debit" else amount)
     with acting(connection, account.parent_id, wish.actor) as actor:
         if wish.kind != "debit" and amount > 0:
             _refuse_below_closed(connection, account)
-        before = find(connection, str(account.id))
+        before = find_fund(connection, str(account.id), account.currency)
         arguments = (account.id, amount, wish.kind, wish.note, actor, wish.request or None, account.currency)
         txn, moved = posted(connection, "select tandem.move_v1(%s, %s, %s, %s, %s, %s, %s)", arguments)
-        return Done(txn, before, find(connection, str(account.id)), moved=moved)
+        return Done(txn, before, find_fund(connection, str(account.id), account.currency), moved=moved)
 
 
 def _refuse_overflow(account: Account, amount: int) -> None:

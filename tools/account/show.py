@@ -10,7 +10,7 @@ import typer
 from tools.account.amounts import UNLIMITED
 from tools.account.database import Connection, connected
 from tools.account.entries import Range, entries_of, show_entries
-from tools.account.find import Account, find, select_accounts
+from tools.account.find import Account, find, other_funds, select_accounts
 from tools.account.limits import Limits, paying_sentence, read_limits
 from tools.account.live import live
 from tools.account.locks import NONE, locks_above, sentence
@@ -18,6 +18,7 @@ from tools.account.options import DatabaseUrl, Json, RedisUrl, Who
 from tools.account.tables import show_pairs, show_table
 
 ENTRIES_SHOWN: Final = 20
+FORMER: Final = "in a fund that it does not pay with any more"
 
 _SPEND: Final = """
 select v.kind, v.window_id, coalesce(w.spent_micros, 0)::bigint
@@ -32,16 +33,20 @@ def list_accounts(database_url: DatabaseUrl, *, as_json: Json = False) -> None:
     """List all accounts with their balances."""
     with connected(database_url) as connection:
         accounts = select_accounts(connection, "order by a.id")
-    rows = [account.as_dict() for account in accounts]
+        others = other_funds(connection)
+    rows = [{**account.as_dict(), "other_funds": others.get(account.id, [])} for account in accounts]
     if as_json:
         typer.echo(json.dumps(rows))
         return
+    shown: list[dict[str, Any]] = []
     for row in rows:
         if row["kind"] == "root":  # billed by nobody
             row.update(balance="", credit_limit="", currency="", paying="")
         row["lock"] = "" if row["lock"] == NONE else row["lock"]
+        shown.append(row)
+        shown += [{**row, "credit_limit": "", "paying": FORMER, **other} for other in row["other_funds"]]
     columns = {name: name for name in ("id", "name", "parent", "kind", "status", "lock", "balance")}
-    show_table({**columns, "credit_limit": "credit limit", "currency": "", "paying": ""}, rows)
+    show_table({**columns, "credit_limit": "credit limit", "currency": "", "paying": ""}, shown)
 
 
 def show(who: Who, database_url: DatabaseUrl, redis_url: RedisUrl = "", *, as_json: Json = False) -> None:
@@ -64,6 +69,7 @@ def show(who: Who, database_url: DatabaseUrl, redis_url: RedisUrl = "", *, as_js
 def _billed(connection: Connection, account: Account) -> dict[str, Any]:
     limits = read_limits(connection, account)
     return {
+        "other_funds": other_funds(connection, account.id).get(account.id, []),
         "limits": limits.as_dict(account),
         "locks_above": locks_above(connection, account),
         "spend": _spend(connection, account, limits),
@@ -94,6 +100,8 @@ def _lines(account: Account, parts: dict[str, Any]) -> dict[str, object]:
     lines["balance"] = (
         f"{row['balance']} {account.currency}: {row['credited']} credited, {row['charged']} charged by calls"
     )
+    for other in parts["other_funds"]:
+        lines[f"also {other['currency']}"] = f"{other['balance']} {other['currency']} {FORMER}"
     lines["pays"] = paying_sentence(account)
     why = f" ({account.lock_note})" if account.lock_note else ""
     lines["lock"] = account.lock + why + sentence(account.lock)

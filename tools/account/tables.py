@@ -1,4 +1,4 @@
-"""Tables for people: what stands in a cell is shown as it is, never read as markup, and never cut."""
+"""Tables for people: what stands in a cell is never read as markup, never cut, and no terminal obeys it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Final
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from tools.printable import printable
 
 WIDTH: Final = 1_000  # of the longest line; the terminal folds what is longer than it
 RIGHT: Final = frozenset(
@@ -21,7 +23,7 @@ def show_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) ->
     for heading in columns.values():
         table.add_column(heading.strip(), justify="right" if heading in RIGHT else "left", no_wrap=heading in RIGHT)
     for row in rows:
-        table.add_row(*("" if row[key] is None else str(row[key]) for key in columns))
+        table.add_row(*("" if row[key] is None else printable(str(row[key])) for key in columns))
     Console(width=WIDTH, markup=False, emoji=False, highlight=False).print(table)
 
 
@@ -29,4 +31,4 @@ def show_pairs(rows: Mapping[str, object]) -> None:
     """Print names and values, one pair a line."""
     width = max(len(name) for name in rows)
     for name, value in rows.items():
-        typer.echo(f"{name.replace('_', ' '):{width}}  {value}")
+        typer.echo(f"{name.replace('_', ' '):{width}}  {printable(str(value))}")

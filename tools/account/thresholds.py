@@ -21,7 +21,7 @@ KINDS: Final = {
     "month": "the calls of a month cost the amount",
 }
 
-threshold = typer.Typer(no_args_is_help=True, help="Amounts whose crossing gives one alert.")
+threshold = typer.Typer(no_args_is_help=True, help="Amounts whose posted crossing gives one alert.")
 
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="; ".join(f"{k}: {what}" for k, what in KINDS.items()) + ".")]
 Limit = Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 12.50; for a balance also 0 or less.")]

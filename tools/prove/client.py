@@ -97,6 +97,7 @@ class Client:
         self._strays: list[Operation] = []
         self._calls = 0
         self._seen_pass = 0
+        self._opseq = 0
         self._heartbeat_s = 0.0
 
     def run(self) -> None:
@@ -114,11 +115,13 @@ class Client:
         try:
             work()
         except StoreUnavailable:
+            self._heartbeat_s = 0.0  # settlement waits for what we have seen
             time.sleep(REST_S)
 
     def _round(self) -> None:
         if time.monotonic() > self._heartbeat_s:
             self._heartbeat_s = time.monotonic() + HEARTBEAT_S
+            self._redis.execute("HSET", keys.SEEN, self._node, self._opseq)
             self._redis.execute("HSET", keys.NODES, self._node, int(time.time() * 1000))
         for _ in range(self._rng.randint(1, NEW_MAX)):
             if len(self._live) < LIVE_MAX:
@@ -235,9 +238,9 @@ class Client:
     def _heard(self, batch: Sequence[tuple[Live | None, Operation]], results: Sequence[Result]) -> None:
         at_ms = now_ms()
         self._sent(sum(not isinstance(result, Unarmed) for result in results))
-        self._notes.write(
-            [_answer(at_ms, operation, result) for (_, operation), result in zip(batch, results, strict=True)]
-        )
+        answers = [_answer(at_ms, operation, result) for (_, operation), result in zip(batch, results, strict=True)]
+        self._notes.write(answers)
+        self._opseq = max(self._opseq, *(answer.opseq for answer in answers))
         for (live, operation), result in zip(batch, results, strict=True):
             if live is not None:
                 self._steps.heard(live, operation, result)
@@ -259,6 +262,7 @@ class Client:
         self, rid: str, op_id: str, kind: str, code: str, granted_s: int = 0, opseq: int = 0, text: str = ""
     ) -> None:
         self._notes.write([Answer(now_ms(), rid, op_id, kind, code, granted_s, opseq, text)])
+        self._opseq = max(self._opseq, opseq)
 
 
 def _answer(at_ms: int, operation: Operation, result: Result) -> Answer:

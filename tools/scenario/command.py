@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tools.errors import OperatorError
+from tools.errors import not_set
 from tools.scenario.observe import Record, Watch
 from tools.scenario.run import Endpoint, Result, load_worlds, play
 from tools.scenario.spec import discover
@@ -79,9 +79,7 @@ def endpoint_from(env: dict[str, str] | os._Environ[str]) -> Endpoint:
     try:
         return Endpoint(env["TANDEM_SIP"], env["DATABASE_URL"], env["REDIS_URL"])
     except KeyError as error:
-        raise OperatorError(
-            f"{error.args[0]} is not set: run `make demo`, or `. .run/env` of a running stack"
-        ) from error
+        raise not_set(error.args[0]) from error
 
 
 def _folder() -> Path:

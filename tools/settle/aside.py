@@ -2,8 +2,10 @@
 
 Rule 1: an event leaves the table only in the transaction that posts it or that writes down why it is given up; the
 audit keeps its bytes.
-Rule 2: an event that is given up and still stands in the stream comes back when Redis is rebuilt: the whole stream is
-read again then. What it charged stays a difference between Redis and Postgres (I2) until it is posted.
+Rule 2: what an event that is given up has charged stays charged in Redis, and is written down in tandem.fund_loss, so
+that it is a difference no more. Where the bytes are no event nobody knows it: the gap in the numbers stays a difference
+until a recovery counts it as lost.
+Rule 3: an event that is given up does not come back where the stream is read again (tandem.event_dropped).
 """
 
 from __future__ import annotations
@@ -66,13 +68,18 @@ class Shelf:
         except UNSTORABLE as error:
             raise OperatorError(f"event {event_id} still cannot be posted: {sentence(error)}") from error
 
-    def drop(self, event_id: int, actor: str, note: str) -> None:
-        """Give an event up. note: why."""
+    def drop(self, event_id: int, actor: str, note: str) -> CallEvent | None:
+        """Give an event up, and return it, None where its bytes are none. note: why."""
         if not note.strip():
             raise OperatorError("giving an event up loses what it charged: --note says why")
-        self.show(event_id)
+        payload = self.show(event_id).payload
+        found = decoded(payload)
+        event = found if isinstance(found, CallEvent) else None
+        books = Books(self._connection)
         with self._connection.transaction():
             self._take(event_id, actor, note)
+            books.drop(payload, event, books.epoch(), note)
+        return event
 
     def _take(self, event_id: int, actor: str, note: str) -> None:
         """Remove an event; the audit keeps it, with the note."""

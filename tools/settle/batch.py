@@ -7,6 +7,8 @@ Rule 3: a call is locked before what is posted of it is read: by its record, whi
 for parts and late ends by a lock of their own besides, because a part has no record. So a late end posts exactly the
 difference, once.
 Rule 4: spend and thresholds are counted in the transaction that posts, from exactly the entries that were not there.
+Parts count by the end of their own talk, all else of a call by the end in its record: when a late end moves that,
+what was counted by the old one moves along.
 
 Locks are taken in one order, calls by name, entries by id, funds by theirs: two consumers of the same events wait for
 each other and never deadlock. Rows go through temporary tables: COPY is the only way in that keeps up with Redis.
@@ -22,7 +24,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors, sql
 
-from tools.settle.late import Place, difference, taken_back
+from tools.settle.late import PART_MARK, Moved, Place, difference, moved_spend, taken_back
 from tools.settle.rows import FUND, CdrRow, EntryRow, LegRow, Plan
 
 CALL_LOCKS: Final = 0x7A4DE209
@@ -65,7 +67,8 @@ on conflict (rid) do update set
     then excluded.trace || format('late: corrects a record that said %s, %s s billed', c.outcome, c.billed_s)
     else excluded.trace end
   where (c.is_late, c.seq) < (excluded.is_late, excluded.seq)
-returning rid, xmax <> 0
+returning rid, xmax <> 0, case when is_late and xmax <> 0 then (
+  select (extract(epoch from before.ended_at) * 1000)::bigint from tandem.cdr before where before.rid = c.rid) end
 """
 
 _ENTRIES: Final = """
@@ -91,7 +94,8 @@ select s.id from pg_temp.entry_stage s join tandem.ledger_entry e using (id)
 """
 
 _SUMS: Final = """
-select rid, account_id, book, currency, level, group_id, sum(amount_micros)::bigint
+select rid, account_id, book, currency, level, group_id, sum(amount_micros)::bigint,
+       coalesce(sum(amount_micros) filter (where note not like %s), 0)::bigint
   from tandem.ledger_entry where rid = any (%s) group by rid, account_id, book, currency, level, group_id
 """
 
@@ -121,17 +125,17 @@ class Batch:
     def write(self, plans: Sequence[Plan]) -> int:
         """Write all that is not there yet and return how many ledger entries that were. Raises ClashError."""
         self._lock_calls({each.rid for each in plans if each.is_late or each.cdr is None})
-        standing = self._write_calls(plans)
+        standing, ended_ms = self._write_calls(plans)
         charged = [(entry, each.ended_ms) for each in plans if not each.is_late for entry in each.entries]
         fresh = len(standing) == len({each.rid for each in plans if each.cdr is not None})
         new = self._write_entries([entry for entry, _ in charged], fresh=fresh)
         posted = charged if new is None else list({e.id: (e, at_ms) for e, at_ms in charged if e.id in new}.values())
-        corrections = self._corrections(standing, posted)
+        corrections, moved = self._corrections(standing, ended_ms, posted)
         if corrections:
             self._connection.execute("truncate pg_temp.entry_stage")
             self._write_entries([entry for entry, _ in corrections], fresh=False)
             posted += corrections
-        self._count(posted, plans)
+        self._count(posted, moved, plans)
         return len(posted)
 
     def _lock_calls(self, rids: Collection[str]) -> None:
@@ -142,8 +146,12 @@ class Batch:
                 "select pg_advisory_xact_lock(%s, bucket) from unnest(%s::integer[]) as bucket", (CALL_LOCKS, buckets)
             )
 
-    def _write_calls(self, plans: Sequence[Plan]) -> dict[str, Plan]:
-        """Return rid -> the plan of every record that is written or replaced now."""
+    def _write_calls(self, plans: Sequence[Plan]) -> tuple[dict[str, Plan], dict[str, int]]:
+        """Return rid -> the plan of every record that is written or replaced now.
+
+        And rid -> when the call ended by the record before, where a late end replaces one (which is not known for one
+        that somebody else has committed meanwhile).
+        """
         latest: dict[str, Plan] = {}
         for each in plans:
             if each.cdr is not None:
@@ -151,14 +159,16 @@ class Batch:
                 if before is None or _rank(before) < _rank(each):
                     latest[each.rid] = each
         if not latest:
-            return {}
+            return {}, {}
         self._copy_calls(each.cdr for each in latest.values() if each.cdr is not None)
-        written: dict[str, bool] = dict(self._connection.execute(_CDRS).fetchall())
-        replaced = [rid for rid, existed in written.items() if existed]
+        written = self._connection.execute(_CDRS).fetchall()
+        replaced = [rid for rid, existed, _ in written if existed]
         if replaced:
             self._connection.execute("delete from tandem.cdr_leg where rid = any (%s)", (replaced,))
-        self._copy("tandem.cdr_leg", LegRow._fields, _LEG_LINE, (leg for rid in written for leg in latest[rid].legs))
-        return {rid: latest[rid] for rid in written}
+        self._copy(
+            "tandem.cdr_leg", LegRow._fields, _LEG_LINE, (leg for rid, *_ in written for leg in latest[rid].legs)
+        )
+        return {rid: latest[rid] for rid, *_ in written}, {rid: before for rid, _, before in written if before}
 
     def _write_entries(self, entries: Sequence[EntryRow], *, fresh: bool) -> set[str] | None:
         """Write those that are not there, and return their ids; None: none of them was there.
@@ -188,22 +198,28 @@ class Batch:
         return True
 
     def _corrections(
-        self, standing: Mapping[str, Plan], posted: Sequence[tuple[EntryRow, int]]
-    ) -> list[tuple[EntryRow, int]]:
+        self, standing: Mapping[str, Plan], ended_ms: Mapping[str, int], posted: Sequence[tuple[EntryRow, int]]
+    ) -> tuple[list[tuple[EntryRow, int]], list[Moved]]:
         """Return what late ends add to `posted`, the entries of other events that were not there before.
 
-        standing: rid -> whose record stands since now. All in one statement, so that funds are locked in one order.
-        The numbers beside the entries are the times when the talk ended that they are about.
+        And which spend they move to other windows. standing: rid -> whose record stands since now; ended_ms: rid -> the
+        end by the record before. All in one statement, so that funds are locked in one order. The numbers beside the
+        entries are the times when the talk ended that they are about.
         """
         late = [each for each in standing.values() if each.is_late]
         sums: dict[str, dict[Place, int]] = {each.rid: {} for each in late}
-        for rid, *place, micros in self._connection.execute(_SUMS, (list(sums),)) if late else ():
+        ends: dict[str, dict[Place, int]] = {each.rid: {} for each in late}
+        of_parts = f"{PART_MARK}%"
+        for rid, *place, micros, at_end in self._connection.execute(_SUMS, (of_parts, list(sums))) if late else ():
             sums[rid][Place(*place)] = micros
+            ends[rid][Place(*place)] = at_end
+        moved = [each for plan in late for each in moved_spend(plan, ends[plan.rid], ended_ms.get(plan.rid), posted)]
         made = [(entry, each.ended_ms) for each in late for entry in difference(each, sums[each.rid])]
         strays = [(entry, at_ms) for entry, at_ms in posted if entry.rid not in standing]
         corrected = self._corrected({entry.rid for entry, _ in strays})
         back = [(entry, at_ms) for entry, at_ms in strays if entry.rid in corrected]
-        return [*made, *zip(taken_back([entry for entry, _ in back]), (at_ms for _, at_ms in back), strict=True)]
+        again = zip(taken_back([entry for entry, _ in back]), (at_ms for _, at_ms in back), strict=True)
+        return [*made, *again], moved
 
     def _corrected(self, rids: Collection[str]) -> set[str]:
         """Return those of `rids` whose record is a late end's."""
@@ -212,12 +228,15 @@ class Batch:
         rows = self._connection.execute("select rid from tandem.cdr where is_late and rid = any (%s)", (list(rids),))
         return {rid for (rid,) in rows}
 
-    def _count(self, posted: Iterable[tuple[EntryRow, int]], plans: Iterable[Plan]) -> None:
+    def _count(self, posted: Iterable[tuple[EntryRow, int]], moved: Iterable[Moved], plans: Iterable[Plan]) -> None:
         """Count what funds have spent in their windows, and tell of the thresholds that they have crossed."""
         spent: Counter[tuple[int, str, int]] = Counter()
         for entry, at_ms in posted:
             if entry.book == FUND:
                 spent[entry.account_id, entry.currency, at_ms - at_ms % MINUTE_MS] -= entry.amount_micros
+        for each in moved:
+            spent[each.account_id, each.currency, each.from_ms - each.from_ms % MINUTE_MS] -= each.micros
+            spent[each.account_id, each.currency, each.to_ms - each.to_ms % MINUTE_MS] += each.micros
         entries: list[dict[str, object]] = [
             {"account_id": account_id, "currency": currency, "amount_micros": micros, "at_ms": at_ms}
             for (account_id, currency, at_ms), micros in sorted(spent.items())

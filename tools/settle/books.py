@@ -8,12 +8,15 @@ Rule 2: what a batch writes, and in which order it locks, stands in batch.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import psycopg
 
 from kemi import keys
 from kemi.adapters.redis_operations import NOTHING_SPENT, Spent
+from kemi.records import CallEvent
+from tools.database_url import checked
 from tools.settle.batch import Batch
 from tools.settle.rows import Plan
 from tools.settle.sums import Sums
@@ -58,6 +61,16 @@ select name, timestamptz 'epoch' + seen_ms * interval '1 millisecond', %s
  order by name
 on conflict (name) do update set
   last_seen = greatest(n.last_seen, excluded.last_seen), opseq = greatest(n.opseq, excluded.opseq)
+"""
+
+
+# A fund's event numbers are each from an operation of its own, so there were no fewer.
+_KNOWN_OPSEQ: Final = """
+select greatest((select max(opseq) from tandem.node), (select max(n) from tandem.fund_charge), 0)
+"""
+
+_NODES_ALIVE: Final = """
+select name from tandem.node where last_seen > (select max(last_seen) from tandem.node) - interval '1 minute'
 """
 
 
@@ -117,7 +130,9 @@ class Books:
     @staticmethod
     def open(database_url: str) -> Books:
         """Connect. Raises psycopg.OperationalError."""
-        return Books(psycopg.connect(database_url, autocommit=True, application_name="tandem settle", options=OPTIONS))
+        return Books(
+            psycopg.connect(checked(database_url), autocommit=True, application_name="tandem settle", options=OPTIONS)
+        )
 
     def close(self) -> None:
         """Close the connection; its locks go with it."""
@@ -230,9 +245,11 @@ class Books:
         return found
 
     def losses(self) -> dict[str, int]:
-        """Return fund -> how many of its events recoveries have given up."""
-        query = "select account_id, currency, sum(events)::bigint from tandem.fund_loss group by account_id, currency"
-        rows = self._connection.execute(query)
+        """Return fund -> how many of its events recoveries have given up, whose numbers nobody knows."""
+        rows = self._connection.execute(
+            "select account_id, currency, sum(events)::bigint from tandem.fund_loss where fund_n is null"
+            " group by account_id, currency"
+        )
         return {keys.fund(account_id, currency): events for account_id, currency, events in rows}
 
     def give_up(self, fund: str, epoch: Epoch, events: int) -> None:
@@ -242,6 +259,38 @@ class Books:
             "insert into tandem.fund_loss(account_id, currency, epoch, events) values (%s, %s, %s, %s)",
             (int(account_id), currency, epoch.number, events),
         )
+
+    def dropped_of(self, fund: str) -> dict[int, int]:
+        """Return event number -> micros of one fund's events that a person has given up: Redis has charged them."""
+        account_id, _, currency = fund.partition(":")
+        rows = self._connection.execute(
+            "select fund_n, amount_micros from tandem.fund_loss"
+            " where fund_n is not null and account_id = %s and currency = %s",
+            (int(account_id), currency),
+        )
+        return dict(rows.fetchall())
+
+    def dropped(self) -> dict[bytes, str]:
+        """Return SHA-256 of its bytes -> reservation of every event that a person has given up."""
+        return dict(self._connection.execute("select digest, rid from tandem.event_dropped").fetchall())
+
+    def drop(self, payload: bytes, event: CallEvent | None, epoch: Epoch, note: str) -> None:
+        """Write down that an event is given up, and what it has charged; in a transaction of the caller.
+
+        event: of those bytes; None: they are none, so whom it charged is not known. What is posted is left out.
+        """
+        self._connection.execute(
+            "insert into tandem.event_dropped(digest, rid, note) values (%s, %s, %s) on conflict do nothing",
+            (sha256(payload).digest(), event.rid if event else "", note),
+        )
+        for each in event.postings if event else ():
+            if each.n not in self.posted_events(each.fund):
+                account_id, _, currency = each.fund.partition(":")
+                self._connection.execute(
+                    "insert into tandem.fund_loss(account_id, currency, epoch, fund_n, events, amount_micros)"
+                    " values (%s, %s, %s, %s, 1, %s) on conflict do nothing",
+                    (int(account_id), currency, epoch.number, each.n, each.amount_micros),
+                )
 
     def poisoned(self) -> list[Poisoned]:
         """Return the events that are set aside, oldest first."""
@@ -270,12 +319,16 @@ class Books:
             self._connection.execute(_NODES, (opseq, list(seen_ms), list(seen_ms.values())))
 
     def known_opseq(self) -> int:
-        """Return the highest operation number of Redis that is known to have been answered."""
-        return int(self._one("select coalesce(max(opseq), 0) from tandem.node"))
+        """Return the highest operation number of Redis that is known to have been answered; it never goes down."""
+        return int(self._one(_KNOWN_OPSEQ))
 
-    def forget_opseq(self) -> None:
-        """Begin counting operations anew: Redis begins from nothing."""
-        self._connection.execute("update tandem.node set opseq = 0")
+    def nodes_alive(self) -> set[str]:
+        """Return the nodes that were heard of when last any was, or up to a minute before."""
+        return {name for (name,) in self._connection.execute(_NODES_ALIVE)}
+
+    def report(self, epoch: Epoch, report: str) -> None:
+        """Keep what a recovery found lost. report: JSON."""
+        self._connection.execute("insert into tandem.recovery(epoch, report) values (%s, %s)", (epoch.number, report))
 
     def _insist(self, believed: Epoch) -> None:
         """Lock the epoch row, shared. Raises EpochMovedError unless it says what the caller believes."""

@@ -66,8 +66,24 @@ class Cell:
 
     def nodes(self) -> dict[str, int]:
         """Return node -> when it was last heard of, in Redis ms."""
-        flat = self.client.execute("HGETALL", keys.NODES)
-        return {name.decode(): int(seen_ms) for name, seen_ms in zip(flat[::2], flat[1::2], strict=True)}
+        return self._numbers(keys.NODES)
+
+    def seen(self) -> dict[str, int]:
+        """Return node -> highest operation number that was answered to it, of those that told since `ask_nodes`."""
+        return self._numbers(keys.SEEN)
+
+    def ask_nodes(self) -> None:
+        """Forget what nodes told, which may have been rolled back with the rest: they tell it again within a second."""
+        self.client.execute("DEL", keys.SEEN)
+
+    def raise_opseq(self, opseq: int) -> None:
+        """Count operations on from that number, if it is higher; only while unarmed. Numbers never come twice."""
+        if opseq > self.status().opseq:
+            self.client.execute("SET", keys.OPSEQ, opseq)
+
+    def _numbers(self, key: str) -> dict[str, int]:
+        flat = self.client.execute("HGETALL", key)
+        return {name.decode(): int(number) for name, number in zip(flat[::2], flat[1::2], strict=True)}
 
     def balances(self, names: Sequence[str]) -> dict[str, Balance]:
         """Return fund -> balance; those of 500 funds are as of one moment."""

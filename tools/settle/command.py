@@ -15,10 +15,10 @@ import psycopg
 import typer
 
 from kemi.adapters.redis_client import StoreUnavailable
-from tools.errors import OperatorError
+from tools.errors import OperatorError, not_set
 from tools.settle.poison import poison
 from tools.settle.reconcile import Report, reconcile
-from tools.settle.service import Options, connections, run_once, serve
+from tools.settle.service import Options, connections, reread, run_once, serve
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -27,6 +27,9 @@ def settle(
     ctx: typer.Context,
     *,
     once: Annotated[bool, typer.Option("--once", help="Stop when everything that waits is posted.")] = False,
+    again: Annotated[
+        bool, typer.Option("--reread", help="Post the whole stream again, for a Postgres that was restored, and stop.")
+    ] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Compare the money; exit 1 on any difference.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --verify: print the comparison as JSON.")] = False,
 ) -> None:
@@ -35,8 +38,8 @@ def settle(
         return
     options = options_from(os.environ)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    if once:
-        done = run_once(options)
+    if once or again:
+        done = reread(options) if again else run_once(options)
         typer.echo(f"{done.entries} events posted, {done.added} new ledger entries, {done.poisoned} events set aside")
     elif not verify:
         serve(options, _stop_on_signals())
@@ -91,7 +94,7 @@ def _stop_on_signals() -> Event:
 
 def _text(env: Mapping[str, str], name: str) -> str:
     if not env.get(name):
-        raise OperatorError(f"{name} is not set; `make up` starts a stack and writes it to .run/env")
+        raise not_set(name)
     return env[name]
 
 

@@ -40,6 +40,7 @@ PAYERS: Final = frozenset({FUND, COST, CARRIER})
 
 LATE: Final = "late"
 PART: Final = "part"
+PART_NOTE: Final = "part: the call goes on"
 LATE_NOTE: Final = "late end: what the call costs less what was posted"
 SECOND_MS: Final = 1000
 
@@ -128,7 +129,7 @@ def _priced(leg: PinnedLeg, event: CallEvent) -> Priced:
 
 def _fund_entries(event: CallEvent, paid: Mapping[str, Sequence[Priced]]) -> Iterable[EntryRow]:
     """Yield what Redis charged: it posts only funds whose charges move; what a payee earns may move without."""
-    make = _Maker(event, "redis")
+    make = _Maker(event, "redis", PART_NOTE if event.kind == PART else "")
     postings = {posting.fund: posting for posting in event.postings}
     for fund, share in paid.items():
         if not fund:

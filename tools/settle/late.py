@@ -7,10 +7,23 @@ what comes after it is taken back at once. Nothing is ever changed. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from tools.settle.entries import LATE_NOTE
-from tools.settle.rows import CdrRow, EntryRow, Plan, entry_id, txn_id
+from tools.settle.entries import LATE_NOTE, PART_NOTE
+from tools.settle.rows import FUND, CdrRow, EntryRow, Plan, entry_id, txn_id
+
+PART_MARK: Final = "part: "
+"""How the notes of parts begin, and of what takes them back: their spend stays in the windows of their own ends."""
+
+
+class Moved(NamedTuple):
+    """Spend that is counted in another window. from_ms, to_ms: of the end that it was counted by, and is by now."""
+
+    account_id: int
+    currency: str
+    micros: int
+    from_ms: int
+    to_ms: int
 
 
 class Place(NamedTuple):
@@ -43,6 +56,28 @@ def difference(late: Plan, posted: Mapping[Place, int]) -> list[EntryRow]:
     return [row for row in made if row.amount_micros]
 
 
+def moved_spend(
+    late: Plan, ends: Mapping[Place, int], ended_ms: int | None, posted: Sequence[tuple[EntryRow, int]]
+) -> list[Moved]:
+    """Return the spend of a call that its late end counts in another window than it was counted in.
+
+    ends: sums of the call's entries by now, without those of parts. ended_ms: its end by the record before, None = no
+    record stood. posted: those of these entries that are new in this batch, with the ends that they are counted by.
+    """
+    found: list[Moved] = []
+    earlier: dict[tuple[int, str], int] = {}
+    for place, micros in ends.items():
+        if place.book == FUND:
+            earlier[place.account_id, place.currency] = earlier.get((place.account_id, place.currency), 0) - micros
+    for row, at_ms in posted:
+        if row.rid == late.rid and row.book == FUND and not row.note.startswith(PART_MARK):
+            earlier[row.account_id, row.currency] = earlier.get((row.account_id, row.currency), 0) + row.amount_micros
+            found.append(Moved(row.account_id, row.currency, -row.amount_micros, at_ms, late.ended_ms))
+    if ended_ms is not None:
+        found += [Moved(*fund, micros, ended_ms, late.ended_ms) for fund, micros in earlier.items()]
+    return [each for each in found if each.micros and each.from_ms != each.to_ms]
+
+
 def taken_back(entries: Sequence[EntryRow]) -> list[EntryRow]:
     """Return what takes the entries of an event back, because a late end of its call is posted already."""
     return [
@@ -53,10 +88,14 @@ def taken_back(entries: Sequence[EntryRow]) -> list[EntryRow]:
             origin="pg",
             seq=-row.seq,
             fund_n=None,
-            note=f"takes back sequence {row.seq}: a late end of the call is posted",
+            note=f"{_mark(row)}takes back sequence {row.seq}: a late end of the call is posted",
         )
         for row in entries
     ]
+
+
+def _mark(row: EntryRow) -> str:
+    return PART_MARK if row.note == PART_NOTE else ""
 
 
 def _taken_back(cdr: CdrRow, place: Place, micros: int) -> EntryRow:

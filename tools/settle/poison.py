@@ -13,8 +13,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from kemi.core.amounts import amount
 from kemi.records import CallEvent
-from tools.errors import OperatorError
+from tools.database_url import checked
+from tools.errors import OperatorError, not_set
 from tools.settle.aside import Aside, Shelf
 from tools.settle.stream import decoded
 
@@ -23,11 +25,12 @@ poison: Final = typer.Typer(no_args_is_help=True, help="See to call events that 
 Id = Annotated[int, typer.Argument(help="as `tandem settle poison list` shows it")]
 Url = Annotated[str, typer.Option("--database-url", envvar="DATABASE_URL", help="the database")]
 Actor = Annotated[str, typer.Option(help="who does it, for the audit; the login name otherwise")]
+Most = Annotated[int, typer.Option(min=1, max=1000, help="at most so many")]
 Json = Annotated[bool, typer.Option("--json", help="for programs")]
 
 
 @poison.command("list")
-def list_(database_url: Url = "", limit: int = 100, *, as_json: Json = False) -> None:
+def list_(database_url: Url = "", limit: Most = 100, *, as_json: Json = False) -> None:
     """Show the events that are set aside, the oldest first."""
     with shelf(database_url) as found:
         events = found.list(limit)
@@ -66,19 +69,27 @@ def drop(
     database_url: Url = "",
     actor: Actor = "",
 ) -> None:
-    """Give an event up: nothing of it will be posted. The audit keeps its bytes and the note."""
+    """Give an event up: nothing of it will be posted. The audit keeps its bytes and the note.
+
+    What it charged stays charged in Redis, with no ledger entry: tandem.fund_loss says whom, and how much.
+    """
     with shelf(database_url) as found:
-        found.drop(event_id, actor or getpass.getuser(), note)
+        event = found.drop(event_id, actor or getpass.getuser(), note)
     typer.echo(f"event {event_id} is given up; the audit keeps it")
+    for each in event.postings if event else ():
+        charged = amount(each.amount_micros, each.fund.partition(":")[2])
+        typer.echo(f"fund {each.fund} stays charged {charged}, of which no ledger entry tells")
+    if event is None:
+        typer.echo("nobody can say what it charged: if it was a call's, Redis and Postgres differ (settle --verify)")
 
 
 @contextmanager
 def shelf(database_url: str) -> Iterator[Shelf]:
     """Connect and close. Raises OperatorError for whatever the database refuses."""
     if not database_url:
-        raise OperatorError("DATABASE_URL is not set; `make up` starts a stack and writes it to .run/env")
+        raise not_set("DATABASE_URL")
     try:
-        with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
+        with psycopg.connect(checked(database_url), autocommit=True, connect_timeout=10) as connection:
             yield Shelf(connection)
     except psycopg.Error as error:
         raise OperatorError(error.diag.message_primary or str(error).strip()) from error

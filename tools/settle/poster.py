@@ -7,14 +7,16 @@ nothing is committed, nothing acknowledged, and the same entries come again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 import psycopg
 
 from tools.settle.batch import ClashError
 from tools.settle.books import Books, Epoch, Poisoned
-from tools.settle.stream import Entry, planned
+from tools.settle.entries import LATE, PART
+from tools.settle.stream import Entry, head, planned
 
 log = logging.getLogger("tandem.settle")
 
@@ -50,6 +52,21 @@ def post(books: Books, entries: Sequence[Entry], believed: Epoch) -> Outcome:
     for event in written.set_aside:
         log.error("event %s is set aside in tandem.event_poison: %s", event.id, event.reason)
     return Outcome(len(entries), written.added, len(written.set_aside))
+
+
+def unposted(books: Books, entries: Sequence[Entry], dropped: Collection[bytes]) -> list[Entry]:
+    """Return the entries without those whose record stands, and without those that a person has given up.
+
+    For reading again what was read before: a day's events are many. dropped: SHA-256 of the bytes given up.
+    """
+    heads = [head(entry.payload) for entry in entries]
+    known = books.recorded([each.rid for each in heads if each is not None])
+    return [
+        entry
+        for entry, each in zip(entries, heads, strict=True)
+        if (each is None or each.kind in {LATE, PART} or (each.rid, each.seq) not in known)
+        and not (dropped and sha256(entry.payload).digest() in dropped)
+    ]
 
 
 def sentence(error: Exception) -> str:

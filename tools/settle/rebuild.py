@@ -1,18 +1,19 @@
-"""Opens the money functions again after Redis was started, restarted, reloaded or emptied.
+"""Opens the money functions again after Redis was started, restarted or reloaded.
 
 Redis refuses everything until it is armed for the epoch that Postgres knows. One process at a time, by an advisory
 lock of Postgres:
 
 1. the next epoch is `building`: from then on nobody can post but us;
 2. the whole stream is read, groups ignored, and posted by unique id; unarmed, nobody adds to it, so it ends;
-3. FAST, a Redis that has applied operations: no fewer than the highest number known, charges and event numbers of
+3. the nodes tell the highest operation that was answered to them, or had two seconds to;
+4. FAST, a Redis that has applied operations: no fewer than the highest number known, charges and event numbers of
    every fund as in Postgres, holds as the open reservations say. Everything is kept;
-   or a Redis that never applied one, so it is new or has lost all: the charges come from Postgres, once the sync
-   has brought the terms of every fund. Nothing is held there: calls in progress are the nodes' to tell;
-4. armed, and the epoch marked, in one transaction of Postgres.
+   or a Redis that never applied one, where none is known to have been: it is new. Charges, if events that were set
+   aside have any, come from Postgres, once the sync has brought the terms of every fund;
+5. armed, and the epoch marked, in one transaction of Postgres.
 
-Anything else stays unarmed, with a sentence on what differs: money would be spent twice, so an operator decides, and
-runs `tandem recover` (slow.py).
+Anything else stays unarmed, with a sentence on what differs or is lost, also a Redis that lost all: money would be
+spent twice, so an operator decides, and runs `tandem recover` (slow.py).
 A crash inside leaves the epoch `building`; whoever comes next begins again with a new one.
 """
 
@@ -26,14 +27,15 @@ from typing import Final
 from tools.news import News
 from tools.settle.books import NO_WINDOWS, Books, Epoch
 from tools.settle.cell import Cell
-from tools.settle.entries import LATE, PART
-from tools.settle.poster import Outcome, post
+from tools.settle.poster import Outcome, post, unposted
 from tools.settle.reconcile import charge_differences, charges_of, hold_differences, on_the_way
-from tools.settle.stream import Entry, Stream, head
+from tools.settle.stream import Stream
 
 log = logging.getLogger("tandem.settle")
 
 DIFFERENCES_SHOWN: Final = 5
+NODES_DEADLINE_S: Final = 2.0  # a node that lives tells within a second after it found Redis again
+POLL_S: Final = 0.05
 ASK_AGAIN_S: Final = 5.0  # whether an operator has acted: comparing costs both stores something
 
 
@@ -70,7 +72,7 @@ class Rebuild:
             self._books.step_down()
             return found
         epoch = self.begun()
-        fault = self._fault()
+        fault = self._fault(epoch)
         if fault:
             self.news.trouble(f"Redis is not armed: {fault}")
             if time.monotonic() < self._not_before_s:
@@ -92,38 +94,46 @@ class Rebuild:
             self._cell.disarm()
         epoch = self._books.begin_epoch(status.epoch, f"Redis was at epoch {status.epoch}, {status.opseq} operations")
         log.info("Redis is not armed (its epoch was %s): building epoch %s", status.epoch, epoch.number)
-        total, known = Outcome(), 0
+        asked_s = time.monotonic()
+        self._cell.ask_nodes()
+        total, known, dropped = Outcome(), 0, self._books.dropped()
         for entries in self._stream.whole():
-            unposted = self._unposted(entries)
-            known += len(entries) - len(unposted)
-            total = total.plus(post(self._books, unposted, epoch))
+            new = unposted(self._books, entries, dropped)
+            known += len(entries) - len(new)
+            total = total.plus(post(self._books, new, epoch))
         sentence = "read the whole stream: %s events posted before, %s others, %s new ledger entries, %s set aside"
         log.info(sentence, known, *total)
+        self._hear_nodes(epoch, asked_s)
         self._building = epoch
         return epoch
 
-    def _unposted(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return the entries without those whose record stands: a day's events are many, and calls wait meanwhile."""
-        heads = [head(entry.payload) for entry in entries]
-        known = self._books.recorded([each.rid for each in heads if each is not None])
-        return [
-            entry
-            for entry, each in zip(entries, heads, strict=True)
-            if each is None or each.kind in {LATE, PART} or (each.rid, each.seq) not in known
-        ]
+    def _hear_nodes(self, epoch: Epoch, asked_s: float) -> None:
+        """Note the highest operation that was answered to a node, once all have told or had their time to.
 
-    def _fault(self) -> str:
+        What Redis lost since settlement looked last, only they know.
+        """
+        alive = self._books.nodes_alive()
+        while not alive <= self._cell.seen().keys() and time.monotonic() - asked_s < NODES_DEADLINE_S:
+            time.sleep(POLL_S)
+        self._note(epoch)
+
+    def _note(self, epoch: Epoch) -> None:
+        opseq = max([self._cell.status().opseq, *self._cell.seen().values()])
+        self._books.note_nodes(self._cell.nodes(), opseq, epoch)
+
+    def _fault(self, epoch: Epoch) -> str:
         """Return why Redis must not be armed yet, "" when it may."""
-        opseq = self._cell.status().opseq
-        if opseq == 0:
-            return self._restore()
-        known = self._books.known_opseq()
+        self._note(epoch)  # a node may have come back late
+        opseq, known = self._cell.status().opseq, self._books.known_opseq()
         fault = ""
         if opseq < known:
+            what = f"has applied {opseq} operations" if opseq else "is empty"
             fault = (
-                f"Redis has applied {opseq} operations and once answered {known}: {known - opseq} are lost,"
+                f"Redis {what} and once answered {known}: {known - opseq} are lost,"
                 " and with them holds of running calls"
             )
+        elif opseq == 0:
+            return self._restore()
         elif differences := self.differences():
             fault = f"it differs from Postgres: {_listed(differences)}"
         if fault:
@@ -138,7 +148,6 @@ class Rebuild:
         bare = [fund for fund, balance in self._cell.balances(names).items() if balance.terms is None]
         if bare:
             return f"waiting for tandem sync to bring the terms of {len(bare)} of {len(names)} funds"
-        self._books.forget_opseq()
         waiting = on_the_way(self._books, self._stream)
         charged = sorted({*self._books.posted(), *waiting.charges})
         windows = self._books.windows()
@@ -146,7 +155,7 @@ class Rebuild:
             events = charges_of(self._books, fund, waiting)
             spent = windows.get(fund, NO_WINDOWS)
             self._cell.funds.restore_fund(fund, sum(events.values()), max(events), spent.day, spent.month)
-        log.info("Redis was empty: the charges of %s of %s funds came from Postgres", len(charged), len(names))
+        log.info("Redis is new: the charges of %s of %s funds came from Postgres", len(charged), len(names))
         return ""
 
     def differences(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Whether Redis and Postgres agree on the money: the invariants of the protocol, as differences and numbers.
 
 I1  a fund's hold and channels are those of the open reservations
-I2  a fund's charges are those posted in Postgres and those on the way, and its event numbers have no gap
+I2  a fund's charges are those posted in Postgres, on the way or given up, and its event numbers have no gap
 I3  a fund's credit is Postgres' credit of the same version
 I4  every granted reservation is open, with a lease, or ended, with a record
 
@@ -41,7 +41,7 @@ class Report(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """Events on the way: in the stream, or set aside. charges: fund -> event number -> micros. rids: their calls."""
+    """Events on the way: not acknowledged, or set aside. charges: fund -> event number -> micros. rids: their calls."""
 
     charges: Mapping[str, Mapping[int, int]]
     rids: frozenset[str]
@@ -67,11 +67,14 @@ def reconcile(books: Books, cell: Cell, stream: Stream) -> Report:
 
 
 def on_the_way(books: Books, stream: Stream) -> Waiting:
-    """Return all charges that stand in the stream or among the events set aside, posted or not."""
+    """Return all charges that nobody has acknowledged in the stream, posted or not, or that are set aside.
+
+    What is acknowledged must be in Postgres; where it is not, Postgres has lost it, and that is a difference.
+    """
     charges: dict[str, dict[int, int]] = {}
     rids: set[str] = set()
     payloads = [event.payload for event in books.poisoned()]
-    payloads += [entry.payload for entries in stream.whole() for entry in entries]
+    payloads += [entry.payload for entries in stream.waiting() for entry in entries]
     for event in map(decoded, payloads):
         if isinstance(event, CallEvent):
             rids.add(event.rid)
@@ -102,8 +105,8 @@ def charge_differences(
 
 
 def charges_of(books: Books, fund: str, waiting: Waiting) -> dict[int, int]:
-    """Return event number -> micros of a fund's charges, posted or on the way."""
-    return {**waiting.charges.get(fund, {}), **books.posted_events(fund)}
+    """Return event number -> micros of a fund's charges: posted, on the way, or given up by a person."""
+    return {**waiting.charges.get(fund, {}), **books.dropped_of(fund), **books.posted_events(fund)}
 
 
 def _charge_difference(balance: Balance, counted: Mapping[int, int], lost: int) -> str:
@@ -199,7 +202,8 @@ def _grant_differences(books: Books, found: Snapshot, waiting: Waiting) -> list[
     """Return where I4 does not hold, among the reservations looked at."""
     open_ = found.open().keys()
     ended = {rid for rid, each in found.reservations.items() if each.state in ENDED}
-    lost = ended - waiting.rids - books.has_records(sorted(ended - waiting.rids))
+    unknown = ended - waiting.rids - set(books.dropped().values())
+    lost = unknown - books.has_records(sorted(unknown))
     return [
         *(
             f"I4: reservation {rid} is open and has no lease: nothing would end it"

@@ -24,7 +24,7 @@ from tools.errors import OperatorError
 from tools.news import News
 from tools.settle.books import Books, Epoch, EpochMovedError
 from tools.settle.cell import Cell
-from tools.settle.poster import Outcome, post
+from tools.settle.poster import Outcome, post, unposted
 from tools.settle.rebuild import Rebuild
 from tools.settle.stream import Entry, Stream
 from tools.settle.sweeper import LeaseWatch, Sweeper
@@ -107,6 +107,15 @@ def run_once(options: Options) -> Outcome:
         raise OperatorError(_trouble(error)) from error
 
 
+def reread(options: Options) -> Outcome:
+    """Post the whole stream again: what Postgres has is left alone. Raises OperatorError as `run_once`."""
+    try:
+        with connections(options) as parts:
+            return _Session(parts, options, LeaseWatch(options.slice_s + options.grace_s)).reread()
+    except (StoreUnavailable, psycopg.Error, EpochMovedError) as error:
+        raise OperatorError(_trouble(error)) from error
+
+
 class _Chore:
     """Something done every so often. every_s: seconds between two times. first_s: seconds until the first time."""
 
@@ -164,6 +173,16 @@ class _Session:
                 break  # what is left waits for a consumer that lives
         return self._total
 
+    def reread(self) -> Outcome:
+        """Post what stands in the stream and not in Postgres, acknowledged or not; return what was looked at."""
+        epoch = self._armed()
+        if epoch is None:
+            raise OperatorError(self._rebuild.news.text)
+        total, dropped = Outcome(), self._books.dropped()
+        for entries in self._stream.whole():
+            total = total.plus(post(self._books, unposted(self._books, entries, dropped), epoch))
+        return total
+
     def _armed(self) -> Epoch | None:
         """Return the epoch that Redis and Postgres agree on, after arming if that is due; None while it cannot be."""
         epoch = self._rebuild.armed()
@@ -188,14 +207,18 @@ class _Session:
     def _post(self, epoch: Epoch, entries: Sequence[Entry]) -> None:
         if entries:
             # First: Postgres must never know an event of an operation whose number it does not know (rebuild, FAST).
-            self._books.note_nodes(self._cell.nodes(), self._cell.status().opseq, epoch)
+            self._note(epoch)
             self._total = self._total.plus(post(self._books, entries, epoch))
             self._stream.acknowledge(entries)
+
+    def _note(self, epoch: Epoch) -> None:
+        """Register nodes, and the highest operation number: Redis' own, for no node has seen a higher one."""
+        self._books.note_nodes(self._cell.nodes(), self._cell.status().opseq, epoch)
 
     def _chores(self, epoch: Epoch) -> None:
         if self._beat.is_due():
             self._swept += self._sweeper.sweep()
-            self._books.note_nodes(self._cell.nodes(), self._cell.status().opseq, epoch)
+            self._note(epoch)
         if self._watch is not None and self._compare.is_due():
             self._watch.step()
         if self._claim.is_due():

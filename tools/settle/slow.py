@@ -1,4 +1,4 @@
-"""Opens a Redis again that has lost operations: rolled back, restored from an old dump, promoted behind its primary.
+"""Opens a Redis again that has lost operations: emptied, rolled back, of an old dump, promoted behind its primary.
 
 A person must have said that the loss is accepted. Then, with the money functions closed and the whole stream read:
 
@@ -6,7 +6,8 @@ A person must have said that the loss is accepted. Then, with the money function
    `unknown_end` where there is none yet; the call's node is told so, ends the call and tells its real end late;
 2. every fund's charges, event numbers and windows come from Postgres, its hold and channels from the reservations kept;
 3. event numbers that nobody has an entry for are written down as lost;
-4. everything is compared once more, and armed.
+4. everything is compared once more, the loss is written down (tandem.recovery), and Redis armed. It counts operations
+   on from the highest number known, so that what nodes and Postgres know stays true.
 
 What was granted in the lost operations and has no reservation any more is told late by its node, or by nobody if that
 died too. A crash in between leaves the epoch `building`: the same command begins again with a new one.
@@ -14,6 +15,7 @@ died too. A crash in between leaves the epoch `building`: the same command begin
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -22,7 +24,7 @@ from kemi import codec
 from kemi.adapters.redis_operations import Balance, Reservation
 from kemi.records import CallEnd, CallEvent, PinnedCall
 from tools.errors import OperatorError
-from tools.settle.books import NO_WINDOWS, Books, Epoch
+from tools.settle.books import NO_WINDOWS, Books, Epoch, Poisoned
 from tools.settle.cell import Cell, Snapshot
 from tools.settle.entries import LATE
 from tools.settle.postings import plan
@@ -50,15 +52,21 @@ class FundLoss(NamedTuple):
 class Recovery(NamedTuple):
     """What was recovered. operations_lost: how far Redis was behind what Postgres had been told, so at least so many.
 
-    kept, voided: open reservations. events_lost: over all funds.
+    kept, voided: open reservations. unreadable: of those voided, how many left no record, for their call cannot be
+    read: its bytes are set aside. events_lost: over all funds.
     """
 
     epoch: int
     operations_lost: int
     kept: int
     voided: int
+    unreadable: int
     events_lost: int
     funds: tuple[FundLoss, ...]
+
+    def json(self) -> str:
+        """Return it in one line of JSON."""
+        return json.dumps({**self._asdict(), "funds": [fund._asdict() for fund in self.funds]})
 
 
 class Slow:
@@ -77,17 +85,22 @@ class Slow:
         if armed is not None:
             raise OperatorError(f"nothing is to be recovered: epoch {armed.number} is armed, calls are taken")
         epoch = self._rebuild.begun()
-        behind = max(0, self._books.known_opseq() - self._cell.status().opseq)
+        known = self._books.known_opseq()
+        behind = max(0, known - self._cell.status().opseq)
         names = self._terms()
-        kept, voided = self._sort_out(self._cell.snapshot(names, others_max=0), epoch)
+        kept, voided, unreadable = self._sort_out(self._cell.snapshot(names, others_max=0), epoch)
         funds = self._recount(names, kept, epoch)
-        self._books.forget_opseq()
         differences = self._rebuild.differences()
         if differences:
             raise OperatorError(f"still not as Postgres says: {'; '.join(differences[:5])}")
+        lost = sum(fund.events_lost for fund in funds)
+        done = Recovery(epoch.number, behind, len(kept), voided, unreadable, lost, funds)
+        # Before Redis is as it must be, for then settlement opens it by itself, and nobody would know what was lost.
+        self._books.report(epoch, done.json())
+        self._cell.raise_opseq(known)
         self._books.arm(epoch, self._cell.funds.arm)
         self._books.step_down()
-        return Recovery(epoch.number, behind, len(kept), voided, sum(fund.events_lost for fund in funds), funds)
+        return done
 
     def _lead(self) -> None:
         deadline_s = time.monotonic() + LEAD_DEADLINE_S
@@ -109,29 +122,41 @@ class Slow:
                 raise OperatorError(f"terms of {len(behind)} funds are missing or old: is tandem sync running?")
             time.sleep(POLL_S)
 
-    def _sort_out(self, found: Snapshot, epoch: Epoch) -> tuple[dict[str, Reservation], int]:
-        """Void what Postgres knows better; return what is kept, and how many were voided."""
+    def _sort_out(self, found: Snapshot, epoch: Epoch) -> tuple[dict[str, Reservation], int, int]:
+        """Void what Postgres knows better; return what is kept, how many were voided, and unreadable."""
         open_ = found.open()
         posted = self._books.posted_of(sorted(open_))
         recorded = self._books.has_records(sorted(open_))
         kept: dict[str, Reservation] = {}
+        unreadable = 0
         for rid, each in open_.items():
             if rid not in recorded and _charged(each) == posted.get(rid, {}):
                 kept[rid] = each
                 continue
             if rid not in recorded:
-                self._record(rid, each, epoch)
+                unreadable += not self._record(rid, each, epoch)
             self._cell.funds.void(rid)
-        return kept, len(open_) - len(kept)
+        return kept, len(open_) - len(kept), unreadable
 
-    def _record(self, rid: str, found: Reservation, epoch: Epoch) -> None:
-        """Write a record for a call whose reservation goes; the late end that its node may tell replaces it."""
-        call = codec.unpack(PinnedCall, found.pinned)
+    def _record(self, rid: str, found: Reservation, epoch: Epoch) -> bool:
+        """Write a record for a call whose reservation goes; the late end that its node may tell replaces it.
+
+        Return False where the call cannot be read, of a newer release or spoiled: its bytes are set aside.
+        """
+        try:
+            call = codec.unpack(PinnedCall, found.pinned)
+        except (ValueError, TypeError, RecursionError) as error:
+            reason = f"reservation {rid} was given up at a recovery, and its call cannot be read: {error}"
+            self._books.post([], [Poisoned(f"recovery of {rid}", reason, found.pinned)], epoch)
+            return False
         sentence = "Redis had lost what this call had paid; its hold was given up at the recovery"
         end = CallEnd("unknown_end", self._cell.now_ms(), 0, 0, 0, 0, "lost_hold", 0, "sweeper", trace=(sentence,))
         made = plan(CallEvent(LATE, epoch.number, rid, found.seq + 1, (), call, end))
         if isinstance(made, Plan):
             self._books.post([made], [], epoch)
+        else:
+            self._books.post([], [Poisoned(f"recovery of {rid}", made.reason, found.pinned)], epoch)
+        return isinstance(made, Plan)
 
     def _recount(self, names: list[str], kept: Mapping[str, Reservation], epoch: Epoch) -> tuple[FundLoss, ...]:
         """Set every fund that is not as it must be; return those."""

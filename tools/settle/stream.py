@@ -73,7 +73,22 @@ class Stream:
 
     def whole(self) -> Iterator[list[Entry]]:
         """Yield all entries there are, oldest first, 2,000 at a time, whatever the group has done with them."""
-        start = "-"
+        return self._from("-")
+
+    def waiting(self) -> Iterator[list[Entry]]:
+        """Yield all entries that are not acknowledged, and those between them; all there are where no group is.
+
+        What is not among them was acknowledged when this was called, so it is posted or set aside.
+        """
+        group = self._group()
+        if not group:
+            return self.whole()
+        # In this order: what is delivered meanwhile comes after what was the last delivered.
+        start = "(" + group[b"last-delivered-id"].decode()
+        waiting = self._client.execute("XPENDING", keys.EVENTS, GROUP)
+        return self._from(waiting[1].decode() if waiting[0] else start)
+
+    def _from(self, start: str) -> Iterator[list[Entry]]:
         while True:
             entries = _entries(self._client.execute("XRANGE", keys.EVENTS, start, "+", "COUNT", COUNT))
             if entries:

@@ -20,10 +20,8 @@ select account_id, currency, cver, cred_micros from tandem.fund_credit
 """
 
 _CHARGES: Final = """
-select x.account_id, x.currency, c.charged_micros - above.micros,
-       c.events - above.events + coalesce((
-         select sum(l.events)::bigint from tandem.fund_loss l
-          where l.account_id = x.account_id and l.currency = x.currency), 0), above.events
+select x.account_id, x.currency, c.charged_micros - above.micros + given_up.micros,
+       c.events - above.events + given_up.events, above.events
   from unnest(%s::bigint[], %s::text[], %s::bigint[]) as x(account_id, currency, n)
   join tandem.fund_charge c using (account_id, currency)
  cross join lateral (
@@ -31,6 +29,10 @@ select x.account_id, x.currency, c.charged_micros - above.micros,
      from (select amount_micros from tandem.ledger_entry e
             where e.book = 'fund' and e.origin = 'redis' and e.account_id = x.account_id and e.currency = x.currency
               and e.epoch = %s and e.fund_n > x.n limit %s) e) above
+ cross join lateral (
+   select coalesce(sum(l.amount_micros), 0)::bigint as micros, coalesce(sum(l.events), 0)::bigint as events
+     from tandem.fund_loss l
+    where l.account_id = x.account_id and l.currency = x.currency and (l.fund_n is null or l.fund_n <= x.n)) given_up
 """
 
 
@@ -43,7 +45,7 @@ class Credit(NamedTuple):
 
 
 class Charged(NamedTuple):
-    """What is posted of a fund's charges up to an event number. events: how many, those given up as lost included."""
+    """What is posted of a fund's charges up to an event number, or given up. events: how many."""
 
     micros: int
     events: int

@@ -6,8 +6,8 @@ Rule 2: operation ids `<rid>:sweep:<sequence>` belong to sweepers alone; several
 is the next after the one seen: where the node moved meanwhile, the operation is refused.
 
 Answered: the granted talk is charged and the record says `estimated`. Not answered as far as Redis knows: nothing is
-charged. The record says `failed` when the node lives and would have told of an answer, else `unknown_end`, for it may
-have died between the answer and its mark.
+charged. The record says `unknown_end`, whether the node lives or not: it may have died between the answer and its mark
+and live again, or its word of the answer was lost.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def ending(rid: str, seq: int, found: Reservation | None, signs: Signs) -> Opera
     if silent_ms > NODE_SILENT_MS:
         end = _end(signs, "unknown_end", "node_lost", f"node {found.node} fell silent before it told of an answer")
     else:
-        end = _end(signs, "failed", "lease", f"node {found.node} lives and never told of an answer")
+        end = _end(signs, "unknown_end", "lease", f"node {found.node} lives and never told of an answer")
     return Release(op_id, rid, seq + 1, codec.pack(end))
 
 

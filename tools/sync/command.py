@@ -15,7 +15,7 @@ import psycopg
 import typer
 
 from kemi.adapters.redis_client import StoreUnavailable
-from tools.errors import OperatorError
+from tools.errors import OperatorError, not_set
 from tools.sync.compare import Verdict, verify
 from tools.sync.follow import Options, connections, follow
 
@@ -47,7 +47,7 @@ def options_from(env: Mapping[str, str], *, once: bool = False, accept: bool = F
 
 def _address(env: Mapping[str, str], name: str) -> str:
     if not env.get(name):
-        raise OperatorError(f"{name} is not set; `make up` starts a stack and writes it to .run/env")
+        raise not_set(name)
     return env[name]
 
 

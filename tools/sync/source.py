@@ -15,6 +15,7 @@ import psycopg
 from psycopg import IsolationLevel, sql
 
 from kemi.core.prefix import BUCKET_DIGITS, pack_bucket
+from tools.database_url import checked
 from tools.sync.kinds import BY_VIEW, Kind, build
 from tools.sync.marker import Marker
 
@@ -65,7 +66,7 @@ class Source:
     @classmethod
     def connect(cls, url: str) -> Self:
         """Connect and listen. url: libpq's form; the role must bypass row-level security."""
-        connection = psycopg.connect(url, autocommit=True, connect_timeout=3, application_name="tandem sync")
+        connection = psycopg.connect(checked(url), autocommit=True, connect_timeout=3, application_name="tandem sync")
         try:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             for command in _SESSION:

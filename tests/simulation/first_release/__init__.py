@@ -16,10 +16,9 @@ from kemi.adapters import redis_functions
 from kemi.adapters.redis_client import Argument, FunctionFailed, Reply
 
 LIBRARY: Final = "tandem_money_1"
-FIRST_ARGUMENT: Final = 4  # of an FCALL with one key
 ARGUMENTS: Final = {"tandem_answer_1": 6, "tandem_describe_1": 2, "tandem_restore_fund_1": 4}
 DESCRIBED: Final = 13  # values in the answer of the first release
-ABSENT: Final = {"tandem_part_1": b"INVALID", "tandem_adopt_1": b"INVALID"}
+ABSENT: Final = frozenset({"tandem_part_1", "tandem_adopt_1", "tandem_recount_1", "tandem_void_1"})
 
 
 def sources() -> dict[str, str]:
@@ -52,11 +51,13 @@ def answered(words: Sequence[Argument], reply: Reply | FunctionFailed) -> Reply 
 
 def absent(words: Sequence[Argument], opseq: int) -> list[Any] | None:
     """Return what is answered to a function that the library of that release has not; None where it has it."""
-    name = str(words[1]) if words[0] in ("FCALL", "FCALL_RO") else ""
+    if words[0] not in ("FCALL", "FCALL_RO"):
+        return None
+    name, asked_by = str(words[1]), str(words[3 + int(words[2])]).encode()
     if name == "tandem_of_node_1":
-        return [str(words[3]).encode(), b"OK", opseq, b"0"]
+        return [asked_by, b"OK", opseq, b"0"]
     if name in ABSENT:
-        return [str(words[FIRST_ARGUMENT]).encode(), ABSENT[name], opseq, b"the first release knows nothing of this"]
+        return [asked_by, b"INVALID", opseq, b"the first release knows nothing of this"]
     return None
 
 

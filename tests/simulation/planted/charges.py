@@ -60,8 +60,13 @@ CHARGES: Final[Mapping[str, tuple[Change, ...]]] = {
     "sums are restored while armed": (
         Change("if is_armed(got[1]) or not is_amount(charged)", "if not is_amount(charged)"),
     ),
-    "a late end takes the sequence back": (
-        Change("remember(r, op_id, math.max(seq, r.seq))", "remember(r, op_id, seq)"),
+    "a late end takes the sequence back": (Change("if r and seq <= r.seq then", "if false then"),),
+    "a late end leaves no room for a sequence": (Change("or seq >= SEQ_END or", "or"),),
+    "spend of before the cap is free": (
+        Change("if opening and opening[1] > state.opening then", "if opening and opening[1] < 0 then"),
+    ),
+    "an opening begins the windows again and again": (
+        Change("if opening and opening[1] > state.opening then", "if opening then"),
     ),
     "a late end is told each time": (
         Change(

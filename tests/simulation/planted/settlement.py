@@ -17,6 +17,7 @@ from tools.settle import poster, postings, service, stream, sweeper
 from tools.settle.books import Epoch
 from tools.settle.rebuild import Rebuild
 from tools.settle.rows import Plan
+from tools.settle.slow import Slow
 from tools.settle.stream import Stream
 
 
@@ -92,17 +93,6 @@ def _half_the_income() -> Any:
     return row
 
 
-def _noted_afterwards() -> Any:
-    """Let Postgres know events of operations whose number it does not know yet."""
-
-    def post_(session: Any, epoch: Any, entries: Sequence[Any]) -> None:
-        if entries:
-            session._total = session._total.plus(poster.post(session._books, entries, epoch))
-            session._stream.acknowledge(entries)
-
-    return post_
-
-
 def _trusting() -> Any:
     """Believe what Redis says of its epoch."""
 
@@ -111,6 +101,13 @@ def _trusting() -> Any:
         return Epoch(status.epoch, "armed") if status.armed else None
 
     return armed
+
+
+def _all_kept() -> Any:
+    def sort_out(_: Any, found: Any, __: Any) -> Any:
+        return found.open(), 0, 0
+
+    return sort_out
 
 
 def _at_the_time_of_redis() -> Any:
@@ -152,10 +149,15 @@ SETTLEMENT: Final[Mapping[str, tuple[Replacement, ...]]] = {
     "the sweeper's sequence passes every other": (Replacement(sweeper, "ending", _unchecked_sequence),),
     "the sweeper releases answered calls": (Replacement(sweeper, "ending", _released_always),),
     "a Redis that lost operations is armed": (
-        Replacement(Rebuild, "_differences", lambda: lambda _: []),
+        Replacement(Rebuild, "differences", lambda: lambda _: []),
         Replacement(MemoryBooks, "known_opseq", lambda: lambda _: 0),
     ),
-    "an empty Redis begins without its charges": (Replacement(Rebuild, "_restore", lambda: lambda _: ""),),
+    "a recovery counts nothing again": (Replacement(Slow, "_recount", lambda: lambda *_: ()),),
+    "a recovery keeps what Postgres knows better": (Replacement(Slow, "_sort_out", _all_kept),),
+    "a recovery does not compare at last": (
+        Replacement(Slow, "_recount", lambda: lambda *_: ()),
+        Replacement(Rebuild, "differences", lambda: lambda _: []),
+    ),
     "a late end posts its whole price": (
         Replacement(postgres, "difference", lambda: lambda each, _: list(each.entries)),
     ),
@@ -170,7 +172,6 @@ SETTLEMENT: Final[Mapping[str, tuple[Replacement, ...]]] = {
         Replacement(sweeper, "ending", _at_the_time_of_redis),
     ),
     "spend is restored as nothing": (Replacement(MemoryBooks, "windows", lambda: lambda _: {}),),
-    "operations are noted after their events": (Replacement(service._Session, "_post", _noted_afterwards),),
     "settlement believes the epoch of Redis": (Replacement(Rebuild, "armed", _trusting),),
     "an event after the late end stays posted": (Replacement(postgres, "taken_back", lambda: lambda _: []),),
 }

@@ -40,6 +40,7 @@ local ROWS_MAX = 16
 local CHANGED_MAX = 512 -- a worker that missed more names drops all: cheaper than the list
 local LISTED_MAX = 1000
 local LEGS_MAX = 4096
+local SEQ_END = 2 ^ 31 -- of late ends, so that there is always room for the operations after one
 local OPS_KEPT = 4 -- answers kept for repetitions, besides that of the reserve; an agent has one batch on its way
 local CLOSED_MS = 3600000 -- how long an ended reservation answers repetitions, and a tombstone stands
 local SWEEP = ":sweep:" -- in the operation ids of sweepers, and of nobody else
@@ -47,17 +48,19 @@ local MEMORY_SHARE_MAX = 0.8 -- of maxmemory; the rest is for settling what is o
 
 -- Terms: msgpack array, written by the sync. Those of an older release end after the calls per second.
 local CRED, CREDIT_LIMIT, STATUS, CHANNELS_MAX, CPS_MAX = 2, 3, 4, 5, 6
-local CHANNELS_IN_MAX, CHANNELS_OUT_MAX, DAY_MAX, MONTH_MAX, DAYS, MONTHS = 7, 8, 9, 10, 11, 12
+local CHANNELS_IN_MAX, CHANNELS_OUT_MAX, DAY_MAX, MONTH_MAX, DAYS, MONTHS, OPENING = 7, 8, 9, 10, 11, 12, 13
 local UNLIMITED, ACTIVE = -1, 0
+local NO_CAPS = "\0\0\144\144\192" -- how terms end that have all fields and no cap on spend
 
 -- State: layout version, then charged, hold, channels, last event number, the calls granted in a second of Redis, and
--- the channels of each side, which the first layout has not. Once a hold has met a cap on spend, windows follow: id and
--- charges of a day and of a month. What comes after is kept as it is.
+-- the channels of each side, which the first layout has not. Once there was a cap on spend, windows follow: id and
+-- charges of a day and of a month, and the version of the opening that they began with. What comes after is kept as it
+-- is.
 local STATE_FORMAT = "<Bdddddddd"
 local STATE_VERSION = 2
 local STATE_SIZE = 65
 local FIRST_LAYOUT_SIZE, NO_SIDES = 49, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-local WINDOWS_FORMAT, WINDOWS_SIZE = "<dddd", 32
+local WINDOWS_FORMAT, WINDOWS_SIZE = "<ddddd", 40
 
 -- Sides of a call: 1 out, 2 in, 3 both. Each counts once in its own channels and once in all. 0 stands in reservations
 -- of an older release, which took a channel of no side.
@@ -133,13 +136,13 @@ end
 
 -- The windows as they are stored; all 0 where nobody has counted yet.
 local function read_windows(state)
-  local day_id, day_spent, month_id, month_spent, rest = 0, 0, 0, 0, state.rest or ""
+  local day_id, day_spent, month_id, month_spent, opening, rest = 0, 0, 0, 0, 0, state.rest or ""
   if has_windows(state) then
-    day_id, day_spent, month_id, month_spent = struct.unpack(WINDOWS_FORMAT, rest)
+    day_id, day_spent, month_id, month_spent, opening = struct.unpack(WINDOWS_FORMAT, rest)
     rest = string.sub(rest, WINDOWS_SIZE + 1)
   end
   state.day_id, state.day_spent, state.month_id, state.month_spent = day_id, day_spent, month_id, month_spent
-  state.rest = rest
+  state.opening, state.rest = opening, rest
 end
 
 local function pack_state(state)
@@ -156,7 +159,8 @@ local function pack_state(state)
     state.channels_in
   )
   if state.day_id then
-    packed = packed .. struct.pack(WINDOWS_FORMAT, state.day_id, state.day_spent, state.month_id, state.month_spent)
+    packed = packed
+      .. struct.pack(WINDOWS_FORMAT, state.day_id, state.day_spent, state.month_id, state.month_spent, state.opening)
   end
   return state.rest and packed .. state.rest or packed
 end

@@ -31,10 +31,23 @@ local function in_force(windows, now)
   return id
 end
 
+-- Begins to count anew, with what Postgres had counted when a cap was set or the time zone changed, unless more of the
+-- same window is known here. Only now may an id fall: the account's day has moved.
+local function begin_windows(state, opening, day, month)
+  local day_spent = state.day_id == day and state.day_spent or 0
+  local month_spent = state.month_id == month and state.month_spent or 0
+  state.day_id, state.day_spent = day, math.max(day_spent, opening[2] == day and opening[3] or 0)
+  state.month_id, state.month_spent = month, math.max(month_spent, opening[4] == month and opening[5] or 0)
+  state.opening = opening[1]
+end
+
 -- Opens the windows of a fund that has caps. They only roll forward: older terms may come after newer ones.
 local function roll_windows(state, terms, now)
   read_windows(state)
-  local day, month = in_force(terms[DAYS], now), in_force(terms[MONTHS], now)
+  local day, month, opening = in_force(terms[DAYS], now), in_force(terms[MONTHS], now), terms[OPENING]
+  if opening and opening[1] > state.opening then
+    begin_windows(state, opening, day, month)
+  end
   if state.day_id < day then
     state.day_id, state.day_spent = day, 0
   end

@@ -1,23 +1,18 @@
 -- A call pays, ends, or is told of: part, settle, release, note, late.
 
--- The states of a reservation's funds. Windows that a hold has opened are those of now; a cap that was set since counts
--- from the next hold or extension, so that a fund without caps costs no look at its terms.
+-- The states of a reservation's funds, with the windows of now where there is a cap on spend. Terms that have none are
+-- seen by their end: to unpack them costs more.
 local function states_to_charge(funds)
-  local got, states = redis.call("MGET", unpack(append_names({ KEY.opseq }, STATE, funds))), {}
-  local counted, names = {}, {}
+  local names = append_names(append_names({ KEY.opseq }, STATE, funds), TERMS, funds)
+  local got, states, now = redis.call("MGET", unpack(names)), {}, nil
   for i = 1, #funds do
+    local packed = got[1 + #funds + i]
     states[i] = read_state(got[1 + i])
-    if has_windows(states[i]) then
-      counted[#counted + 1] = states[i]
-      names[#names + 1] = TERMS .. funds[i]
-    end
-  end
-  if #names > 0 then
-    local packed, now = redis.call("MGET", unpack(names)), now_ms()
-    for i, state in ipairs(counted) do
-      local terms = packed[i] and cmsgpack.unpack(packed[i])
-      if terms and has_caps(terms) then
-        roll_windows(state, terms, now)
+    if packed and string.sub(packed, -#NO_CAPS) ~= NO_CAPS then
+      local terms = cmsgpack.unpack(packed)
+      if has_caps(terms) then
+        now = now or now_ms()
+        roll_windows(states[i], terms, now)
       end
     end
   end
@@ -185,7 +180,8 @@ end
 
 -- tandem_late_1(keys = [reservation], args = [op id, rid, seq, pinned call, CallEnd])
 -- Tells how a call ended whatever became of its reservation: event "late". No money moves here: Postgres posts what is
--- missing. An open reservation stays so until its lease ends, with a sequence above this one.
+-- missing. An open reservation stays so until its lease ends, with this sequence: it is above what was known, and low
+-- enough that there is room for the operations after it.
 -- APPLIED or REPLAYED opseq, seconds | UNARMED | INVALID.
 local function late(keys, args)
   local op_id, seq = args[1], tonumber(args[3])
@@ -193,18 +189,21 @@ local function late(keys, args)
   local opseq, r = tonumber(got[2]) or 0, got[3] and read_reservation(got[3])
   if not is_armed(got[1]) then
     return { op_id, "UNARMED", opseq }
-  elseif not is_amount(seq) or not is_array(args[4]) or not is_array(args[5]) then
-    return { op_id, "INVALID", opseq, "the sequence is whole, call and end are arrays" }
+  elseif not is_amount(seq) or seq >= SEQ_END or not is_array(args[4]) or not is_array(args[5]) then
+    return { op_id, "INVALID", opseq, "the sequence is whole and below 2^31, call and end are arrays" }
   end
   for i = 1, r and #r.ops or 0, 2 do
     if r.ops[i] == op_id then
       return { op_id, "REPLAYED", opseq, r.ops[i + 1] }
     end
   end
+  if r and seq <= r.seq then
+    return { op_id, "INVALID", opseq, "sequence " .. tostring(seq) .. " after " .. digits_of(r.seq) }
+  end
   if not r then
     bury(keys[1], args[2], "void", op_id, seq, opseq + 1)
   else
-    remember(r, op_id, math.max(seq, r.seq))
+    remember(r, op_id, seq)
     if not OPEN[r.phase] then
       r.pinned, r.legs = "", ""
     end
