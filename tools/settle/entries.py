@@ -31,12 +31,14 @@ from tools.settle.rows import (
     INCOME,
     EntryRow,
     LegRow,
-    entry_id,
-    txn_id,
+    Names,
 )
 
 PAYERS: Final = frozenset({FUND, COST, CARRIER})
 """Books of whoever pays a leg; the others are its payee's."""
+
+NAMED_AS: Final = {CARRIER: "cash"}
+"""Ids are made from the book that the releases before had such an entry in: what they posted is never posted again."""
 
 LATE: Final = "late"
 PART: Final = "part"
@@ -134,10 +136,11 @@ def _fund_entries(event: CallEvent, paid: Mapping[str, Sequence[Priced]]) -> Ite
     for fund, share in paid.items():
         if not fund:
             continue
+        currency = fund_currency(fund)
         posting = postings.get(fund)
         if posting is not None:
-            yield make.row(share[0].leg, FUND, fund_currency(fund), -posting.amount_micros, fund_n=posting.n)
-        yield from _payee_entries(make, share)
+            yield make.row(share[0].leg, FUND, currency, -posting.amount_micros, posting.n)
+        yield from _payee_entries(make, share, currency)
 
 
 def _late_entries(event: CallEvent, paid: Mapping[str, Sequence[Priced]]) -> Iterable[EntryRow]:
@@ -146,16 +149,18 @@ def _late_entries(event: CallEvent, paid: Mapping[str, Sequence[Priced]]) -> Ite
     for fund, share in paid.items():
         if not fund:
             continue
+        currency = fund_currency(fund)
         micros = sum(each.charged_now for each in share)
         if micros:
-            yield make.row(share[0].leg, FUND, fund_currency(fund), -micros)
-        yield from _payee_entries(make, share)
+            yield make.row(share[0].leg, FUND, currency, -micros)
+        yield from _payee_entries(make, share, currency)
 
 
-def _payee_entries(make: _Maker, share: Sequence[Priced]) -> Iterable[EntryRow]:
+def _payee_entries(make: _Maker, share: Sequence[Priced], currency: str) -> Iterable[EntryRow]:
+    """Yield what the payees of one fund get. currency: the fund's."""
     for leg, earned, charged in _earned(share):
         if leg.exchange_nanos and charged:
-            yield make.row(leg, FX_BOUGHT, fund_currency(leg.fund), charged)
+            yield make.row(leg, FX_BOUGHT, currency, charged)
         if leg.exchange_nanos and earned:
             yield make.row(leg, FX_SOLD, leg.currency, -earned)
         if earned:
@@ -181,39 +186,25 @@ def _carrier_entries(event: CallEvent, carrier: Owed | None) -> Iterable[EntryRo
     leg, micros = carrier.leg, carrier.micros
     make = _Maker(event, "pg", LATE_NOTE if event.kind == LATE else "", carrier.group_id)
     yield make.row(leg, COST, leg.currency, -micros)
-    # Its id is that of the book in which the releases before had it: what they posted is never posted again.
-    yield make.row(leg, CARRIER, leg.currency, micros)._replace(id=entry_id(event.rid, leg.level, event.seq, "cash"))
+    yield make.row(leg, CARRIER, leg.currency, micros)
 
 
 class _Maker:
     """Makes the entries of one event, which are one transaction."""
 
     def __init__(self, event: CallEvent, origin: str, note: str = "", group_id: int | None = None) -> None:
-        self._event = event
-        self._txn_id = txn_id(event.rid, event.seq)
-        self._origin = origin
-        self._note = note
-        self._group_id = group_id
+        self._names = Names(event.rid)
+        self._rid, self._seq, self._epoch = event.rid, event.seq, event.epoch
+        self._txn_id = self._names.txn(event.seq)
+        self._origin, self._note, self._group_id = origin, note, group_id
 
     def row(self, leg: PinnedLeg, book: str, currency: str, micros: int, fund_n: int | None = None) -> EntryRow:
         """Return the entry of one book: the payer's for what is paid, the payee's for what is earned."""
-        event, level = self._event, leg.level
-        return EntryRow(
-            entry_id(event.rid, level, event.seq, book),
-            self._txn_id,
-            leg.payer_id if book in PAYERS else leg.payee_id,
-            book,
-            currency,
-            micros,
-            self._origin,
-            event.rid,
-            level,
-            event.seq,
-            event.epoch,
-            fund_n,
-            self._note,
-            self._group_id,
-        )
+        level, seq = leg.level, self._seq
+        entry_id = self._names.entry(level, seq, NAMED_AS.get(book, book))
+        account_id = leg.payer_id if book in PAYERS else leg.payee_id
+        return EntryRow(entry_id, self._txn_id, account_id, book, currency, micros, self._origin, self._rid, level, seq,
+                        self._epoch, fund_n, self._note, self._group_id)  # fmt: skip
 
 
 def _carried_s(end: CallEnd) -> int:
@@ -222,17 +213,7 @@ def _carried_s(end: CallEnd) -> int:
 
 
 def _leg(rid: str, leg: PinnedLeg, price_micros: int, charged_micros: int) -> LegRow:
-    return LegRow(
-        rid=rid,
-        level=leg.level,
-        payer_id=leg.payer_id,
-        payee_id=leg.payee_id,
-        currency=leg.currency,
-        price_micros=price_micros,
-        tariff_id=leg.tariff_id,
-        rate_set_id=leg.rate_set_id,
-        prefix=leg.prefix,
-        book=FUND if leg.fund else COST,
-        fund_currency=fund_currency(leg.fund) if leg.fund else None,
-        charged_micros=charged_micros if leg.fund else None,
-    )
+    fund = leg.fund
+    paid = (FUND, fund_currency(fund), charged_micros) if fund else (COST, None, None)
+    return LegRow(rid, leg.level, leg.payer_id, leg.payee_id, leg.currency, price_micros, leg.tariff_id,
+                  leg.rate_set_id, leg.prefix, *paid)  # fmt: skip

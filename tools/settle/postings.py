@@ -157,39 +157,46 @@ def _cap_hit(event: CallEvent) -> CapHit | None:
 
 def _cdr(event: CallEvent) -> CdrRow:
     call, end = event.call, event.end
-    late = (LATE_TRACE,) if event.kind == LATE else ()
-    group_id = next((target.group_id for target in call.targets if target.server_id == end.server_id), 0)
-    return CdrRow(
-        rid=_text(event.rid),
-        call_id=_text(call.call_id),
-        node=_text(call.node),
-        started_ms=call.started_ms,
-        answered_ms=end.answered_ms,
-        ended_ms=end.ended_ms,
-        direction=_text(call.direction),
-        source=_text(call.source),
-        account_id=call.account_id,
-        caller=_text(call.caller),
-        callee=_text(call.callee),
-        outcome=_text(end.outcome),
-        sip_status=end.status,
-        reason=_text(end.reason),
-        q850=end.q850,
-        ended_by=_text(end.ended_by),
-        talk_ms=end.talk_ms,
-        billed_s=end.billed_s,
-        server_id=end.server_id,
-        group_id=group_id,
-        attempts=tuple((attempt.server_id, attempt.status) for attempt in end.attempts),
-        trace=tuple(_text(line) for line in (*call.trace, *end.trace, *late)),
-        config_pass=call.config_pass,
-        epoch=event.epoch,
-        seq=event.seq,
-        is_late=event.kind == LATE,
-        refused_by=end.account_id,
+    trace = (*call.trace, *end.trace, LATE_TRACE) if event.kind == LATE else (*call.trace, *end.trace)
+    row = CdrRow(
+        event.rid,
+        call.call_id,
+        call.node,
+        call.started_ms,
+        end.answered_ms,
+        end.ended_ms,
+        call.direction,
+        call.source,
+        call.account_id,
+        call.caller,
+        call.callee,
+        end.outcome,
+        end.status,
+        end.reason,
+        end.q850,
+        end.ended_by,
+        end.talk_ms,
+        end.billed_s,
+        end.server_id,
+        next((target.group_id for target in call.targets if target.server_id == end.server_id), 0),
+        tuple([(attempt.server_id, attempt.status) for attempt in end.attempts]),
+        trace,
+        call.config_pass,
+        event.epoch,
+        event.seq,
+        event.kind == LATE,
+        end.account_id,
     )
+    texts = (row.rid, row.call_id, row.node, row.direction, row.source, row.caller, row.callee, row.outcome, row.reason,
+             row.ended_by, *trace)  # fmt: skip
+    return _without_nul(row) if "\0" in "".join(texts) else row
+
+
+def _without_nul(row: CdrRow) -> CdrRow:
+    """Return a record that Postgres takes: a NUL, which SIP can carry and `text` cannot, becomes U+FFFD."""
+    clean = CdrRow._make(_text(value) if isinstance(value, str) else value for value in row)
+    return clean._replace(trace=tuple(map(_text, row.trace)))
 
 
 def _text(value: str) -> str:
-    """Return text that Postgres takes: a NUL, which SIP can carry and `text` cannot, becomes U+FFFD."""
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}")

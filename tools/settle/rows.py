@@ -136,19 +136,33 @@ class Plan(NamedTuple):
         return self.cdr is not None and self.cdr.is_late
 
 
+class Names:
+    """Ids of what one reservation posts. A busy consumer makes 60,000 a second: the reservation is hashed once."""
+
+    def __init__(self, rid: str) -> None:
+        self._root = _ROOT.copy()
+        self._root.update(f"{rid}:".encode())
+
+    def entry(self, level: int, seq: int, book: str) -> str:
+        """Return the id of a ledger entry: the same for the same (reservation, level, sequence, book), for ever."""
+        digest = self._root.copy()
+        digest.update(f"{level}:{seq}:{book}".encode())
+        text = digest.hexdigest()
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
+
+    def txn(self, seq: int) -> str:
+        """Return the id of the transaction that the entries of an event are."""
+        digest = self._root.copy()
+        digest.update(str(seq).encode())
+        text = digest.hexdigest()
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
+
+
 def entry_id(rid: str, level: int, seq: int, book: str) -> str:
-    """Return the id of a ledger entry: the same for the same (reservation, level, sequence, book), for ever."""
-    return _named(f"{rid}:{level}:{seq}:{book}")
+    """Return the id of a ledger entry: str(uuid.uuid5(NAMESPACE, "rid:level:seq:book"))."""
+    return Names(rid).entry(level, seq, book)
 
 
 def txn_id(rid: str, seq: int) -> str:
-    """Return the id of the transaction that the entries of an event are."""
-    return _named(f"{rid}:{seq}")
-
-
-def _named(name: str) -> str:
-    """Return str(uuid.uuid5(NAMESPACE, name)) in a third of the time: a busy consumer makes 60,000 a second."""
-    digest = _ROOT.copy()
-    digest.update(name.encode())
-    text = digest.hexdigest()
-    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
+    """Return the id of the transaction that the entries of an event are: str(uuid.uuid5(NAMESPACE, "rid:seq"))."""
+    return Names(rid).txn(seq)
