@@ -130,8 +130,10 @@ def _rendered(scenario: Scenario, party: Party, folder: Path) -> Path:
 
 
 def is_bound(address: str, port: int, transport: str = "udp") -> bool:
-    """Tell whether a socket of this machine is bound there (for TCP: listens). It only reads the kernel's table:
-    a probe that binds could take the port away from the process that it waits for."""
+    """Tell whether a socket of this machine is bound there (for TCP: listens).
+
+    It only reads the kernel's table: a probe that binds could take the port away from the process that it waits for.
+    """
     place = f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{port:04X}"
     rows = (line.split() for line in Path(f"/proc/net/{transport}").read_text(encoding="ascii").splitlines()[1:])
     return any(row[1] == place and (transport == "udp" or row[3] == _TCP_LISTEN) for row in rows)
