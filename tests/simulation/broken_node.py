@@ -1,4 +1,7 @@
-"""A node of a broken release: asks for things about calls of others, nearly all of which must be refused as a whole."""
+"""A node of a broken release: asks for things about calls of others, nearly all of which must be refused as a whole.
+
+What it asks it asks twice at times: the second one is a repetition, or as impossible as the first one.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from kemi import codec
 from kemi.adapters.redis_funds import Funds
 from kemi.adapters.redis_operations import Adopt, Answer, Extend, Late, Operation, Part, Release, Settle
 from kemi.core.outcome import HoldRow
+from kemi.records import Status
 from tests.fakes import calls as builders
-from tests.simulation.ledger_model import Transfer
+from tests.simulation.ledger_model import AMOUNT_MAX, Transfer
 from tests.simulation.oracle import Oracle
 
 END: Final = codec.pack(builders.answered(1))
@@ -28,10 +32,15 @@ def act(rng: random.Random, funds: Funds, oracle: Oracle) -> str:
         return _refused("sets the sums of 2:EUR", lambda: funds.restore_fund("2:EUR", 0, 0))
     if what == 1:
         return _refused("arms an older epoch", lambda: funds.arm(0))
+    suspended = [each for each in ledger.pending if _is_suspended(oracle, ledger.transfers[each])]
+    if what in (5, 6) and suspended:
+        rid = rng.choice(suspended)
+        funds.batch([_longer(rng, ledger.transfers[rid])])
+        return f"Extend of {rid}, which somebody may not pay any more"
     known = ledger.transfers[rid]
-    make = {2: _late, 3: _rude, 4: _rude}.get(what, impossible)
+    make = {2: _late, 3: _rude, 4: _rude, 5: _dearest, 7: _late, 8: _late}.get(what, impossible)
     bad = make(rng, known)
-    funds.batch([bad])
+    funds.batch([bad] * rng.choice((1, 2)))
     return f"{type(bad).__name__} of {rid}"
 
 
@@ -41,9 +50,27 @@ def _refused(what: str, work: Callable[[], None]) -> str:
     return what
 
 
+def _is_suspended(oracle: Oracle, known: Transfer) -> bool:
+    """Whether one of those who pay may not call any more."""
+    found = (oracle.terms(fund) for fund in known.funds)
+    return any(terms is not None and terms.status != Status.ACTIVE for terms in found)
+
+
+def _longer(rng: random.Random, known: Transfer) -> Extend:
+    """Ask for a second more that costs nothing: nothing but a suspended account forbids it."""
+    op_id = f"{known.rid}:bad{rng.randrange(10**6)}"
+    return Extend(op_id, known.rid, known.seq + 1, (HoldRow(known.granted_s + 1, known.amounts),), 30)
+
+
+def _dearest(rng: random.Random, known: Transfer) -> Extend:
+    """Ask for a second more at all the money that can be counted: it is there only where nothing was ever spent."""
+    row = HoldRow(known.granted_s + 1, (AMOUNT_MAX,) * len(known.amounts))
+    return Extend(f"{known.rid}:bad{rng.randrange(10**6)}", known.rid, known.seq + 1, (row,), 30)
+
+
 def _late(rng: random.Random, known: Transfer) -> Late:
     """Tell of an end that nobody knows: it may be told with a sequence that was not used, and changes nothing."""
-    seq = rng.choice((known.seq, known.seq + 1, 2**31))
+    seq = rng.choice((known.seq, known.seq + 1, known.seq + 1, 2**31))
     return Late(f"{known.rid}:bad{rng.randrange(10**6)}", known.rid, seq, known.call, UNPROVEN)
 
 

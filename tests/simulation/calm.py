@@ -13,6 +13,7 @@ from tests.simulation.settlers import VirtualTime
 from tests.simulation.stored import EVENTS
 from tests.simulation.stores import SECOND
 from tools.settle import cell, rebuild, service, slow, watch
+from tools.settle.books import Epoch
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -46,8 +47,18 @@ def settle(world: World) -> None:
     world.work(world.syncer, world.syncer.step)
     for settler in world.settlers:
         world.work(settler, settler.step)
-    if any(settler.needs_operator for settler in world.settlers):
-        world.note(f"the operator {world.work(world.operator, world.operator.step)}")
+    done = operate(world)
+    if done:
+        world.note(done)
+
+
+def operate(world: World) -> str:
+    """Let the operator act where he must; his tools are of this release, so its libraries come first."""
+    if not any(settler.needs_operator for settler in world.settlers):
+        return ""
+    if world.oracle.is_first_release:
+        return world.upgrade()
+    return world.work(world.operator, world.operator.step)
 
 
 def unrest(world: World) -> str:
@@ -55,6 +66,8 @@ def unrest(world: World) -> str:
     stream = world.shim.streams.streams.get(EVENTS)
     group = stream.groups.get(b"settle") if stream else None
     found = [f"{node.name} has not told all" for node in world.nodes if node.agent.waiting or node.spool]
+    is_marked = world.data.epoch == Epoch(world.oracle.epoch or 0, "armed")
+    found += [] if is_marked else [f"Postgres is at {world.data.epoch}, Redis is armed for {world.oracle.epoch}"]
     found += [] if world.oracle.is_armed else ["Redis is not armed", *(each.news for each in world.settlers)]
     if stream is not None and (group is None or group.pending or stream.after(group.marks["last"], 1)):
         found.append("events wait in the stream")

@@ -25,15 +25,20 @@ PARENTS: Final = {2: ROOT, 3: 2, 4: 2, 5: 3, 6: 3, 7: 4, 8: 2}
 STEP_MAX: Final = 12
 DAYS_KNOWN: Final = 3
 MONTHS_KNOWN: Final = 2
+UNLIMITED: Final = (0, 0, 0, 1)  # share of the funds that have no credit limit
+UNLIMITED_HUGE: Final = (0.5, 1)  # the same where money is near 2^53
+CAPPED: Final = (0, 0.5)  # share of the funds that begin with caps on spend
 CAPS: Final = ("day_max_micros", "month_max_micros")
 NANOS: Final = (1, 333_333_333, 10**9, 1_100_000_007)
 ROUNDINGS: Final = ("up", "up", "down", "half_up", "half_even")
 PEOPLE: Final = (
-    *("pay",) * 7,
-    *("relax",) * 9,
-    *("take", "limit", "status", "channels", "channels_in", "channels_out", "cps", "price", "move", "exchange"),
-    *("day", "month") * 2,
+    *(("pay", 7), ("relax", 9), ("fit", 2)),
+    *(("take", 1), ("limit", 1), ("status", 1), ("channels", 1), ("channels_in", 3), ("channels_out", 1), ("cps", 1)),
+    *(("price", 1), ("move", 1), ("exchange", 1), ("day", 2), ("month", 2)),
 )
+MOODS: Final = (0, 0.3, 1, 1, 3, 8)  # how much people of a history like to do something
+KIND: Final = frozenset({"pay", "relax"})  # what lets calls go on
+FIT_AMONG: Final = 8  # calls
 
 
 class Scale(NamedTuple):
@@ -48,7 +53,7 @@ SCALES: Final = (
     Scale(3_000, 900),
     Scale(60, 90),
     Scale(10**9, 60_000),
-    Scale(2**53 - 20_000, 2**49),
+    Scale(2**53 - 20_000, 2**50),
 )
 
 
@@ -65,7 +70,13 @@ class Configuration:
         self.terms: dict[str, FundTerms] = {}
         self.records: dict[str, object] = {}
         self.dirty: dict[str, None] = {}
+        self._habits = (
+            [what for what, _ in PEOPLE],
+            [weight * (1 if what in KIND else self._rng.choice(MOODS)) for what, weight in PEOPLE],
+        )
         self.accounts = (*RESELLERS, *CUSTOMERS)
+        capped = self._rng.choice(CAPPED)
+        unlimited = self._rng.choice(UNLIMITED_HUGE if scale.credit > 2**52 else UNLIMITED)
         self.exchange()
         for account_id in (ROOT, *self.accounts):
             self._put_account(account_id, PARENTS.get(account_id, 0))
@@ -74,8 +85,11 @@ class Configuration:
             fund = keys.fund(account_id, CURRENCY)
             data.funds.append(fund)
             data.credit[fund] = (0, 0)
-            unlimited = scale.credit > 2**52 and self._rng.random() < 0.5
-            self.terms[fund] = FundTerms(0, 0, -1 if unlimited else 0)
+            limit = self._rng.choice((0, 0, scale.credit // 3))
+            self.terms[fund] = FundTerms(0, 0, -1 if self._rng.random() < unlimited else limit)
+            if self._rng.random() < capped:
+                day, month = (self._rng.choice((scale.credit, scale.credit // 2)) for _ in CAPS)
+                self._cap(fund, day_max_micros=day, month_max_micros=month)
             self.pay(fund, scale.credit * (len(CUSTOMERS) if account_id in RESELLERS else 1))
 
     def pay(self, fund: str, micros: int) -> None:
@@ -103,23 +117,24 @@ class Configuration:
         rng = self._rng
         account_id = rng.choice(self.accounts)
         fund = keys.fund(account_id, CURRENCY)
-        what = rng.choice(PEOPLE)
+        (what,) = rng.choices(*self._habits)
         match what:
             case "pay" | "take":
                 share = len(CUSTOMERS) if account_id in RESELLERS else 1
                 self.pay(fund, rng.randrange(1, self._scale.credit * share) * (1 if what == "pay" else -1))
+            case "fit":
+                self._fit(fund)
             case "price":
                 self.price(account_id)
             case "move":
                 self._put_account(account_id, rng.choice(RESELLERS) if account_id in CUSTOMERS else PARENTS[account_id])
             case "exchange":
                 self.exchange()
+            case "relax":
+                terms = self.terms[fund]
+                self._change(fund, FundTerms(terms.cver, terms.cred_micros, terms.credit_limit_micros))
             case _:
-                before = self.terms[fund]
-                now = self._windowed(self._limited(before, what))
-                self._change(fund, now)
-                is_new = any(getattr(now, cap) and not getattr(before, cap) for cap in CAPS)
-                self._change(fund, now._replace(opening=self._opening(fund)) if is_new else now)
+                self._cap(fund, **self._limit(what))
         return f"{what} {account_id}"
 
     def exchange(self) -> None:
@@ -137,10 +152,31 @@ class Configuration:
             if is_over:
                 self._change(fund, self._windowed(terms))
 
-    def _limited(self, terms: FundTerms, what: str) -> FundTerms:
-        """Return terms with another limit; "relax": with none but the credit."""
-        if what == "relax":
-            return FundTerms(terms.cver, terms.cred_micros, terms.credit_limit_micros)
+    def _fit(self, fund: str) -> None:
+        """Post or take what leaves as much as one of the last calls costs, to the micro."""
+        terms, posted = self.terms[fund], self._data.posted.get(fund)
+        holds = [asked.hold for asked in list(self._world.pins.values())[-FIT_AMONG:]]
+        prices = [
+            row.price_micros[at]
+            for hold in holds
+            for at, each in enumerate(hold.funds)
+            for row in (hold.rows[0], hold.rows[-1])
+            if each.fund == fund
+        ]
+        if prices and terms.credit_limit_micros >= 0:
+            left = terms.cred_micros + terms.credit_limit_micros - (posted.charged_micros if posted else 0)
+            self.pay(fund, self._rng.choice(prices) - left)
+
+    def _cap(self, fund: str, **limits: Any) -> None:
+        """Set limits; what caps a fund that had none begins with what was posted."""
+        before = self.terms[fund]
+        now = self._windowed(before._replace(**limits))
+        self._change(fund, now)
+        if any(getattr(now, cap) and not getattr(before, cap) for cap in CAPS):
+            self._change(fund, now._replace(opening=self._opening(fund)))
+
+    def _limit(self, what: str) -> dict[str, Any]:
+        """Return another limit: the field of the terms, and its value."""
         rng, credit = self._rng, self._scale.credit
         cap = rng.choice((0, rng.randrange(1, credit), credit))
         few = rng.choice((0, 1, 1, 2))
@@ -153,7 +189,7 @@ class Configuration:
             "month": ("month_max_micros", cap),
         }
         field, value = changes.get(what, (f"{what}_max", few))
-        return terms._replace(**{field: value})
+        return {field: value}
 
     def _windowed(self, terms: FundTerms) -> FundTerms:
         """Return terms with the windows that they need as of now."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from kemi import codec
+from kemi.core.rating import by_fund, charges
+from kemi.records import PinnedCall
 from tests.simulation.comparing import SWEEP, Comparing
 from tests.simulation.ledger_model import Answered, Transfer, bars
 from tests.simulation.redis_shim import RedisShim
@@ -84,9 +87,21 @@ class Granting(Comparing):
             node=request.node,
             answers=(Answered(request.op_id, "reserve", granted_s),),
         )
+        self._check_enough(transfer)
         self.ledger.reserve(transfer, now)
         self._keep(transfer)
         self._count("reserve")
+
+    def _check_enough(self, transfer: Transfer) -> None:
+        """Check that what is held pays for the seconds that are granted, by the prices that the call has pinned."""
+        call = codec.unpack(PinnedCall, transfer.call)
+        due = charges(by_fund(call.legs, transfer.funds), transfer.granted_s, call.started_ms)
+        enough = all(held >= price for held, price in zip(transfer.amounts, due, strict=True))
+        require(
+            "enough",
+            enough,
+            f"{transfer.rid}: {transfer.amounts} are held for {transfer.granted_s} s, which cost {due}",
+        )
 
     def _bars(self, request: Request) -> list[set[str]]:
         second = self.redis.now_ms() // 1000

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from tests.simulation.node import Node
 
 SIDE: Final = Side("tag", "sip:a@a.example", "192.0.2.1", "sip:192.0.2.1")
-TALKS_ON: Final = 0.8
 ELSEWHERE: Final = 0.1  # share of BYEs that come in at another node, or at this one after a restart: nobody knows them
 NOC: Final = 0.05
 RING_MAX_NS: Final = LIMITS.ring_max_s * 1_000_000_000
@@ -51,7 +50,7 @@ def happen(node: Node, others: list[Node]) -> str:
 
 def _talked(node: Node, others: list[Node], media: Media) -> str:
     rng = node.world.rng
-    if rng.random() < TALKS_ON:
+    if rng.random() < node.world.talks_on:
         return ""
     if rng.random() < NOC:
         node.queue.append(HangUp(media.rid))

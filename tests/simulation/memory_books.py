@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from types import SimpleNamespace
+from typing import Any, Final, TypeVar
 
 import psycopg
 
@@ -66,12 +67,17 @@ class MemorySums(Sums):
 
 
 class MemoryBooks(Books):
-    """One connection. gate: runs a transaction, or fails as a network does. Meaning of the methods: as in Books."""
+    """One connection. gate: runs a transaction, or fails as a network does. Meaning of the methods: as in Books.
 
-    def __init__(self, data: Postgres, gate: Gate[object]) -> None:
+    commit: raises where the transaction that has armed Redis is not committed.
+    """
+
+    def __init__(self, data: Postgres, gate: Gate[object], commit: Callable[[], None] = lambda: None) -> None:
         self._data = data
         self._gate = gate
+        self._commit = commit
         self.sums = MemorySums(data, self)
+        self.quality: Any = SimpleNamespace(weigh=lambda: False)  # what a server is worth moves no money
         self._leads = False
 
     def close(self) -> None:
@@ -123,6 +129,7 @@ class MemoryBooks(Books):
         data.arming = True
         try:
             open_redis(epoch.number)
+            self._commit()
         finally:
             data.arming = False
         self.run(lambda: data.epochs.append(Epoch(epoch.number, "armed")))
@@ -141,7 +148,9 @@ class MemoryBooks(Books):
 
     def windows(self) -> dict[str, Windows]:
         """Return fund -> what was spent in the windows in force."""
-        return self.run(self._data.windows)
+        told = self.run(self._data.windows)
+        self._data.windows_told.append(told)
+        return told
 
     def posted_events(self, fund: str) -> dict[int, int]:
         """Return event number -> micros."""

@@ -126,7 +126,7 @@ class Worker(Process):
             for _ in range(HOLDS_MAX):
                 asked = self._pinner.asked(rid, self._node.now()[1])
                 if asked is None:
-                    return "has no configuration"
+                    return "has no configuration, or no money would do"
                 self._is_spoiled, pinned = asked.is_spoiled, codec.pack(asked.call)
                 answer = self._funds.reserve(f"{rid}:0", rid, asked.hold, RING_S, self._tables.seen_pass, pinned)
                 if not isinstance(answer, Stale):

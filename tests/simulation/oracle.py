@@ -18,15 +18,20 @@ from tests.simulation.requests import Request, decode
 from tests.simulation.violation import require
 
 CONFIGURATION = frozenset({"apply", "begin", "commit_pass", "fetch"})  # these may fail: the sync begins again
+REPAIRS = frozenset({"arm", "void", "recount", "restore_fund"})  # these are no operations: opseq stays
 
 
 class Oracle(Ending):
-    """The judge of one Redis. books_seen, poison_seen: how much of Postgres was checked."""
+    """The judge of one Redis. books_seen, poison_seen: how much of Postgres was checked.
+
+    was_armed: whether Redis had to take operations when the last command came: some take its epoch away.
+    """
 
     def __init__(self, redis: RedisShim, surroundings: Surroundings) -> None:
         super().__init__(redis, surroundings)
         self.books_seen = 0
         self.poison_seen = 0
+        self.was_armed = False
 
     def execute(self, words: Sequence[Argument]) -> Reply | FunctionFailed:
         """Run a command and judge it. Raises Violation."""
@@ -34,7 +39,8 @@ class Oracle(Ending):
         if request is not None:
             self._recollect(request.rid)
         before = len(self.stored.events())
-        opseq = self.stored.opseq
+        opseq, writes = self.stored.opseq, self.redis.writes
+        self.was_armed = self.is_armed
         reply = self.redis.execute(words)
         if words[0] == "FLUSHALL":
             self.ledger.clear()
@@ -52,6 +58,9 @@ class Oracle(Ending):
             self._check_sums()
             if applied:
                 self._look_at(request.rid)
+            elif request.kind not in REPAIRS:
+                is_still = self.redis.writes == writes
+                require("unchanged", is_still, f"{request.kind} {request.op_id!r} writes: {reply[1]!r}")
         return reply
 
     def _look_at(self, rid: str) -> None:
@@ -80,7 +89,7 @@ class Oracle(Ending):
 
     def _judge_void(self, request: Request, reply: Any) -> tuple[int, None]:
         known = self.ledger.transfers.get(request.rid)
-        is_due = not self.is_armed and known is not None and known.is_pending
+        is_due = not self.was_armed and known is not None and known.is_pending
         require("voided", is_due == (reply[1] == b"OK"), f"{request.rid} is {known and known.state}: {reply[1]!r}")
         if known is not None and is_due:
             self._bury(request._replace(kind="void", seq=known.seq), "void")
@@ -88,7 +97,7 @@ class Oracle(Ending):
         return 0, None
 
     def _judge_recount(self, request: Request, reply: Any) -> tuple[int, None]:
-        require("armed", not (self.is_armed and reply[1] == b"OK"), f"{request.rid} is recounted while armed")
+        require("armed", not (self.was_armed and reply[1] == b"OK"), f"{request.rid} is recounted while armed")
         if reply[1] == b"OK":
             taken = self.ledger.taken(request.rid)
             require("recounted", request.numbers == taken, f"{request.rid}: {request.numbers}, not {taken}")
@@ -97,6 +106,7 @@ class Oracle(Ending):
 
     def _judge_restore_fund(self, request: Request, reply: Any) -> tuple[int, None]:
         fund = request.rid
+        require("armed", not (self.was_armed and reply[1] == b"OK"), f"the sums of {fund} were set while armed")
         if reply[1] == b"OK":
             charged, n, *windows = request.numbers
             found = self.stored.sums(fund)
@@ -105,5 +115,4 @@ class Oracle(Ending):
             require("restored", same, f"{fund}: {found}, not {request.numbers}")
             self.ledger.restore(fund, charged, n, found.day, found.month)
             self._surroundings.check_restored(fund, found)
-            require("armed", not self.is_armed, f"the sums of {fund} were set while armed")
         return 0, None

@@ -55,7 +55,7 @@ class Pinner:
         self._pins = pins
 
     def asked(self, rid: str, now_ms: int) -> Asked | None:
-        """Return a call that begins now, fetching what is not cached; None where Redis lacks something.
+        """Return a call that begins now, fetching what is not cached; None where Redis lacks something, or too dear.
 
         An INVITE that came before, by another path, is the same call.
         """
@@ -75,6 +75,8 @@ class Pinner:
             call=SimpleNamespace(received_ms=now_ms),
         )
         hold = charges.hold_for(cast("Draft", draft), out, in_, LIMITS.attempts_max)
+        if not hold.rows:
+            return None
         if self._rng.random() < BAD:
             return Asked(call, self._spoiled(hold), is_spoiled=True)
         self._pins[rid] = Asked(call, hold, is_spoiled=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -19,6 +19,7 @@ from tools.settle.late import Place, difference, taken_back
 from tools.settle.rows import FUND, CdrRow, EntryRow, LegRow, Plan
 
 NOTHING: Final[Mapping[object, EntryRow]] = MappingProxyType({})
+TOLD_KEPT: Final = 4
 Timed = list[tuple[EntryRow, int]]
 
 
@@ -46,6 +47,7 @@ class Postgres:
         self.opseq = 0
         self.nodes: dict[str, int] = {}
         self.capped: set[str] = set()
+        self.windows_told: deque[dict[str, Windows]] = deque(maxlen=TOLD_KEPT)
         self.leader: object = None
         self.comparing: object = None
         self.arming = False

@@ -1,7 +1,7 @@
 """A process of the simulated world, and the network between it and the stores: where everything goes wrong.
 
 At each request other processes may run first, so nothing is atomic that goes over the network twice. A request may be
-lost, answered into the void, cut in the middle of its pipeline, or executed long after its sender gave up.
+lost, answered into the void, cut in the middle of its pipeline, executed twice, or long after its sender gave up.
 """
 
 from __future__ import annotations
@@ -31,17 +31,22 @@ class Late(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Per request: chances of faults, and of others running in between."""
+    """Per request: chances of faults, and of others running in between. unmarked: that an arming is not committed."""
 
-    lost: float = 0.01
+    lost: float = 0.015
     late: float = 0.01
-    answer_lost: float = 0.01
+    answer_lost: float = 0.0155
     cut: float = 0.005
-    interleave: float = 0.06
+    twice: float = 0.02
+    unmarked: float = 0.3
+    interleave: float = 0.1
     killed: float = 0.002
 
 
-NO_FAULTS: Final = Rates(0, 0, 0, 0, 0, 0)
+NO_FAULTS: Final = Rates(0, 0, 0, 0, 0, 0, 0, 0)
+OPERATIONS: Final = frozenset(
+    f"tandem_{name}_1" for name in ("reserve", "answer", "adopt", "extend", "part", "settle", "release", "note", "late")
+)
 
 
 class Surroundings(Protocol):
@@ -53,6 +58,7 @@ class Surroundings(Protocol):
     now_us: int
     first_nodes: set[str]
     pins: dict[str, Any]
+    talks_on: float
 
     def redis_generation(self, process: Process) -> int:
         """Return which process of Redis answers; 0 = none."""
@@ -97,6 +103,8 @@ class Process:
             if fate < 0:
                 return self._fail(commands, cause)
         replies = world.redis(commands, self)
+        if rng.random() < world.rates.twice:
+            world.redis([words for words in commands if words[0] == "FCALL" and words[1] in OPERATIONS], self)
         if rng.random() < world.rates.answer_lost:
             raise StoreUnavailable("no answer", maybe_applied=True)
         self.pause()
@@ -113,6 +121,11 @@ class Process:
             raise psycopg.OperationalError("connection lost after")
         self.pause()
         return done
+
+    def commit(self) -> None:
+        """Commit what opened Redis. Raises psycopg.OperationalError: Redis stays open, and nobody has marked it."""
+        if self.world.rng.random() < self.world.rates.unmarked:
+            raise psycopg.OperationalError("connection lost at the commit")
 
     def pause(self) -> None:
         """Let others run. Raises Killed where this process did not survive it."""

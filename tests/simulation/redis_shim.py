@@ -32,7 +32,10 @@ class Function(NamedTuple):
 
 
 class RedisShim:
-    """One Redis. now_us: its clock. sources: library name -> Lua, by default those of kemi/adapters/functions."""
+    """One Redis. now_us: its clock. sources: library name -> Lua, by default those of kemi/adapters/functions.
+
+    writes: how many commands that write its functions have run.
+    """
 
     def __init__(self, now_us: Callable[[], int], sources: Mapping[str, str] | None = None) -> None:
         self._read_clock = now_us
@@ -47,6 +50,7 @@ class RedisShim:
         self.streams = Streams(self.journal, self.now_ms)
         self.memory_is_full = False
         self.starts = 0
+        self.writes = 0
         self._commands = {**dict(self.keys.commands()), **dict(self.streams.commands())}
         self._commands |= {b"TIME": self._time, b"INFO": self._info, b"EXISTS": self._exists, b"FCALL": self._fcall}
         self._commands |= {b"FCALL_RO": self._fcall, b"FLUSHALL": self._flush, b"PING": lambda: Status(b"PONG")}
@@ -120,8 +124,10 @@ class RedisShim:
 
     def _call(self, name: bytes, *args: Any) -> Any:
         """`redis.call`: runs a command inside a function."""
-        if name in WRITES and self._running is not None and self._running.reads_only:
-            raise FunctionFailed("user_function: Write commands are not allowed from read-only scripts.")
+        if name in WRITES:
+            if self._running is not None and self._running.reads_only:
+                raise FunctionFailed("user_function: Write commands are not allowed from read-only scripts.")
+            self.writes += 1
         return self._values.to_lua(self._command(name.upper())(*map(argument, args)))
 
     def _command(self, name: bytes) -> Callable[..., Any]:

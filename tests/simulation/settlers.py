@@ -26,7 +26,7 @@ GRACE_S: Final = 10
 OPTIONS: Final = Options("", "", slice_s=30, grace_s=GRACE_S, retention_s=1_800, idle_s=5, compare_s=2)
 OUTAGES: Final = (StoreUnavailable, psycopg.OperationalError, EpochMovedError)
 MUST_ACT: Final = "an operator must act"
-RECOVERS: Final = 0.7
+RECOVERS: Final = 0.85
 
 
 class Settler(Process):
@@ -84,7 +84,7 @@ class Settler(Process):
     def _connect(self) -> _Session:
         self._starts += 1
         client = ShimClient(self.exchange)
-        self._books = MemoryBooks(self._data, self.transact)
+        self._books = MemoryBooks(self._data, self.transact, self.commit)
         stream = Stream(client, f"{self.name}:{self._starts}")
         parts = Parts(self._books, Cell(client, Funds(client, "settle", GRACE_S)), stream)
         self._session = _Session(parts, OPTIONS, self._watch)
@@ -113,7 +113,7 @@ class Operator(Process):
     def _recover(self) -> str:
         """Run `tandem recover`, which may fail at any step, and begins again the next time."""
         client = ShimClient(self.exchange)
-        books = MemoryBooks(self._data, self.transact)
+        books = MemoryBooks(self._data, self.transact, self.commit)
         try:
             found = Slow(books, Cell(client, Funds(client, "operator", GRACE_S)), Stream(client, "operator")).recover()
         except (*OUTAGES, OperatorError, ValueError) as error:

@@ -31,7 +31,8 @@ def check_books(world: World) -> None:
         _check_charge(world, row)
     for event in data.poison[oracle.poison_seen :]:
         told = codec.unpack(CallEvent, event.payload)
-        require("poison", not told.postings, f"{told.kind} of {told.rid} moved money and is set aside: {event.reason}")
+        is_known = not told.postings or world.is_disputed(told)
+        require("poison", is_known, f"{told.kind} of {told.rid} moved money and is set aside: {event.reason}")
     oracle.poison_seen = len(data.poison)
 
 
@@ -47,9 +48,11 @@ def _check_charge(world: World, row: EntryRow) -> None:
 
 def check_calm(world: World) -> None:
     """Check a world in which nothing is on its way: I2 and I3 hold exactly, each end has its record."""
+    check_books(world)
+    if world.disputes():
+        return
     waits = unrest(world)
     require("calm", not waits, waits)
-    check_books(world)
     data, ledger = world.data, world.oracle.ledger
     for fund, account in ledger.accounts.items():
         posted = data.posted.get(fund)
@@ -86,7 +89,7 @@ def _check_records(world: World) -> None:
         over = ends[rid] + (rid in ledger.pending)
         require("I4", over == grants, f"{rid} was granted {grants} times, ended {ends[rid]} times")
     wanted: dict[str, CdrRow] = {}
-    aside = {(event.rid, event.seq, event.kind) for event in _set_aside(world)}
+    aside = {(event.rid, event.seq, event.kind) for event in world.aside()}
     for name in world.oracle.told:
         if name[1:] in aside:
             continue
@@ -98,14 +101,10 @@ def _check_records(world: World) -> None:
         found = world.data.cdrs.get(rid)
         is_it = found is not None and rank(found) >= rank(cdr)
         require("record", is_it, f"{rid}: the record is {found and found.outcome}, not {cdr.outcome} of seq {cdr.seq}")
-    poisoned = {event.rid for event in _set_aside(world)}
+    poisoned = {event.rid for event in world.aside()}
     for _, rid, _, kind in world.oracle.told:
         is_kept = kind == PART or rid in world.data.cdrs or rid in poisoned
         require("record", is_kept, f"{rid} ended and has no record")
-
-
-def _set_aside(world: World) -> list[CallEvent]:
-    return [codec.unpack(CallEvent, event.payload) for event in world.data.poison]
 
 
 def _check_legs(world: World) -> None:
@@ -123,8 +122,9 @@ def _check_legs(world: World) -> None:
     # Of a call that has paid a part, an end that knows nothing of it leaves the charge, and a record without it.
     parted = {rid for _, rid, _, kind in world.oracle.events if kind == PART}
     paid_apart |= {rid for rid in parted if rid in world.data.cdrs and world.data.cdrs[rid].outcome in UNPROVEN}
-    # Two masters may both end a call; the funds are held to one charge, what the carrier is owed is not.
+    # Two masters may both end a call: then the record is one end's, and the ledger has both.
     settled = Counter(rid for _, rid, _, kind in world.oracle.events if kind == "settle")
+    paid_apart |= {rid for rid, ends in settled.items() if ends > 1}
     for rid, legs in world.data.legs.items():
         if rid in paid_apart or rid in world.oracle.ledger.pending:
             continue
@@ -133,8 +133,10 @@ def _check_legs(world: World) -> None:
             if leg.book == FUND and leg.charged_micros is not None and leg.fund_currency:
                 due[rid, FUND, leg.payer_id, leg.fund_currency] -= leg.charged_micros
                 due[rid, INCOME, leg.payee_id, leg.currency] += leg.price_micros
-            elif leg.book == COST and settled[rid] == 1:
+            elif leg.book == COST:
                 due[rid, COST, leg.payer_id, leg.currency] -= leg.price_micros
+        if world.data.cdrs[rid].is_late:  # what else was posted of the call is taken back
+            due.update({place: 0 for place in sums if place[0] == rid})
         for place, micros in due.items():
             require("legs", sums[place] == micros, f"{place}: its legs say {micros}, the ledger {sums[place]}")
 
@@ -142,6 +144,8 @@ def _check_legs(world: World) -> None:
 def check_end(world: World) -> None:
     """Check the world after all nodes died: no hold, no channel, no lease is left of any call."""
     check_calm(world)
+    if world.disputes():
+        return
     pending = list(world.oracle.ledger.pending)
     require("stuck", not pending, f"held for ever: {pending}")
     for fund, account in world.oracle.ledger.accounts.items():

@@ -6,7 +6,7 @@ from typing import Final
 
 from kemi.records import Window
 
-DAY_MS: Final = 1_800_000
+DAY_MS: Final = 300_000
 MONTH_MS: Final = 3 * DAY_MS
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from kemi.adapters.redis_funds import Funds
 from tests.simulation.broken_node import act
-from tests.simulation.calm import calm_down, end, virtual_time
+from tests.simulation.calm import calm_down, end, operate, virtual_time
 from tests.simulation.configuration import SCALES, Configuration, Syncer
 from tests.simulation.media import happen
 from tests.simulation.node import Node
@@ -24,7 +24,8 @@ from tests.simulation.verdict import check_books, check_calm, check_end
 
 DEPTH_MAX: Final = 2
 CALM_EVERY: Final = 700
-JUMPS_US: Final = (2_000, 50_000, 300_000, SECOND, SECOND, 3 * SECOND, 8 * SECOND, 20 * SECOND)
+JUMPS_US: Final = (2_000, 50_000, 300_000, SECOND, SECOND, 3 * SECOND, 3 * SECOND, 8 * SECOND)
+LIVELY: Final = 0.6  # share of agents that have their turn in a jump: they look at their calls every second
 NAP_US: Final = 1_200 * SECOND
 STALLS_US: Final = (4 * SECOND, 12 * SECOND, 45 * SECOND, 120 * SECOND)
 LONG_US: Final = (90 * SECOND, 900 * SECOND, 5_000 * SECOND, 3 * 86_400 * SECOND)
@@ -34,13 +35,13 @@ TRANSACTION_US: Final = 32 * SECOND  # how long after the first one: RFC 3261, 6
 AGAIN: Final = 0.7  # share of clock steps to the very moment of a lost event: its id is given out again
 
 LIKELY: Final = (
-    ("ask", 20),
-    ("happen", 20),
-    ("tick", 28),
-    ("settle", 16),
+    ("ask", 16),
+    ("happen", 30),
+    ("tick", 32),
+    ("settle", 24),
     ("sync", 8),
     ("time", 16),
-    ("change", 3),
+    ("change", 5),
     ("late", 3),
     ("long", 0.3),
     ("kill_node", 0.5),
@@ -48,15 +49,16 @@ LIKELY: Final = (
     ("reload", 0.5),
     ("stall", 0.25),
     ("kill_settler", 0.4),
-    ("kill_redis", 0.3),
+    ("kill_redis", 0.6),
     ("start_redis", 10),
     ("split", 0.15),
-    ("upgrade", 0.3),
-    ("operator", 5),
-    ("clock_step", 0.8),
+    ("upgrade", 0.6),
+    ("operator", 15),
+    ("clock_step", 1.2),
     ("memory", 1),
     ("break", 4),
 )
+DEATHS: Final = frozenset({"kill_node", "stall", "kill_settler", "kill_redis", "split", "memory", "long"})
 
 
 class World(Stores):
@@ -64,7 +66,8 @@ class World(Stores):
 
     def __init__(self, seed: int, sources: Mapping[str, str] | None = None) -> None:
         super().__init__(seed, sources)
-        self.configuration = Configuration(self, self.data, self.rng.choice(SCALES))
+        scales = SCALES[:-1] if self.first_nodes else SCALES  # the first release lost a micro near 2^53
+        self.configuration = Configuration(self, self.data, self.rng.choice(scales))
         self.nodes = [Node(self, name) for name in ("n1", "n2")]
         self.settlers = [Settler(self, name, self.data) for name in ("s1", "s2")]
         self.syncer = Syncer(self, self.configuration)
@@ -74,7 +77,7 @@ class World(Stores):
         self._asked: dict[str, int] = {}
         self._wishes = (
             [name for name, _ in LIKELY],
-            [weight * self.rng.choice(TASTES) for _, weight in LIKELY],
+            [weight * self.rng.choice(TASTES) * (self.weather if name in DEATHS else 1) for name, weight in LIKELY],
         )
 
     def interleave(self) -> None:
@@ -95,7 +98,7 @@ class World(Stores):
     def run(self, steps: int) -> None:
         """Take steps, with a calm moment now and then, and end everything. Raises Violation."""
         with virtual_time(self):
-            while self.steps < steps:
+            while self.steps < steps and not self.disputes():
                 self._step()
                 if self.steps % CALM_EVERY == 0:
                     calm_down(self)
@@ -203,14 +206,16 @@ class World(Stores):
         return f"{settler.name} is killed"
 
     def _do_operator(self) -> str:
-        if not any(settler.needs_operator for settler in self.settlers):
-            return ""
-        return self.work(self.operator, self.operator.step)
+        return operate(self)
 
     # Time, networks, stores -------------------------------------------------------------------------------------------
 
     def _do_time(self) -> str:
-        self.now_us += self.rng.choice(JUMPS_US)
+        jump_us = self.rng.choice(JUMPS_US)
+        self.now_us += jump_us
+        for node in self.nodes:
+            if jump_us >= SECOND and not node.idle and self.rng.random() < LIVELY:
+                self.work(node.agent, node.agent.tick)
         return ""
 
     def _do_long(self) -> str:

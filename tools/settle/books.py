@@ -41,7 +41,8 @@ select account_id, currency, charged_micros, n, events from tandem.fund_charge w
 """
 
 _WINDOWS: Final = """
-select c.account_id, c.currency, k.day_id, coalesce(d.spent_micros, 0), k.month_id, coalesce(m.spent_micros, 0)
+select c.account_id, c.currency, k.day_id, least(coalesce(d.spent_micros, 0), 9007199254740991),
+       k.month_id, least(coalesce(m.spent_micros, 0), 9007199254740991)  -- 2^53 - 1: Redis counts no further
   from tandem.fund c
   join tandem.account a on a.id = c.account_id
  cross join lateral (

@@ -54,7 +54,10 @@ HOLDS: Final[Mapping[str, tuple[Change, ...]]] = {
     ),
     "one call per second more than allowed": (Change("state.calls >= t[CPS_MAX]", "state.calls > t[CPS_MAX]"),),
     "an extension holds the whole price again": (
-        Change("state.hold = state.hold + rows[at + i] - r.held[i]", "state.hold = state.hold + rows[at + i]"),
+        Change(
+            "      r.held[i] = rows[at + i]\n",
+            "      state.hold = state.hold + r.held[i]\n      r.held[i] = rows[at + i]\n",
+        ),
     ),
     "an extension forgets what it holds": (Change("r.held[i] = rows[at + i]\n", "\n"),),
     "any epoch is good enough": (

@@ -16,7 +16,7 @@ from tools.settle import entries as ledger_entries
 from tools.settle import poster, postings, service, stream, sweeper
 from tools.settle.books import Epoch
 from tools.settle.rebuild import Rebuild
-from tools.settle.rows import Plan
+from tools.settle.rows import Names, Plan
 from tools.settle.slow import Slow
 from tools.settle.stream import Stream
 
@@ -71,14 +71,6 @@ def _each_call_once() -> Any:
     return plan
 
 
-def _unchecked_sequence() -> Any:
-    def ending(rid: str, seq: int, found: Any, signs: Any) -> Any:
-        operation: Any = _ending(rid, seq, found, signs)
-        return operation._replace(seq=seq + 1_000)
-
-    return ending
-
-
 def _released_always() -> Any:
     def ending(rid: str, seq: int, found: Any, signs: Any) -> Any:
         return _ending(rid, seq, found and found._replace(state="held"), signs)
@@ -110,6 +102,14 @@ def _all_kept() -> Any:
     return sort_out
 
 
+def _nothing_spent() -> Any:
+    def windows(books: Any) -> Any:
+        _windows(books)
+        return {}
+
+    return windows
+
+
 def _at_the_time_of_redis() -> Any:
     def ending(rid: str, seq: int, found: Any, signs: Any) -> Any:
         return _ending(rid, seq, found and found._replace(node_answered_ms=0), signs)
@@ -126,7 +126,7 @@ def _wrong_carrier() -> Any:
     return owed
 
 
-_hold_for, _planned, _plan, _ending, _row, _owed, _priced = (
+_hold_for, _planned, _plan, _ending, _row, _owed, _priced, _windows = (
     charges.hold_for,
     stream.planned,
     postings.plan,
@@ -134,6 +134,7 @@ _hold_for, _planned, _plan, _ending, _row, _owed, _priced = (
     ledger_entries._Maker.row,
     ledger_entries.owed,
     ledger_entries._priced,
+    MemoryBooks.windows,
 )
 
 SETTLEMENT: Final[Mapping[str, tuple[Replacement, ...]]] = {
@@ -142,11 +143,10 @@ SETTLEMENT: Final[Mapping[str, tuple[Replacement, ...]]] = {
     "acknowledged before the commit": (Replacement(service._Session, "_post", _acknowledged_first),),
     "stream ids tell events apart": (Replacement(poster, "planned", _each_id_once),),
     "only the first event of a call is posted": (Replacement(stream, "plan", _each_call_once),),
-    "entries get new ids each time": (Replacement(ledger_entries, "entry_id", lambda: lambda *_: uuid.uuid4()),),
+    "entries get new ids each time": (Replacement(Names, "entry", lambda: lambda *_: str(uuid.uuid4())),),
     "income is not what was paid": (Replacement(ledger_entries._Maker, "row", _half_the_income),),
     "what is pending is never taken over": (Replacement(Stream, "take_over", lambda: lambda *_: []),),
     "the sweeper trusts the clock of Redis": (Replacement(sweeper.LeaseWatch, "is_due", lambda: lambda *_: True),),
-    "the sweeper's sequence passes every other": (Replacement(sweeper, "ending", _unchecked_sequence),),
     "the sweeper releases answered calls": (Replacement(sweeper, "ending", _released_always),),
     "a Redis that lost operations is armed": (
         Replacement(Rebuild, "differences", lambda: lambda _: []),
@@ -171,7 +171,7 @@ SETTLEMENT: Final[Mapping[str, tuple[Replacement, ...]]] = {
     "the sweeper takes the time of Redis for that of the answer": (
         Replacement(sweeper, "ending", _at_the_time_of_redis),
     ),
-    "spend is restored as nothing": (Replacement(MemoryBooks, "windows", lambda: lambda _: {}),),
+    "spend is restored as nothing": (Replacement(MemoryBooks, "windows", _nothing_spent),),
     "settlement believes the epoch of Redis": (Replacement(Rebuild, "armed", _trusting),),
     "an event after the late end stays posted": (Replacement(postgres, "taken_back", lambda: lambda _: []),),
 }

@@ -222,7 +222,7 @@ local function extend(keys, args)
   local at, changes = affordable(rows, states, terms, r.held, spends), {}
   if at then
     for i, state in ipairs(states) do
-      state.hold = state.hold + rows[at + i] - r.held[i]
+      state.hold = state.hold + (rows[at + i] - r.held[i]) -- the other way round a hold near 2^53 would lose a micro
       r.held[i] = rows[at + i]
     end
     r.granted_s = rows[at]
