@@ -129,14 +129,19 @@ class Admission:
         return self._decide(request, seen) if self._fetch(Need(())) else decision
 
     def _decide(self, request: CallRequest, seen: Seen) -> Decision:
-        """Decide as often as something is needed that can be had."""
-        fetches, store_up = 0, True
+        """Decide as often as something is needed that can be had.
+
+        What is pinned is served on when it is old; a decision on it is made again as soon as the new is there.
+        """
+        fetches, store_up, is_renewed = 0, True, False
         while True:
             facts = self._facts(seen)
             outcome = decide(request, facts) if store_up else decide_offline(request, facts)
             if not isinstance(outcome, Need):
-                return outcome
-            if outcome.nonce_uses:
+                if is_renewed or not (store_up and self._tables.refresh_due and self._fetch(Need(()))):
+                    return outcome
+                is_renewed = True
+            elif outcome.nonce_uses:
                 seen = seen.counted()
             else:
                 store_up = fetches < FETCHES_MAX and self._fetch(outcome)

@@ -109,6 +109,7 @@ def _from_subscriber(draft: Draft, caller: FromSubscriber) -> Decision:
     draft.pinned = draft.pinned._replace(account_id=account_id)
     chain = climb(draft, account_id)
     draft.replies = chain.replies if chain else ()
+    draft.known.stand_on(keys.EMERGENCY)  # pinned, so possibly old: the hold says when
     urgent = emergency.route_for(draft.facts.emergency, caller.subscriber.domain, draft.call.ruri.user)
     if urgent is not None:
         return _emergency(draft, urgent, caller, chain)

@@ -88,6 +88,10 @@ class Known:
         held = dict.fromkeys((*self._looked_at, *need.held, *sources))
         return need._replace(held=tuple(name for name in held if name not in need.keys)[:HELD_MAX])
 
+    def stand_on(self, name: str) -> None:
+        """Declare that the decision depends on a record that the facts hold apart, the emergency table."""
+        self._looked_at[name] = None
+
     def holds(self, name: str) -> bool:
         """Whether `name` can be read without waiting for a fetch."""
         return name in self._records

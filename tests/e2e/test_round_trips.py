@@ -19,6 +19,7 @@ from tools.scenario.run import Endpoint
 WARMING: Final = 40  # calls: enough for each of a node's workers to have had some
 COUNTED: Final = 10
 COLD_MAX: Final = 3
+STALE_MAX: Final = 4  # workers that each may have decided once on what another test has just changed
 CARRIER, CALLER, NUMBER = "127.1.4.1", "127.1.4.9", "888040000001"  # the trusted caller of scenario 04
 END: Final = "the calls are over"
 
@@ -27,7 +28,7 @@ END: Final = "the calls are over"
 def test_a_warm_call_costs_one_round_trip_and_a_cold_one_three_at_most(endpoint: Endpoint, tmp_path: Path) -> None:
     """Warm workers ask once for each call, to hold; a worker that has seen nothing asks at most three times."""
     cold = _asked_during(endpoint, tmp_path, WARMING)
-    assert cold["tandem_reserve_1"] == WARMING
+    assert WARMING <= cold["tandem_reserve_1"] <= WARMING + STALE_MAX
     assert cold["tandem_fetch_1"] <= (COLD_MAX - 1) * WARMING
     warm = _asked_during(endpoint, tmp_path, COUNTED)
     assert warm == {"tandem_reserve_1": COUNTED}
