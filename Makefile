@@ -5,9 +5,10 @@ AREA   ?=
 OPS    ?= 1000000
 SEED   ?= 7
 ROUNDS ?= 20
+FILES  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls bench-money lint scenarios lock
+.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls bench-money bench-decide mutants-core lint scenarios lock
 
 help: ## what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
@@ -47,6 +48,12 @@ prove-calls: setup ## 200 calls at once on money for 50, over four levels and tw
 
 bench-money: setup ## a hold over four levels beside plain Redis commands, and call events into Postgres
 	@.venv/bin/python -m tools.bench.money
+
+bench-decide: setup ## one decision over 8 levels, 40 rewrite rules and 30 candidates, as JSON
+	@.venv/bin/python -m tests.routing.bench_decide
+
+mutants-core: setup ## plants faults in the decision core and shows those no test finds: make mutants-core FILES="order hunt"
+	@.venv/bin/python -m tests.routing.mutants $(FILES)
 
 lint: setup ## ruff, mypy, import direction, and the checks of the non-Python files
 	@tools/lint.sh

@@ -18,6 +18,7 @@ from kemi.adapters.redis_tables import Tables
 from kemi.adapters.zones import Zones
 from kemi.core.charges import FIRST_ANSWER_MAX_S
 from kemi.core.decide import decide, decide_offline, refused_hold
+from kemi.core.hunt import attempts_most
 from kemi.core.outcome import Decision, Hold, Need, Reject, Route
 from kemi.core.refusals import reject
 from kemi.core.request import UNCOUNTED, CallRequest, Facts
@@ -115,7 +116,7 @@ class Admission:
 
         The grace comes on top.
         """
-        return (FIRST_ANSWER_MAX_S + route.ring_max_s) * len(route.targets)
+        return (FIRST_ANSWER_MAX_S + route.ring_max_s) * attempts_most(route.targets)
 
     def _decide_on_what_is_true(self, request: CallRequest, seen: Seen) -> Decision:
         """Return a decision that no change older than a tenth of a second contradicts.

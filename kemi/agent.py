@@ -17,10 +17,10 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from kemi import keys
-from kemi.adapters import journal, ksr_bye, ksr_noc, ksr_queue, ksr_shared, ksr_sides
+from kemi.adapters import journal, ksr_bye, ksr_capacity, ksr_noc, ksr_queue, ksr_shared, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_bye import Send
-from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, Message, ProbeAnswered
+from kemi.adapters.ksr_queue import Answered, LateAnswer, Message
 from kemi.adapters.redis_client import Argument, StoreUnavailable
 from kemi.adapters.redis_operations import Adopt, Result
 from kemi.adapters.spool import Spool
@@ -28,6 +28,8 @@ from kemi.agent_adoption import Moment
 from kemi.agent_calls import Calls
 from kemi.agent_orders import Entry, HandOver, LetGo, LookUp, Order, Outgoing, Recheck, TakeIn
 from kemi.agent_outbox import Money, Outbox, Passing
+from kemi.agent_peers import PeerWatch
+from kemi.agent_peers import Store as Tables
 from kemi.agent_proofs import Proofs
 from kemi.agent_takeover import Takeover
 from kemi.settings import Settings
@@ -35,6 +37,8 @@ from kemi.settings import Settings
 MESSAGES_MAX: Final = 1_000  # per turn
 PUBLISH_NS: Final = 500_000_000
 HEARTBEAT_NS: Final = 1_000_000_000  # the sweeper takes a node for dead that was silent for ten of them
+RECONCILE_NS: Final = 5_000_000_000
+READ_NS: Final = 1_000_000_000  # after a change: carriers' servers are read again no sooner
 FOLLOW_NS: Final = 100_000_000  # how old a refusal may be; 10 reads a second cost Redis nothing
 NS_PER_MS: Final = 1_000_000
 WHOLE: Final = re.compile(rb"-?[0-9]{1,18}")
@@ -83,8 +87,16 @@ class AgentState(NamedTuple):
 class Agent:
     """The agent of a node. Lives in the rtimer process; the others never make one."""
 
-    def __init__(self, ksr: Ksr, settings: Settings, client: Store, funds: Money, clock: Clock | None = None) -> None:
-        """Read the spool. Raises OSError when its folder cannot be used."""
+    def __init__(
+        self,
+        ksr: Ksr,
+        settings: Settings,
+        client: Store,
+        funds: Money,
+        clock: Clock | None = None,
+        tables: Tables | None = None,
+    ) -> None:
+        """Read the spool; OSError when its folder cannot be used. tables: of carriers' servers, None: none is asked."""
         self._ksr = ksr
         self._settings = settings
         self._client = client
@@ -95,7 +107,12 @@ class Agent:
         self._outbox = Outbox(funds, self._spool, self)
         proofs = Proofs(journal.noted(settings.spool_dir), ksr_sides.boot_ms(ksr))
         self._takeover = Takeover(funds, self._calls, settings.node, settings.grace_s, proofs)
+        self._peers = PeerWatch(ksr, settings, tables) if tables else None
+        self._capacity = ksr_capacity.Reconciler()
         self._was_down = False
+        self._config_pass = 0
+        self._read_at_ns = 0
+        self._reconcile_at_ns = 0
         self._publish_at_ns = 0
         self._heartbeat_at_ns = 0
         self._follow_at_ns = 0
@@ -112,6 +129,11 @@ class Agent:
         if now_ns >= self._follow_at_ns:
             self._follow_at_ns = now_ns + FOLLOW_NS
             self._apart("configuration", self._follow)
+        if self._peers:
+            self._apart("peers", partial(self._ask_peers, self._peers, now_ns))
+        if now_ns >= self._reconcile_at_ns:
+            self._reconcile_at_ns = now_ns + RECONCILE_NS
+            self._apart("channels", partial(self._capacity.turn, self._ksr, self._calls.servers()))
         if now_ns >= self._heartbeat_at_ns:
             self._heartbeat_at_ns = now_ns + HEARTBEAT_NS
             self._apart("heartbeat", self._heartbeat)
@@ -150,7 +172,7 @@ class Agent:
         ended = question.ended
         found = self._takeover.proofs.proven(ended.rid, self._funds.describe(ended.rid))
         ended_redis_ms = self._redis_ms() - (now_ms - ended.ended_ms) if found else 0
-        return self._followed_up(self._calls.looked_up(ended, found, ended_redis_ms, now_ns))
+        return self._followed_up(self._calls.looked_up(ended, found, ended_redis_ms, now_ns, question.started))
 
     def not_sent(self, operation: Passing) -> None:
         """Hear what Redis was not asked."""
@@ -183,8 +205,10 @@ class Agent:
 
     def _hear(self, message: Message) -> None:
         now_ns, now_ms = self._now()
+        if self._peers and self._peers.heard(message, now_ns, now_ms):
+            return
         self._obey(self._calls.hear(message, now_ns, now_ms))
-        if not isinstance(message, ByeAnswered | ProbeAnswered | LateAnswer):
+        if not isinstance(message, Answered | LateAnswer):
             self._show(message.rid)
 
     def _obey(self, orders: list[Order]) -> None:
@@ -202,6 +226,7 @@ class Agent:
                 self._show(order.rid)
                 if isinstance(order, HandOver):
                     ksr_sides.hand_over(self._ksr, order.rid)
+                    ksr_capacity.release(self._ksr, order.rid)
 
     def _send(self, order: Send) -> None:
         if not ksr_bye.send(self._ksr, order):
@@ -211,6 +236,7 @@ class Agent:
         """Forget an ended call, here and in Kamailio."""
         self._show(order.rid)
         ksr_sides.forget(self._ksr, order.rid)
+        ksr_capacity.release(self._ksr, order.rid)
         if order.h_id:
             ksr_bye.let_go(self._ksr, order.h_entry, order.h_id)
 
@@ -240,7 +266,15 @@ class Agent:
     def _follow(self) -> None:
         """Tell the workers which version of the configuration Redis has."""
         if self._client.available():
-            ksr_shared.publish_pass(self._ksr, int(self._client.execute("GET", keys.PASS) or 0))
+            self._config_pass = int(self._client.execute("GET", keys.PASS) or 0)
+            ksr_shared.publish_pass(self._ksr, self._config_pass)
+
+    def _ask_peers(self, peers: PeerWatch, now_ns: int) -> None:
+        """Speak with carriers' servers; read which they are when the configuration has changed."""
+        peers.turn(now_ns)
+        if now_ns >= self._read_at_ns and self._client.available():
+            self._read_at_ns = now_ns + READ_NS
+            peers.follow(self._config_pass, now_ns)
 
     def _heartbeat(self) -> None:
         """Tell the cell that this node lives, and which operation was answered to it: lost ones are found by that."""
@@ -259,6 +293,8 @@ class Agent:
     def _publish(self) -> None:
         """Tell the NOC how it goes, and add up the counters."""
         outbox, calls = self._outbox, self._calls
+        if self._peers:
+            self._peers.publish(self._now()[1])
         ksr_noc.publish_agent(
             self._ksr,
             {

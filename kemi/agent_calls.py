@@ -23,6 +23,7 @@ from kemi.adapters.ksr_queue import (
     HangUp,
     Held,
     LateAnswer,
+    LoginAnswered,
     Message,
     Moved,
     ProbeAnswered,
@@ -51,6 +52,7 @@ from kemi.agent_orders import HandOver, LetGo, LookUp, Order, Outgoing, Recheck,
 from kemi.agent_probes import Over, Probes
 from kemi.agent_proofs import answer_mark
 from kemi.agent_slices import NS, deadline_ns, due_operation, end_of, extended, next_look_ns, out_of_time, seconds_up
+from kemi.agent_strays import stray
 from kemi.agent_talk import Talk, kept, pack_legs, unkept
 from kemi.core.rating import charges
 from kemi.records import CallEnd, PinnedCall
@@ -87,6 +89,10 @@ class Calls:
         """How many calls are answered."""
         return sum(1 for talk in self._talks.values() if talk.started)
 
+    def servers(self) -> dict[str, int]:
+        """Return the server of each call; 0 = it rings, or talks to a phone."""
+        return {rid: talk.started.server_id if talk.started else 0 for rid, talk in self._talks.items()}
+
     def get(self, rid: str) -> Talk | None:
         """Return a call that goes on, None when there is none."""
         return self._talks.get(rid)
@@ -102,7 +108,7 @@ class Calls:
                 self._held(message, now_ns)
                 return []
             case Started():
-                return self._started(message, now_ns)
+                return self._started(message, now_ns, now_ms)
             case Ended():
                 return self._ended_by(message, now_ns)
             case Moved() | ByeAnswered() | LateAnswer():
@@ -112,6 +118,8 @@ class Calls:
                 return self._found_over(over, now_ns, now_ms) if over else []
             case Failed():
                 return self._failed(message)
+            case LoginAnswered():
+                return []
             case Refused():
                 return [refusal(message)]
             case HangUp():
@@ -194,28 +202,30 @@ class Calls:
         self._adopting[talk.call.rid] = talk
         return [Outgoing(Adopt(*talk.next_op(), lease_s=seconds_up(deadline_ns(talk, talk.started) - now.ns)))]
 
-    def looked_up(self, ended: Ended, reservation: Reservation | None, ended_redis_ms: int, now_ns: int) -> list[Order]:
+    def looked_up(
+        self, ended: Ended, found: Reservation | None, ended_redis_ms: int, now_ns: int, late: Started | None = None
+    ) -> list[Order]:
         """Return the settlement of a call that another process let in. ended_redis_ms: its end by Redis' clock.
 
-        Where a sweeper has ended it on a guess, the real end is told as a late one. Raises ValueError for a reservation
-        whose call cannot be read.
+        Where a sweeper has ended it on a guess, the real end is told as a late one. late: an answer that came too late,
+        and was ended at once. Raises ValueError for a reservation whose call cannot be read.
         """
         if ended.rid in self._talks:
             return self._ended_by(ended._replace(is_followed=True), now_ns)
-        if reservation is None or not reservation.pinned:
+        if found is None or not found.pinned:
             return []
-        talk = talk_of(reservation, self._boot_id, Moment(ended.ended_ns, ended_redis_ms))
-        started = talk.started
+        talk = talk_of(found, self._boot_id, Moment(ended.ended_ns, ended_redis_ms))
+        talk.started = started = late or talk.started
         self._remember(ended.rid)
-        is_open = reservation.state in OPEN
-        if started is None or not reservation.answered_ms:
+        is_open = found.state in OPEN
+        if started is None or not (late or found.answered_ms):
             return [self._settle(talk, 0, unproven_end(ended.ended_ms, ended.by))] if is_open else []
-        if legs_of(reservation):
+        if legs_of(found) and not late:
             self._close(talk, started, ended, now_ns)
         if is_open:
             return [self._finish(talk, started, ended.by, ended.ended_ns, ended.ended_ms)]
         end = end_of(talk, started, ended.by, ended.ended_ns, ended.ended_ms)
-        return [Outgoing(Late(*talk.next_op(), reservation.pinned, codec.pack(end)))]
+        return [Outgoing(Late(*talk.next_op(), found.pinned, codec.pack(end)))]
 
     def export(self) -> list[bytes]:
         """Return all calls as bytes, for the code that takes over after a reload."""
@@ -239,30 +249,26 @@ class Calls:
         self._talks[message.rid] = talk
         self._look_again(talk, now_ns + (message.lease_s + FORGET_AFTER_S) * NS)
 
-    def _started(self, message: Started, now_ns: int) -> list[Order]:
+    def _started(self, message: Started, now_ns: int, now_ms: int) -> list[Order]:
         talk = self._talks.get(message.rid)
-        if talk is None or talk.started is not None:
+        if talk is None:
+            self._remember(message.rid)
+            return stray(message, self.closings, now_ns, now_ms)
+        if talk.started is not None:
             return []
         talk.started = message
         self._plan(talk, message)
-        if not talk.is_held:
-            return []
-        return [answer_mark(talk, message, pack_legs(message, self._boot_id), now_ns)]
+        legs = pack_legs(message, self._boot_id)
+        return [answer_mark(talk, message, legs, now_ns)] if talk.is_held else []
 
     def _on_the_wire(self, message: Moved | ByeAnswered | LateAnswer, now_ns: int) -> list[Order]:
         if isinstance(message, LateAnswer):
             return [*self.closings.late(message, now_ns)]
         if isinstance(message, ByeAnswered):
             self.closings.answered(message, now_ns)
-        else:
-            self._moved(message)
+        elif message.rid in self._talks:
+            self._talks[message.rid].moved(message.which, message.side)
         return []
-
-    def _moved(self, message: Moved) -> None:
-        """Keep what a side became; a CSeq never falls."""
-        talk = self._talks.get(message.rid)
-        if talk is not None:
-            talk.moved(message.which, message.side)
 
     def _ended_by(self, message: Ended, now_ns: int) -> list[Order]:
         talk = self._talks.get(message.rid)
@@ -364,8 +370,7 @@ class Calls:
         talk = self._talks.get(over.rid)
         if talk is None or talk.started is None:
             return []
-        ended_ms = now_ms - (now_ns - over.ended_ns) // MS
-        told = self._finish(talk, talk.started, over.by, over.ended_ns, ended_ms)
+        told = self._finish(talk, talk.started, over.by, over.ended_ns, now_ms - (now_ns - over.ended_ns) // MS)
         return [told, *self._end_quietly(talk, talk.started, now_ns)]
 
     def _end_quietly(self, talk: Talk, started: Started, now_ns: int) -> list[Order]:

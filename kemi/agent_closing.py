@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from kemi import codec
 from kemi.adapters.ksr_bye import Send
 from kemi.adapters.ksr_queue import ByeAnswered, Ended, LateAnswer, Started
-from kemi.core.sides import CALLEE, CALLER, CSEQ_LEAP, Side
+from kemi.core.sides import CALLEE, CALLER, CSEQ_LEAP, CSEQ_OURS, Side
 
 NS: Final = 1_000_000_000
 CONFIRM_NS: Final = 1 * NS  # how long a relayed BYE may take
@@ -45,7 +45,7 @@ def byes(rid: str, call_id: str, caller: Side, callee: Side) -> dict[str, Send]:
     """Return our BYE to each side of a call, by the side that it goes to."""
     return {
         CALLER: Send(rid, "BYE", call_id, callee.uri, callee.tag, caller, callee.cseq + 1),
-        CALLEE: Send(rid, "BYE", call_id, callee.shown or caller.uri, caller.tag, callee, caller.cseq + 1),
+        CALLEE: Send(rid, "BYE", call_id, callee.shown or caller.uri, caller.tag, callee, caller.cseq + CSEQ_OURS),
     }
 
 
@@ -81,7 +81,7 @@ class Closings:
         known = self._late.setdefault(message.rid, set())
         if callee.tag not in known and len(known) < LATE_PER_CALL:
             known.add(callee.tag)
-            self.open((ack._replace(method="BYE", cseq=message.cseq + 1),), now_ns)
+            self.open((ack._replace(method="BYE", cseq=message.cseq + CSEQ_OURS),), now_ns)
         if len(self._late) > LATE_MAX:
             self._late.popitem(last=False)
         return [ack] if callee.tag in known else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kemi.adapters.ksr_bye import Send
-from kemi.adapters.ksr_queue import Ended
+from kemi.adapters.ksr_queue import Ended, Started
 from kemi.adapters.redis_operations import Operation
 
 
@@ -17,9 +17,10 @@ class Outgoing(NamedTuple):
 
 
 class LookUp(NamedTuple):
-    """A call ended that is not known here: ask Redis what it was."""
+    """A call ended that is not known here: ask Redis what it was. started: its answer, where it was answered here."""
 
     ended: Ended
+    started: Started | None = None
 
 
 class Recheck(NamedTuple):

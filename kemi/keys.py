@@ -105,7 +105,30 @@ def rate_set(rate_set_id: int) -> str:
     return f"rset:{rate_set_id}"
 
 
+def barring_level(level_id: int) -> str:
+    """Short name of a BarringLevel."""
+    return f"bar:{level_id}"
+
+
+def time_set(set_id: int) -> str:
+    """Short name of a TimeSet."""
+    return f"tset:{set_id}"
+
+
+def ported(digits: str) -> str:
+    """Short name of a PortedNumber; digits: a whole number or the beginning of some."""
+    return f"lnp:{digits}"
+
+
+def destinations(number: str) -> str:
+    """Short name of the Destinations that a number may belong to."""
+    return f"dest:{number[:2]}"
+
+
 MASKS: Final = "masks"
+PORTED_LENGTHS: Final = "lnplens"
+QUALITY: Final = "quality"
+PEERS: Final = "peers"
 EMERGENCY: Final = "emergency"
 EXCHANGE: Final = "fx"
 

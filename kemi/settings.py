@@ -18,7 +18,7 @@ class Limits(NamedTuple):
 
     max_call_s: hard maximum duration, ≤ 24 h. slice_s: talk time granted at once. attempts_max: servers tried
     per call. ring_max_s: how long one attempt may ring. part_s: a call that goes on pays each time it has talked
-    so long.
+    so long. expected_s: how long a call is expected to last where its destination says nothing.
     """
 
     max_call_s: int = 14_400
@@ -27,6 +27,7 @@ class Limits(NamedTuple):
     attempts_max: int = 5
     ring_max_s: int = 120
     part_s: int = 3_600
+    expected_s: int = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Settings:
 
     node: name of the node, [a-z0-9-]{1,32}, unique in the cell. secret: shared by all nodes of the cell.
     grace_s: how long a lease outlives its slice. redis_timeout_ms: longest wait for Redis in a worker.
+    listen, listen6: where SIP is heard, `host:port` and `[host]:port`; "" = no IPv6.
     spool_dir: where the agent keeps what Redis does not take. A slice below 30 s is too short for adoptions: calls of a
     node that stands still may be over before another one knows (agent_slices.LEAD_MAX_S, agent_takeover.silent_ns).
     """
@@ -47,6 +49,7 @@ class Settings:
     limits: Limits
     grace_s: int = 10
     redis_timeout_ms: int = 80
+    listen6: str = ""
 
     @staticmethod
     def from_environment(env: Mapping[str, str]) -> Settings:
@@ -71,9 +74,11 @@ class Settings:
                 attempts_max=_number(env, "TANDEM_ATTEMPTS_MAX", 5, 1, 16),
                 ring_max_s=_number(env, "TANDEM_RING_MAX_S", 120, 1, 180),
                 part_s=_number(env, "TANDEM_PART_S", 3_600, 1, 86_400),
+                expected_s=_number(env, "TANDEM_EXPECTED_S", 180, 1, 3_600),
             ),
             grace_s=_number(env, "TANDEM_GRACE_S", 10, 1, 600),
             redis_timeout_ms=_number(env, "TANDEM_REDIS_TIMEOUT_MS", 80, 5, 1_000),
+            listen6=env.get("TANDEM_LISTEN6", ""),
         )
 
 

@@ -19,8 +19,11 @@ from typing import Final
 from kemi import codec
 from kemi.adapters import (
     ksr_apply,
+    ksr_capacity,
     ksr_hunt,
+    ksr_mask,
     ksr_noc,
+    ksr_plan,
     ksr_queue,
     ksr_read,
     ksr_replies,
@@ -83,16 +86,28 @@ class Worker:
             self._guarded("branch", lambda: ksr_hunt.edit_branch(self._ksr))
         return DONE
 
+    def ksr_branch_reply(self, _msg: object, *more: object) -> int:
+        """Note that a branch rings, or where it is sent instead."""
+        if not more:
+            self._guarded("branch reply", lambda: ksr_hunt.heard(self._ksr, time.monotonic_ns()))
+        return DONE
+
     def ksr_failure(self, _msg: object, *more: object) -> int:
         """Go on after all branches of an attempt failed. May run in a timer process."""
         if not more:
-            self._guarded("failure", lambda: ksr_hunt.failed(self._ksr, time.monotonic_ns()))
+            self._guarded("failure", lambda: ksr_hunt.failed(self._ksr, self._here()))
         return DONE
 
     def ksr_within_failure(self, _msg: object, *more: object) -> int:
         """Look at what was refused inside a call. May run in a timer process."""
         if not more:
             self._guarded("failure within", lambda: ksr_within.failed(self._ksr))
+        return DONE
+
+    def ksr_within_reply(self, _msg: object, *more: object) -> int:
+        """Change what a caller's reply inside a call tells of him."""
+        if not more:
+            self._guarded("reply within", lambda: ksr_mask.reply(self._ksr))
         return DONE
 
     def ksr_reply_route(self, _msg: object, *more: object) -> int:
@@ -187,7 +202,7 @@ class Worker:
             self._count(verdict, round_trips)
             signed = self._tell(request, verdict)
             is_told = True
-            ksr_apply.apply(self._ksr, verdict.decision, signed, time.monotonic_ns())
+            ksr_apply.apply(self._ksr, verdict.decision, signed, self._here())
         except Exception:
             if isinstance(verdict.decision, Route):
                 self._give_back(verdict.decision, verdict, is_told=is_told)
@@ -209,7 +224,8 @@ class Worker:
         """Return the token of a call: for its own Call-ID and tag, and to the hosts that it may be ended at."""
         call = route.call
         uris = (ksr_sides.contact_of(self._ksr), *(target.next_hop for target in route.targets))
-        hosts = (ksr_sides.source(self._ksr)[0], *(host for host in map(host_of, uris) if host))
+        ways = (host for target in route.targets for host in target.limits.hosts)  # of redirects
+        hosts = (ksr_sides.source(self._ksr)[0], *(host for host in map(host_of, uris) if host), *ways)
         return sign(
             self._settings.secret,
             call.rid,
@@ -235,6 +251,9 @@ class Worker:
         self._ksr.statistics.update_stat("malformed", 1)
         ksr_apply.refuse(self._ksr, reason)
 
+    def _here(self) -> ksr_plan.Here:
+        return ksr_plan.Here(time.monotonic_ns(), _unix_ms(), self._settings.listen, self._settings.listen6)
+
     def _ours(self) -> ksr_within.Ours:
         settings = self._settings
         return ksr_within.Ours(settings.secret, settings.node, time.monotonic_ns(), _unix_ms(), self._queue)
@@ -254,16 +273,21 @@ class Worker:
             case "dialog:start":
                 self._started(rid)
             case "dialog:end":
-                ksr_sides.forget(ksr, rid)
+                self._let_go(rid)
                 self._queue(ksr_queue.Ended(rid, "", time.monotonic_ns(), _unix_ms()))
             case "dialog:failed":
-                ksr_sides.forget(ksr, rid)
-                was = ksr_hunt.outcome(ksr)
+                self._let_go(rid)
+                was = ksr_plan.outcome(ksr)
                 self._queue(ksr_queue.Failed(rid, was.status, was.is_cancelled, was.attempts, _unix_ms(), was.reason))
+
+    def _let_go(self, rid: str) -> None:
+        """Let an ended call take no place any more."""
+        ksr_sides.forget(self._ksr, rid)
+        ksr_capacity.release(self._ksr, rid)
 
     def _started(self, rid: str) -> None:
         ksr = self._ksr
-        server_id = ksr_hunt.answered_by(ksr)
+        answered = ksr_hunt.answered(ksr, self._here())
         caller, callee = (ksr_sides.get(ksr, rid, which) for which in (CALLER, CALLEE))
         started = ksr_queue.Started(
             rid=rid,
@@ -271,15 +295,16 @@ class Worker:
             h_id=ksr.pv.geti("$dlg(h_id)"),
             caller=caller or ksr_sides.NOBODY,
             callee=callee or ksr_sides.of_reply(ksr, rid),
-            server_id=server_id,
-            attempts=ksr_hunt.outcome(ksr).attempts,
+            server_id=answered.server_id,
+            attempts=(*ksr_plan.outcome(ksr).attempts, answered),
             answered_ns=time.monotonic_ns(),
             answered_ms=_unix_ms(),
+            call_id=ksr_read.text(lambda: ksr.pv.gete("$dlg(callid)")),
         )
         self._guarded("journal", lambda: self._journal.note(started))  # before all else: this process may be killed
         self._queue(started)
-        if server_id:
-            ksr_shared.forgive(ksr, server_id)
+        if answered.server_id:
+            ksr_shared.forgive(ksr, answered.server_id)
 
     # Agent, counters, log --------------------------------------------------------------------------------------------
 

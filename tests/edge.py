@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient
 from kemi.adapters.redis_funds import Balance, Funds
-from kemi.records import CallEvent
+from kemi.records import CallEnd, CallEvent
 from tests.edge_world import LEVELS, load_world, place, welcome
 from tests.fakes.config_writer import ConfigWriter
-from tests.fakes.world import World
+from tests.fakes.world import ACME, BELL, World
 from tests.kamailio_node import Node, running_kamailio
 from tests.redis_server import TIMEOUT_MS, RedisServer, running_redis
 from tests.sip import Endpoint
@@ -20,6 +21,7 @@ from tests.wait import until
 
 SOON_S: Final = 5.0
 NOWHERE: Final = ("127.0.0.1", 9)
+ACME_HOST, BELL_HOST = "127.0.0.11", "127.0.0.12"  # not where callers are: a call never goes back to where it came from
 
 
 class Edge(NamedTuple):
@@ -31,6 +33,14 @@ class Edge(NamedTuple):
     writer: ConfigWriter
     acme: Endpoint
     bell: Endpoint
+    world: World
+
+    def change(self, server_id: int, **fields: Any) -> None:
+        """Give a server of acme or bell other values, from the next call on."""
+        self.world.change_server(server_id, **fields)
+        names = [keys.peering_group(group) for group in (ACME, BELL)]
+        self.writer.write({name: self.world.records[name] for name in names})
+        self.writer.finish()
 
     def phone(self, host: str = "127.0.0.1") -> Endpoint:
         """Return a new endpoint that speaks to the node."""
@@ -48,6 +58,14 @@ class Edge(NamedTuple):
         (event,) = self.events(call_id)
         return event
 
+    def item(self, table: str, key: str) -> int:
+        """Return a number from a table of the node, 0 where there is none."""
+        try:
+            text = self.node.kamcmd("htable.get", table, f"s:{key}")
+        except subprocess.CalledProcessError:
+            return 0
+        return int(text.partition("value: ")[2].split()[0])
+
     def balances(self) -> list[Balance]:
         """Return all funds of the world."""
         return Funds(self.admin, "test", 0).balances([keys.fund(account, "EUR") for account in LEVELS])
@@ -57,17 +75,22 @@ class Edge(NamedTuple):
         return int(self.admin.execute("ZCARD", keys.LEASES))
 
 
+def tried(end: CallEnd) -> list[tuple[int, int, str]]:
+    """Return server, status and word of each attempt."""
+    return [(each.server_id, each.status, each.why) for each in end.attempts]
+
+
 @contextmanager
-def running_edge(env: Mapping[str, str] | None = None) -> Iterator[Edge]:
-    """Start all of it and end it."""
-    with running_redis() as redis, Endpoint(NOWHERE) as acme, Endpoint(NOWHERE) as bell:
+def running_edge(env: Mapping[str, str] | None = None, *, more: str = "") -> Iterator[Edge]:
+    """Start all of it and end it. more: a further socket of the node."""
+    with running_redis() as redis, Endpoint(NOWHERE, ACME_HOST) as acme, Endpoint(NOWHERE, BELL_HOST) as bell:
         admin = RedisClient(redis.url, TIMEOUT_MS)
         world = World()
         place(world, acme, None, bell)
         welcome(world)
         writer = load_world(admin, world)
-        with running_kamailio(redis.worker_url, env=env) as node:
+        with running_kamailio(redis.worker_url, env=env, more=more) as node:
             acme.server = bell.server = node.address
             until(lambda: node.noc("status")["agent"], SOON_S, "the agent's first word")
-            yield Edge(node, redis, admin, writer, acme, bell)
+            yield Edge(node, redis, admin, writer, acme, bell, world)
         admin.close()

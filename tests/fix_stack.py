@@ -11,11 +11,12 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from tools.stack.layout import Address, Layout
+from tools.stack.layout import LOOPBACK6, Address, Layout, has_ipv6
 from tools.stack.stack import Stack
 
 HOST = "127.0.0.1"
@@ -57,10 +58,11 @@ def free_address(nodes_n: int = 1) -> Address:
 
 
 def _free(port: int) -> bool:
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        with socket.socket(socket.AF_INET, kind) as probe:
+    hosts = {socket.AF_INET: HOST, **({socket.AF_INET6: LOOPBACK6} if has_ipv6() else {})}
+    for family, kind in product(hosts, (socket.SOCK_DGRAM, socket.SOCK_STREAM)):
+        with socket.socket(family, kind) as probe:
             try:
-                probe.bind((HOST, port))
+                probe.bind((hosts[family], port))
             except OSError:
                 return False
     return True

@@ -78,8 +78,12 @@ def running_kamailio(
     root: Path = ROOT,
     folder: Path | None = None,
     port: int = 0,
+    more: str = "",
 ) -> Iterator[Node]:
-    """Start a node and end it. env: settings that differ. root: a copy of the project. folder, port: of a dead node."""
+    """Start a node and end it. env: settings that differ. root: a copy of the project. folder, port: of a dead node.
+
+    more: a further socket. It listens on [::1] too.
+    """
     own = folder or Path(tempfile.mkdtemp(prefix="tdm-"))
     (own / "pid").unlink(missing_ok=True)
     host, port = "127.0.0.1", port or free_port()
@@ -90,11 +94,12 @@ def running_kamailio(
         "TANDEM_SECRET": SECRET.decode(),
         "TANDEM_SPOOL": str(own / "spool"),
         "TANDEM_LISTEN": f"{host}:{port}",
+        "TANDEM_LISTEN6": f"[::1]:{port}",
         "REDIS_URL": redis_url,
     }
     with (own / "log").open("ab") as log:
         process = subprocess.Popen(
-            _command(root, own, host, port),
+            [*_command(root, own, host, port), *(("-A", f"LISTEN_MORE={more}") if more else ())],
             cwd=root,
             env=settings | dict(env or {}),
             stdout=log,
@@ -137,6 +142,7 @@ def _command(root: Path, folder: Path, host: str, port: int) -> list[str]:
         "-A",
         f"LISTEN_TCP=tcp:{host}:{port}",
     ]
+    words += ["-A", f"LISTEN_UDP6=udp:[::1]:{port}", "-A", f"LISTEN_TCP6=tcp:[::1]:{port}"]
     return [*words, "-A", f'CTL="unix:{folder}/ctl.sock"', "-A", "UDP_WORKERS=2", "-A", "TCP_WORKERS=1"]
 
 

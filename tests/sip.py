@@ -71,26 +71,29 @@ def digest(challenge: str, *, username: str, password: str, method: str, digest_
     """Return credentials for an MD5 challenge with qop=auth. Source: RFC 7616 §3.4."""
     fields = dict(re.findall(r'(\w+)="?([^",]+)"?', challenge))
     count, cnonce = f"{nc:08x}", f"c{next(_SERIAL)}"
-    ha1, ha2 = _md5(f"{username}:{fields['realm']}:{password}"), _md5(f"{method}:{digest_uri}")
-    response = _md5(f"{ha1}:{fields['nonce']}:{count}:{cnonce}:auth:{ha2}")
+    ha1, ha2 = md5(f"{username}:{fields['realm']}:{password}"), md5(f"{method}:{digest_uri}")
+    response = md5(f"{ha1}:{fields['nonce']}:{count}:{cnonce}:auth:{ha2}")
     return (
         f'Digest username="{username}", realm="{fields["realm"]}", nonce="{fields["nonce"]}", uri="{digest_uri}", '
         f'response="{response}", algorithm=MD5, qop=auth, nc={count}, cnonce="{cnonce}"'
     )
 
 
-def _md5(text: str) -> str:
+def md5(text: str) -> str:
+    """Return the MD5 of a text, in hex."""
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class Endpoint:
-    """One UDP socket that speaks SIP, e.g. `with Endpoint(server) as phone: …`."""
+    """One UDP socket that speaks SIP, e.g. `with Endpoint(server) as phone: …`. host: IPv6 without brackets."""
+
+    transport = "UDP"
 
     def __init__(self, server: tuple[str, int], host: str = _HOST) -> None:
         self.server = server
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((host, 0))
-        self.host, self.port = self._socket.getsockname()
+        self.host, self.port = self._socket.getsockname()[:2]
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +104,12 @@ class Endpoint:
     @property
     def contact(self) -> str:
         """URI at which this endpoint is reached."""
-        return f"sip:ua@{self.host}:{self.port}"
+        return f"sip:ua@{self.at}" + (";transport=tcp" if self.transport == "TCP" else "")
+
+    @property
+    def at(self) -> str:
+        """Address and port, as a URI has them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def request(  # the parts of a request
         self,
@@ -122,7 +130,7 @@ class Endpoint:
         serial = next(_SERIAL)
         lines = [
             f"{method} {ruri} SIP/2.0",
-            f"Via: SIP/2.0/UDP {self.host}:{self.port};branch={branch or f'z9hG4bK-{self.port}-{serial}'};rport",
+            f"Via: SIP/2.0/{self.transport} {self.at};branch={branch or f'z9hG4bK-{self.port}-{serial}'};rport",
             "Max-Forwards: 70",
             f"From: <{caller}>;tag={from_tag or f'f{serial}'}",
             f"To: <{callee or ruri}>" + (f";tag={to_tag}" if to_tag else ""),
@@ -145,8 +153,12 @@ class Endpoint:
         via: tuple[str, ...] = (),
         extra: tuple[str, ...] = (),
         body: str = "",
+        contact: str = "",
     ) -> str:
-        """Return the text of a reply to a received request. via: proxies behind this endpoint, as they record."""
+        """Return the text of a reply to a received request. via: proxies behind this endpoint, as they record.
+
+        contact: the header's value, "" = this endpoint.
+        """
         wanted = ("via", "record-route", "from", "call-id", "cseq")
         routes = [f"Record-Route: {route}" for route in via]
         lines = [f"{name}: {value}" for name, value in request.headers if name.lower() in wanted]
@@ -158,7 +170,7 @@ class Endpoint:
                 *routes,
                 *lines,
                 f"To: {with_tag}",
-                f"Contact: <{self.contact}>",
+                f"Contact: {contact or f'<{self.contact}>'}",
                 *extra,
                 *(["Content-Type: application/sdp"] if body else []),
                 f"Content-Length: {len(body)}",

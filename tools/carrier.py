@@ -1,4 +1,4 @@
-"""`tandem carrier …`: what we owe each carrier, what we paid, and how much may go there.
+"""`tandem carrier …`: what we owe each carrier, what we paid, how much may go there, and where it is.
 
 Rule 1: what is owed is the sum of the carrier's ledger entries: calls raise it, payments lower it; it is never set.
 Rule 2: a cap that is reached makes the router pass the carrier over, and says so in every trace; calls go on.
@@ -20,11 +20,13 @@ from tools.account.entries import Entry, show_entries
 from tools.account.options import SIGNED, Actor, Amount, DatabaseUrl, Json, Note, Request
 from tools.account.tables import show_pairs, show_table
 from tools.errors import OperatorError
+from tools.resolve.command import names
 
 ENTRIES_SHOWN: Final = 20
 FORMER: Final = "open by a former deck; pay --currency settles it"
 
-carrier = typer.Typer(no_args_is_help=True, help="Carriers: what we owe them, payments to them, caps.")
+carrier = typer.Typer(no_args_is_help=True, help="Carriers: what we owe them, payments to them, caps, names.")
+carrier.command()(names)
 
 Who = Annotated[str, typer.Argument(metavar="CARRIER", help="Its id, or its name where only one has it.")]
 Currency = Annotated[str, typer.Option(help="The deck's, which is the default, or one of a former deck.")]

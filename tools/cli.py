@@ -17,10 +17,13 @@ from tools.carrier import carrier
 from tools.errors import OperatorError
 from tools.exchange import exchange
 from tools.explain import explain
+from tools.lint_routes.command import lint_routes
 from tools.migrate import migrate
+from tools.national.command import rewrite
 from tools.noc import noc
 from tools.printable import printable
 from tools.recover import recover
+from tools.replay.command import replay_calls
 from tools.scenario.command import demo, scenarios
 from tools.settle.command import app as settle
 from tools.stack import state
@@ -49,7 +52,10 @@ app.add_typer(noc, name="noc")
 app.add_typer(account, name="account")
 app.add_typer(carrier, name="carrier")
 app.add_typer(exchange, name="exchange")
+app.add_typer(rewrite, name="rewrite")
 app.command()(explain)
+app.command(name="replay")(replay_calls)
+app.command(name="lint-routes")(lint_routes)
 app.command()(recover)
 
 _READ: Final = frozenset({"DATABASE_URL", "REDIS_URL", "LOGNAME", "USER", "LNAME", "USERNAME"})  # and TANDEM_…

@@ -88,6 +88,20 @@ def money(ctl: Ctl = "", redis_url: RedisUrl = "", as_json: Json = False) -> Non
 
 
 @noc.command()
+def peers(ctl: Ctl = "", as_json: Json = False) -> None:
+    """Show the carriers' servers that are asked how they are, and those where we are registered."""
+    answer = ask(ctl, "peers")
+    if as_json:
+        _print_json(answer)
+        return
+    _print_rows("probes", answer["probes"], ("server_id", "name", "state", "status", "unanswered"))
+    _print_rows("logins", answer["logins"], ("server_id", "name", "user", "state", "status", "until_ms"))
+    shown = max(len(answer["probes"]), len(answer["logins"]))
+    if shown < answer["count"]:
+        typer.echo(f"{answer['count']} servers; left out are some that are well")
+
+
+@noc.command()
 def drain(switch: Annotated[str, typer.Argument(help="on or off")], ctl: Ctl = "") -> None:
     """Take no new calls from now on, or take them again. Emergency calls are taken always."""
     if switch not in ("on", "off"):
@@ -135,6 +149,13 @@ def _environment() -> dict[str, str]:
 
 def _print_json(answer: object) -> None:
     typer.echo(json.dumps(answer))
+
+
+def _print_rows(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    table = Table(*columns, title=title)
+    for row in rows:
+        table.add_row(*(escape(printable(str(row[column]))) for column in columns))
+    Console().print(table)
 
 
 def _print_pairs(title: str, rows: dict[str, Any]) -> None:

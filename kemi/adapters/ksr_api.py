@@ -21,6 +21,12 @@ class Pv(Protocol):
     def geti(self, name: str, /) -> int:
         """Return a number; 0 when there is none."""
 
+    def sets(self, name: str, value: str, /) -> bool:
+        """Set to text."""
+
+    def unset(self, name: str, /) -> bool:
+        """Set to nothing."""
+
 
 class Pvx(Protocol):
     """AVPs: values that live with the transaction. A set pushes; a get reads the last set."""
@@ -91,6 +97,9 @@ class Tm(Protocol):
     def t_on_failure(self, callback: str, /) -> int:
         """Run this callback when all branches failed. An unknown name is accepted silently."""
 
+    def t_on_reply(self, callback: str, /) -> int:
+        """Run this callback for every reply to a branch. An unknown name is accepted silently."""
+
     def t_is_canceled(self) -> int:
         """Tell whether the caller cancelled."""
 
@@ -98,7 +107,10 @@ class Tm(Protocol):
         """Return the status that would be sent up."""
 
     def t_set_fr(self, invite_ms: int, ms: int, /) -> int:
-        """Set how long to ring, and how long to wait for any answer at all."""
+        """Set how long to ring, and how long to wait for any answer at all; 0 = as it is.
+
+        For a reply it counts from now on.
+        """
 
     def t_uac_send(self, method: str, ruri: str, next_hop: str, socket: str, headers: str, body: str, /) -> int:
         """Send a request of our own."""
@@ -138,6 +150,9 @@ class Dialog(Protocol):
 
     def var_gete(self, name: str, /) -> Xval:
         """Return what is kept with the current call, "" when nothing."""
+
+    def var_rm(self, name: str, /) -> int:
+        """Keep it no longer."""
 
 
 class Rr(Protocol):
@@ -182,10 +197,13 @@ class Textops(Protocol):
 
 
 class Uac(Protocol):
-    """The From header, kept straight in both directions by the module."""
+    """The From header, kept straight in both directions by the module; and our own logins."""
 
     def uac_replace_from(self, display: str, uri: str, /) -> int:
         """Write another From; "" leaves that part as it is."""
+
+    def uac_auth_mode(self, mode: int, /) -> int:
+        """Answer the challenge that an attempt got, with the credentials in AVPs; < 0 when there are none for it."""
 
 
 class Registrar(Protocol):
@@ -215,6 +233,9 @@ class Htable(Protocol):
 
     def sht_inc(self, table: str, key: str, /) -> int:
         """Count up, atomically over all processes; return the new value."""
+
+    def sht_dec(self, table: str, key: str, /) -> int:
+        """Count down, likewise."""
 
     def sht_rm(self, table: str, key: str, /) -> int:
         """Remove."""
@@ -324,6 +345,9 @@ class Ksr(Protocol):
 
     def setdsturi(self, uri: str, /) -> bool:
         """Set the next hop of what will be sent."""
+
+    def forward(self) -> int:
+        """Send on without a transaction."""
 
     def resetdsturi(self) -> bool:
         """Send to where the R-URI says."""

@@ -6,6 +6,7 @@ from typing import Final, assert_never
 
 from kemi.adapters import ksr_hunt
 from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_plan import Here
 from kemi.core.outcome import Challenge, Decision, Register, Reject, Route
 from kemi.core.refusals import reject
 
@@ -13,10 +14,10 @@ ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, PRACK, INFO
 CHALLENGE_PHRASES: Final = {401: "Unauthorized", 407: "Proxy Authentication Required"}
 
 
-def apply(ksr: Ksr, decision: Decision, signed_rid: str, now_ns: int) -> None:
+def apply(ksr: Ksr, decision: Decision, signed_rid: str, here: Here) -> None:
     """Carry out a decision on the request under the worker's hands.
 
-    A Route must have its hold. signed_rid: value of our Record-Route parameter, for a Route. now_ns: monotonic.
+    A Route must have its hold. signed_rid: value of our Record-Route parameter, for a Route.
     """
     match decision:
         case Challenge():
@@ -28,7 +29,7 @@ def apply(ksr: Ksr, decision: Decision, signed_rid: str, now_ns: int) -> None:
             ksr.registrar.save(ksr_hunt.LOCATION, 0)
         case Route():
             ksr.statistics.update_stat("routed", 1)
-            ksr_hunt.start(ksr, decision, signed_rid, now_ns)
+            ksr_hunt.start(ksr, decision, signed_rid, here)
         case _:
             assert_never(decision)
 

@@ -39,7 +39,8 @@ def send(ksr: Ksr, order: Send) -> bool:
         f"Max-Forwards: 70\r\n" + (f"Route: {routes}\r\n" if routes else "") + (REASON if order.method == "BYE" else "")
     )
     for next_hop in (side.hop,) if order.is_by_hop else (side.next_hop, side.hop):
-        if ksr.tm.t_uac_send(order.method, side.ruri, next_hop, "", headers, "") > 0:
+        socket = side.socket_to(next_hop)
+        if ksr.tm.t_uac_send(order.method, side.ruri, next_hop, socket, headers, "") > 0:
             return True
     return False
 

@@ -1,71 +1,55 @@
 """A hunt in Kamailio's terms: one target after the other, edits of a carrier in its branch only.
 
-Rule 1: the plan travels as JSON in an AVP of the transaction; no process remembers it.
+Rule 1: the plan travels with the transaction (ksr_plan); no process remembers it.
 Rule 2: header edits happen in the branch route: those of the request route stick to every later attempt.
-Rule 3: the variables of the dialog hold what the node agent must learn when the call starts or fails.
+Rule 3: what an answer means for the hunt is said in core/hunt.py; here is said what came, and when.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
-from kemi import codec
-from kemi.adapters import ksr_shared, ksr_sides
+from kemi.adapters import ksr_capacity, ksr_plan, ksr_shared, ksr_sides
 from kemi.adapters.ksr_api import Ksr
-from kemi.core.hunt import after_failure
-from kemi.core.outcome import Route, Target
+from kemi.adapters.ksr_plan import NS_PER_MS, Asked, Here, Outcome, Plan
+from kemi.adapters.ksr_read import text
+from kemi.adapters.ksr_strip import strip
+from kemi.adapters.ksr_within import CSEQ_DIFF
+from kemi.core.causes import cause_of
+from kemi.core.hunt import Told, after_failure, attempts_most
+from kemi.core.login import HA1
+from kemi.core.outcome import Route
 from kemi.core.refusals import REFUSALS
 from kemi.core.sides import CALLER
+from kemi.core.targets import REMOVED_OF_HIDDEN
 from kemi.core.token import PARAMETER
-from kemi.records import Attempt
+from kemi.records import Attempt, Login
 
 BRANCH: Final = "ksr_branch"
 FAILURE: Final = "ksr_failure"
+REPLY: Final = "ksr_branch_reply"
 BACKSTOP_S: Final = 10  # the dialog outlives the agent's deadline by this; only a dead agent lets it pass
 FIRST_ANSWER_MS: Final = 2_500  # a server that says nothing at all is left for the next one after this
+TRYING: Final = 100
+FINAL: Final = 200
+OK: Final = 200
+REDIRECTED: Final = range(300, 400)
 NO_ANSWER: Final = 408
+CANNOT: Final = 503
+CHALLENGES: Final = (401, 407)
+SAYABLE: Final = range(100, 700)  # RFC 3261 §7.2; Kamailio takes others too, and no record may hold them
+FAILED: Final = 500
+BRANCHES_MAX: Final = 30  # of a transaction: max_branches in kamailio.cfg
 LOCATION: Final = "location"
 STRIPPED: Final = ("Authorization", "Proxy-Authorization", "Route")
-_PLAN: Final = "plan"
+HASHED: Final = 1  # uac_auth_mode: the password is an HA1
+CREDENTIALS: Final = ("login_user", "login_realm", "login_ha1")
 _BREAK: Final = re.compile(r"[\r\n\x00]+")
 
 
-class Plan(NamedTuple):
-    """What remains of a hunt. current: index of the target being tried, since asked_ns. attempts: the failed ones."""
-
-    rid: str
-    ring_max_s: int
-    targets: tuple[Target, ...]
-    current: int = 0
-    asked_ns: int = 0
-    attempts: tuple[Attempt, ...] = ()
-
-    @property
-    def target(self) -> Target:
-        """The target being tried."""
-        return self.targets[self.current]
-
-    def failed(self, status: int) -> Plan:
-        """Return the plan after the current target gave `status`."""
-        return self._replace(attempts=(*self.attempts, Attempt(self.target.pinned.server_id, status)))
-
-
-class Outcome(NamedTuple):
-    """How far a call came that has no answer (yet). Kept in the dialog's variable `outcome`.
-
-    reason: why, where we know better than the status says; a phone that is not registered was never asked.
-    """
-
-    status: int
-    is_cancelled: bool
-    attempts: tuple[Attempt, ...]
-    reason: str = ""
-
-
-def start(ksr: Ksr, route: Route, signed_rid: str, now_ns: int) -> None:
-    """Follow the call and try its first target. signed_rid: value of our Record-Route parameter. now_ns: monotonic.
+def start(ksr: Ksr, route: Route, signed_rid: str, here: Here) -> None:
+    """Follow the call and try its first target. signed_rid: value of our Record-Route parameter.
 
     Raises RuntimeError when Kamailio cannot follow the call: it must not go then, nobody would end it.
     """
@@ -76,123 +60,215 @@ def start(ksr: Ksr, route: Route, signed_rid: str, now_ns: int) -> None:
     ksr.dialog.dlg_set_timeout(route.call.max_s + BACKSTOP_S)
     ksr.dialog.var_sets("rid", route.call.rid)
     ksr_sides.put(ksr, route.call.rid, CALLER, ksr_sides.of_invite(ksr))
+    shown = {header.name: header.value for header in route.targets[0].headers}
+    if set(REMOVED_OF_HIDDEN) <= set(route.targets[0].remove):
+        ksr_sides.hide(ksr, route.call.rid, shown.get("Contact", ""))
     ksr.rr.add_rr_param(f";{PARAMETER}={signed_rid}")
     ksr.rr.record_route()
-    _try_from(ksr, Plan(route.call.rid, route.ring_max_s, route.targets, asked_ns=now_ns), route.targets[0])
+    plan = Plan(route.call.rid, route.ring_max_s, route.targets)
+    _try_from(ksr, plan.at(0, route.targets[0], here), here)
 
 
-def failed(ksr: Ksr, now_ns: int) -> None:
+def failed(ksr: Ksr, here: Here) -> None:
     """Go on after all branches of an attempt failed, from the plan alone. Runs in timer processes too."""
-    plan = _load(ksr)
-    status = _meaning(plan, ksr.tm.t_get_status_code(), now_ns)
+    plan = ksr_plan.load(ksr)
+    status = ksr.tm.t_get_status_code()
+    status = status if status in SAYABLE else FAILED
     if ksr.tm.t_is_canceled() > 0:
-        was = Outcome(REFUSALS["cancelled"].status, is_cancelled=True, attempts=plan.failed(0).attempts)
-        _keep(ksr, was)
-        ksr.tm.t_reply(was.status, "Request Terminated")
+        _cancelled(ksr, plan, here)
         return
+    if status in CHALLENGES and _authorised(ksr, plan, here):
+        return
+    rang = ksr_plan.first_rang(ksr, plan)
+    status, why = _meaning(plan, status, here.ns, has_rung=rang is not None)
+    ksr_capacity.release(ksr, plan.rid)
     if plan.target.kind == "server":
-        ksr_shared.count_failure(ksr, plan.target.pinned.server_id, status)
-    plan = plan.failed(status)
-    step = after_failure(plan.targets, plan.current + 1, status)
-    if isinstance(step, Target):
-        _try_from(ksr, plan._replace(asked_ns=now_ns), step)
-    else:
-        _finish(ksr, plan, *step)
+        ksr_shared.count_failure(ksr, plan.target.pinned.server_id, status, why)
+    contact = ksr_plan.moved(ksr) if status in REDIRECTED else ""
+    plan = plan.failed(status, why, here.unix_ms, rang.pdd_ms() if rang else -1)
+    _go_on(ksr, plan, here, contact)
 
 
 def edit_branch(ksr: Ksr) -> None:
     """Make the request of this branch what its carrier wants, and note who is asked in it."""
-    target = _load(ksr).target
-    branch = ksr.pv.geti("$T_branch_idx")
-    ksr.dialog.var_sets(f"server{branch}", str(target.pinned.server_id))
+    plan = ksr_plan.load(ksr)
+    target = plan.target
+    asked = Asked(
+        target.pinned.server_id, plan.asked_ns, plan.asked_ms, target.limits.pdd_max_ms, plan.ring_s, plan.longest_ms
+    )
+    ksr_plan.note(ksr, ksr.pv.geti("$T_branch_idx"), asked)
     if target.from_uri or target.from_display:
         ksr.uac.uac_replace_from(_line(target.from_display), _line(target.from_uri))
-    for name in (*STRIPPED, *target.remove):
-        _remove(ksr, name)
+    strip(ksr, (*STRIPPED, *target.remove))
     for header in target.headers:
         ksr.hdr.append(f"{_line(header.name)}: {_line(header.value)}\r\n")
 
 
-def outcome(ksr: Ksr) -> Outcome:
-    """Return what the current dialog's variables say of its hunt."""
-    kept = str(ksr.dialog.var_gete("outcome"))
-    return codec.build(Outcome, json.loads(kept)) if kept else Outcome(0, is_cancelled=False, attempts=())
+def heard(ksr: Ksr, now_ns: int) -> None:
+    """Note what a reply to a branch says of its attempt: that it rings, or where it should go instead."""
+    status, branch = ksr.pv.geti("$rs"), ksr.pv.geti("$T_branch_idx")
+    if status in REDIRECTED:
+        ksr_plan.note_moved(ksr, text(lambda: ksr.pv.gete("$ct")))
+        return
+    asked = ksr_plan.asked_in(ksr, branch) if TRYING <= status < FINAL else None
+    if asked is None or asked.rang_ns:
+        return
+    passed_ms = (now_ns - asked.asked_ns) // NS_PER_MS
+    if status > TRYING:
+        ksr_plan.note(ksr, branch, asked._replace(rang_ns=now_ns))
+        if asked.pdd_max_ms:
+            ksr.tm.t_set_fr(max(1, min(asked.ring_s * 1_000, asked.longest_ms - passed_ms)), 0)
+    elif asked.pdd_max_ms:
+        ksr.tm.t_set_fr(max(1, asked.pdd_max_ms - passed_ms), 0)
 
 
-def answered_by(ksr: Ksr) -> int:
-    """Return the server id of the branch whose 200 this is; 0 for a phone of ours."""
-    branch = max(0, ksr.pv.geti("$T_branch_idx"))
-    return int(str(ksr.dialog.var_gete(f"server{branch}")) or 0)
+def answered(ksr: Ksr, here: Here) -> Attempt:
+    """Return the attempt whose 200 this is; server_id 0 for a phone of ours."""
+    asked = ksr_plan.asked_in(ksr, max(0, ksr.pv.geti("$T_branch_idx")))
+    if asked is None:
+        return Attempt(0, OK, ended_ms=here.unix_ms)
+    return Attempt(asked.server_id, OK, asked.asked_ms, here.unix_ms, asked.pdd_ms(here.ns))
 
 
-def _try_from(ksr: Ksr, plan: Plan, target: Target) -> None:
-    """Send to `target`, or to the next ones when it cannot even be asked."""
+def _go_on(ksr: Ksr, plan: Plan, here: Here, contact: str = "") -> None:
+    """Try what comes after the failed attempt, or tell the caller."""
+    step = after_failure(plan.targets, plan.current, plan.attempts, contact)
+    if isinstance(step, Told):
+        _finish(ksr, plan, step)
+        return
+    if step.place == plan.current:
+        plan = plan.told_why("redirect")
+    _try_from(ksr, plan.at(step.place, step.target, here), here)
+
+
+def _try_from(ksr: Ksr, plan: Plan, here: Here) -> None:
+    """Send to the plan's target, or to the next ones while they cannot even be asked."""
     for _ in plan.targets:
-        plan = plan._replace(current=plan.targets.index(target))
-        status = _send(ksr, plan)
+        status, why = _ask(ksr, plan, here)
         if not status:
             return
-        plan = plan.failed(status)
-        step = after_failure(plan.targets, plan.current + 1, status)
-        if not isinstance(step, Target):
-            _finish(ksr, plan, *step, reason="offline" if target.kind == "local" else "")
+        reason = "offline" if plan.target.kind == "local" else ""
+        plan = plan.failed(status, why, here.unix_ms)
+        step = after_failure(plan.targets, plan.current, plan.attempts)
+        if isinstance(step, Told):
+            _finish(ksr, plan, step, reason)
             return
-        target = step
+        plan = plan.at(step.place, step.target, here)
 
 
-def _send(ksr: Ksr, plan: Plan) -> int:
-    """Send the INVITE to the plan's current target. Return 0 when it left, else the status that this counts as."""
+def _ask(ksr: Ksr, plan: Plan, here: Here) -> tuple[int, str]:
+    """Ask the plan's current target. Return 0 when the INVITE left, else status and word of the attempt."""
+    target = plan.target
+    if target.kind == "local":
+        return (0, "") if _send(ksr, plan, here) else (REFUSALS["offline"].status, "")
+    why = ksr_capacity.take(ksr, plan.rid, target.pinned.server_id, target.limits, here.unix_ms)
+    if why:
+        return CANNOT, why
+    if _send(ksr, plan, here):
+        return 0, ""
+    ksr_capacity.release(ksr, plan.rid)
+    return CANNOT, "unreachable"
+
+
+def _send(ksr: Ksr, plan: Plan, here: Here) -> bool:
+    """Send the INVITE to the plan's current target. Return whether it left."""
     target = plan.target
     ksr.resetdsturi()
+    if not ksr_shared.send_from(ksr, target.limits.socket, here.socket_to(target.next_hop)):
+        return False
     if target.kind == "local":
         ksr.seturi(f"sip:{target.address_of_record}")
         if ksr.registrar.lookup(LOCATION) < 0:
-            return REFUSALS["offline"].status
+            return False
     else:
         ksr.seturi(target.ruri)
         ksr.setdsturi(target.next_hop)
-    ksr.pvx.avp_rm(_PLAN)
-    ksr.pvx.avp_sets(_PLAN, json.dumps(plan))
-    _keep(ksr, Outcome(0, is_cancelled=False, attempts=plan.attempts))
+    if not plan.is_authorised:
+        ksr.dialog.var_rm(CSEQ_DIFF)
+    ksr_sides.begin_attempt(ksr, plan.rid, ksr_plan.branches(ksr))
+    ksr_plan.save(ksr, plan)
+    ksr_plan.note_moved(ksr, "")
+    ksr_plan.keep(ksr, Outcome(0, is_cancelled=False, attempts=plan.attempts))
     ksr.tm.t_on_branch(BRANCH)
+    ksr.tm.t_on_reply(REPLY)
     ksr.tm.t_on_failure(FAILURE)
-    ksr.tm.t_set_fr(plan.ring_max_s * 1000, _first_answer_ms(plan))
+    ksr.tm.t_set_fr(*_times_ms(plan, here.ns))
     ksr.statistics.update_stat("attempts", 1)
-    return 0 if ksr.tm.t_relay() >= 0 else REFUSALS["carriers_failed"].status
+    return ksr.tm.t_relay() >= 0
 
 
-def _finish(ksr: Ksr, plan: Plan, status: int, phrase: str, reason: str = "") -> None:
+def _authorised(ksr: Ksr, plan: Plan, here: Here) -> bool:
+    """Answer a server's challenge with our login there, once an attempt. Return whether the INVITE left again.
+
+    The module compares the realm. It would log a hash that is none, so it never gets one.
+    """
+    login = plan.target.limits.login
+    if login is None or plan.is_authorised or not HA1.fullmatch(login.ha1):
+        return False
+    if plan.left_ms(here.ns) <= 0 or ksr_plan.first_rang(ksr, plan) is not None:
+        return False  # who rang has had his time: he would ring twice as long
+    others = attempts_most(plan.targets) - len(plan.attempts) - 1
+    if ksr_plan.branches(ksr) + others >= BRANCHES_MAX:
+        return False  # each attempt that may come is worth a branch, before this one gets two
+    _put_credentials(ksr, login)
+    try:
+        return ksr.uac.uac_auth_mode(HASHED) > 0 and _send(ksr, plan._replace(is_authorised=True), here)
+    finally:
+        for name in CREDENTIALS:
+            ksr.pvx.avp_rm(name)
+
+
+def _put_credentials(ksr: Ksr, login: Login) -> None:
+    for name, value in zip(CREDENTIALS, (login.username, login.realm, login.ha1), strict=True):
+        ksr.pvx.avp_sets(name, value)
+
+
+def _cancelled(ksr: Ksr, plan: Plan, here: Here) -> None:
+    """Let the caller's CANCEL end the hunt."""
+    rang = ksr_plan.first_rang(ksr, plan)
+    ksr_capacity.release(ksr, plan.rid)
+    plan = plan.failed(0, "", here.unix_ms, rang.pdd_ms() if rang else -1)
+    was = Outcome(REFUSALS["cancelled"].status, is_cancelled=True, attempts=plan.attempts)
+    ksr_plan.keep(ksr, was)
+    ksr.tm.t_reply(was.status, "Request Terminated")
+
+
+def _finish(ksr: Ksr, plan: Plan, last: Told, reason: str = "") -> None:
     """Tell the caller. The variable comes first: the dialog fails inside the reply."""
-    _keep(ksr, Outcome(status, is_cancelled=False, attempts=plan.attempts, reason=reason))
-    ksr.tm.t_reply(status, phrase)
-
-
-def _remove(ksr: Ksr, name: str) -> None:
-    """Strip a header; `X-Name-*` strips all whose name begins so."""
-    if name.endswith("*"):
-        ksr.textops.remove_hf_re(f"^{name[:-1]}")
-    else:
-        ksr.hdr.remove(name)
+    ksr_plan.keep(ksr, Outcome(last.status, is_cancelled=False, attempts=plan.attempts, reason=reason))
+    q850 = REFUSALS[reason].q850 if reason else cause_of(last.status).q850
+    ksr.hdr.append_to_reply(f"Reason: Q.850;cause={q850}\r\n")  # RFC 3326, as in a refusal of ours
+    ksr.tm.t_reply(last.status, last.phrase)
 
 
 def _first_answer_ms(plan: Plan) -> int:
     """Return how long to wait for any answer at all; well below the ringing time, so that the two can be told apart."""
-    return min(FIRST_ANSWER_MS, plan.ring_max_s * 500)
+    return min(FIRST_ANSWER_MS, plan.ring_s * 500, plan.target.limits.pdd_max_ms or FIRST_ANSWER_MS)
 
 
-def _meaning(plan: Plan, status: int, now_ns: int) -> int:
-    """Return 480 instead of 408 where the phone rang: it was reached, and another carrier would reach the same."""
-    limit_ms = (_first_answer_ms(plan) + plan.ring_max_s * 1000) // 2
-    rang = (now_ns - plan.asked_ns) // 1_000_000 > limit_ms
-    return REFUSALS["offline"].status if status == NO_ANSWER and rang else status
+def _times_ms(plan: Plan, now_ns: int) -> tuple[int, int]:
+    """Return how long to ring and to wait for any answer at all: together no longer than the attempt may still take."""
+    left_ms = plan.left_ms(now_ns)
+    passed_ms = plan.longest_ms - left_ms
+    pdd_max_ms = plan.target.limits.pdd_max_ms
+    bound_ms = pdd_max_ms - passed_ms if pdd_max_ms else plan.ring_s * 1_000
+    return max(1, min(bound_ms, left_ms)), max(1, min(_first_answer_ms(plan), left_ms))
 
 
-def _keep(ksr: Ksr, kept: Outcome) -> None:
-    ksr.dialog.var_sets("outcome", json.dumps(kept))
+def _meaning(plan: Plan, status: int, now_ns: int, *, has_rung: bool) -> tuple[int, str]:
+    """Return status and word of a failed attempt.
 
-
-def _load(ksr: Ksr) -> Plan:
-    return codec.build(Plan, json.loads(str(ksr.pvx.avp_gete(_PLAN))))
+    408 after it rang: the phone was reached, and another carrier would reach the same: 480. Else the server took the
+    call and then said nothing for too long, or it said nothing at all, which needs no word.
+    """
+    if status != NO_ANSWER:
+        return status, ""
+    if has_rung:
+        return REFUSALS["offline"].status, "ring"
+    first_ms = _first_answer_ms(plan)
+    bound_ms = plan.target.limits.pdd_max_ms or plan.ring_s * 1_000
+    is_silent = (now_ns - plan.asked_ns) // NS_PER_MS < (first_ms + bound_ms) // 2 and first_ms < bound_ms
+    return NO_ANSWER, "" if is_silent else "pdd"
 
 
 def _line(text: str) -> str:

@@ -1,7 +1,7 @@
 """What the NOC sees and says: `kamcmd evrexec.run noc "s:<command> <ticket>"`, then `htable.get noc reply:<ticket>`.
 
 kamcmd gets no answer from Python: it goes through the table `noc`, under a ticket of the asker's choice, for 30 s.
-Commands: status, counters, calls, money, drain on|off, end <rid>.
+Commands: status, counters, calls, money, peers, drain on|off, end <rid>.
 """
 
 from __future__ import annotations
@@ -36,12 +36,16 @@ COUNTERS: Final = (
     "bye_failed",
 )
 _STATISTICS: Final = {name: f"$stat({name})" for name in COUNTERS}
+COMMANDS: Final = "status, counters, calls, money, peers, drain on|off, end <rid>"
 AGENT: Final = "agent"
 MONEY: Final = "money"
+PEERS: Final = "peers"
 PROCESS: Final = "process:"
 REPLY: Final = "reply:"
 REPLY_S: Final = 30
 RID_SHOWN: Final = 64  # characters of one that is none
+WELL: Final = ("up", "registered")
+REPLY_MAX: Final = 48_000  # characters
 CALLS_MAX: Final = 200  # one reply of kamcmd holds 64 kB
 
 
@@ -59,6 +63,11 @@ def publish_money(ksr: Ksr, numbers: Mapping[str, int]) -> None:
     """Say how settlement finds the money, as it last told Redis; nothing where it has never spoken."""
     if numbers:
         ksr.htable.sht_sets(NOC, MONEY, json.dumps(numbers))
+
+
+def publish_peers(ksr: Ksr, rows: Mapping[str, object]) -> None:
+    """Say how carriers' servers are: what they answer to OPTIONS, and where we are registered."""
+    ksr.htable.sht_sets(NOC, PEERS, json.dumps(rows))
 
 
 def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int) -> None:
@@ -94,6 +103,8 @@ def serve(ksr: Ksr, data: str) -> None:
             answer = _calls(ksr)
         case ["money"]:
             answer = {"money": _json(ksr, NOC, MONEY)}
+        case ["peers"]:
+            answer = _peers(ksr)
         case ["drain", "on"]:
             ksr.htable.sht_sets(NOC, DRAIN, "on")
             answer = {"draining": True}
@@ -103,7 +114,7 @@ def serve(ksr: Ksr, data: str) -> None:
         case ["end", rid]:
             answer = _end(ksr, rid)
         case _:
-            answer = {"error": "commands: status, counters, calls, money, drain on|off, end <rid>; then a ticket"}
+            answer = {"error": f"commands: {COMMANDS}; then a ticket"}
     ksr.htable.sht_setxs(NOC, REPLY + ticket, json.dumps(answer), REPLY_S)
 
 
@@ -132,6 +143,18 @@ def _end(ksr: Ksr, rid: str) -> dict[str, object]:
 def _calls(ksr: Ksr) -> dict[str, object]:
     rids = names(ksr, CALLS)
     return {"count": len(rids), "calls": [_json(ksr, CALLS, rid) for rid in rids[:CALLS_MAX]]}
+
+
+def _peers(ksr: Ksr) -> dict[str, object]:
+    """Return the carriers' servers; where they are too many for one reply, those that are well are left out first."""
+    known = _json(ksr, NOC, PEERS)
+    rows = known if isinstance(known, dict) else {}
+    kept = {kind: sorted(rows.get(kind, ()), key=lambda row: row["state"] in WELL) for kind in ("probes", "logins")}
+    most = count = max(map(len, kept.values()))
+    while most and len(json.dumps(kept)) > REPLY_MAX:
+        most = most * 3 // 4
+        kept = {kind: found[:most] for kind, found in kept.items()}
+    return {**kept, "count": count}
 
 
 def _json(ksr: Ksr, table: str, key: str) -> object:

@@ -41,7 +41,8 @@ class Held(NamedTuple):
 class Started(NamedTuple):
     """The 200 came. h_entry, h_id: the dialog's place. caller, callee: where our own BYEs go.
 
-    server_id: who answered, 0 = a phone of ours. attempts: the failed ones before.
+    server_id: who answered, 0 = a phone of ours. attempts: all of them, the answered one last. call_id: "" in what an
+    older release has noted.
     """
 
     rid: str
@@ -53,6 +54,7 @@ class Started(NamedTuple):
     attempts: tuple[Attempt, ...]
     answered_ns: int
     answered_ms: int
+    call_id: str = ""
 
 
 class Moved(NamedTuple):
@@ -90,11 +92,32 @@ class ByeAnswered(NamedTuple):
 
 
 class ProbeAnswered(NamedTuple):
-    """A final answer to an OPTIONS within a call, perhaps ours. from_tag: of who asked."""
+    """A final answer to an OPTIONS, perhaps ours: within a call, or to a carrier's server. from_tag: of who asked.
+
+    ip: where the answer came from.
+    """
 
     call_id: str
     from_tag: str
     status: int
+    ip: str = ""
+    cseq: int = 0
+
+
+class LoginAnswered(NamedTuple):
+    """A final answer to a REGISTER of ours. Values of these headers as they came; challenges: of 401 and 407.
+
+    ip: where the answer came from.
+    """
+
+    call_id: str
+    status: int
+    challenges: tuple[str, ...] = ()
+    contacts: tuple[str, ...] = ()
+    expires: str = ""
+    min_expires: str = ""
+    ip: str = ""
+    cseq: int = 0
 
 
 class LateAnswer(NamedTuple):
@@ -136,7 +159,8 @@ class HangUp(NamedTuple):
     rid: str
 
 
-Message = Held | Started | Moved | Ended | ByeAnswered | ProbeAnswered | LateAnswer | Failed | Refused | HangUp
+Answered = ByeAnswered | ProbeAnswered | LoginAnswered
+Message = Held | Started | Moved | Ended | Answered | LateAnswer | Failed | Refused | HangUp
 KINDS: Final[dict[str, type[Message]]] = {
     "held": Held,
     "start": Started,
@@ -144,6 +168,7 @@ KINDS: Final[dict[str, type[Message]]] = {
     "end": Ended,
     "bye": ByeAnswered,
     "probe": ProbeAnswered,
+    "login": LoginAnswered,
     "late": LateAnswer,
     "failed": Failed,
     "refused": Refused,

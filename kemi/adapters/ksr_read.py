@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
 from kemi.adapters.ksr_api import Ksr, Xval
@@ -21,8 +22,21 @@ TAG_MAX: Final = 128
 HEADER_MAX: Final = 1_024
 SCHEMES: Final = ("sip", "sips")
 VALUES_MAX: Final = 16  # headers of one name
+HEAD_MAX: Final = 16_384  # bytes; with signed identities and long routes real ones stay below 8,000
+LINES_MAX: Final = 256
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LONE_BREAK: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_NAME: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:")
+_LONG: Final = {b"f": b"from", b"t": b"to", b"i": b"call-id", b"l": b"content-length", b"c": b"content-type"} | {
+    b"m": b"contact"
+}
+_ONCE: Final = frozenset(
+    {b"from", b"to", b"call-id", b"cseq", b"max-forwards", b"content-length", b"content-type", b"expires", b"contact"}
+)
+"""Names that may stand once (RFC 3261 §7.3.1): of two, one element would believe the first and the next one the last.
+
+Contact: of a call; a REGISTER may have several.
+"""
 
 
 class Malformed(NamedTuple):
@@ -69,7 +83,7 @@ def _request(ksr: Ksr, received_ms: int) -> CallRequest:
         call_id=_bounded("Call-ID", ksr.kx.get_callid(), CALL_ID_MAX),
         from_tag=_bounded("From tag", ksr.pv.gete("$ft"), TAG_MAX),
         cseq=_bounded("CSeq", ksr.pv.gete("$cs"), TAG_MAX),
-        source_ip=_text(ksr.kx.get_srcip()),
+        source_ip=source_ip(ksr),
         source_port=ksr.pv.geti("$sp"),
         transport=_text(ksr.pv.gete("$proto")).lower(),
         ruri=_uri("R-URI", ksr.pv.gete("$ru"), SCHEMES),
@@ -77,10 +91,10 @@ def _request(ksr: Ksr, received_ms: int) -> CallRequest:
         to_uri=_uri("To", ksr.pv.gete("$tu")),
         received_ms=received_ms,
         credentials=for_realm(credentials, from_uri.host),
-        pai=_header(ksr, "P-Asserted-Identity"),
-        ppi=_header(ksr, "P-Preferred-Identity"),
-        rpid=_header(ksr, "Remote-Party-ID"),
-        diversion=_header(ksr, "Diversion"),
+        pai=_joined(ksr, "P-Asserted-Identity"),
+        ppi=_joined(ksr, "P-Preferred-Identity"),
+        rpid=_joined(ksr, "Remote-Party-ID"),
+        diversion=_joined(ksr, "Diversion"),
         privacy=";".join(_values(ksr, "Privacy"))[:HEADER_MAX],
         user_agent=_header(ksr, "User-Agent"),
         contact="" if is_register else _header(ksr, "Contact"),
@@ -92,12 +106,30 @@ def head_fault(ksr: Ksr) -> str:
     """Return what no head of a message may contain, "" when there is nothing of it (RFC 3261 §25.1).
 
     Control characters, and CR or LF apart from each other: some parsers end a line there, so that the text behind it
-    would be a header for them that we have not seen. A body may be binary.
+    would be a header for them that we have not seen. Likewise a line that is no header, a name with odd bytes, and a
+    second header of a name that stands once. A body may be binary.
     """
-    head = _head(ksr)
-    if _LONE_BREAK.search(head):
+    found = head(ksr)
+    if len(found) > HEAD_MAX:
+        return f"{len(found)} bytes of headers"
+    if _LONE_BREAK.search(found):
         return "CR or LF alone in a header"
-    return "control character in a header" if _CONTROL.search(head) else ""
+    return "control character in a header" if _CONTROL.search(found) else _line_fault(found)
+
+
+def head(ksr: Ksr) -> bytes:
+    """Return the first line and the headers of the message under our hands, as they came."""
+    try:
+        message = _text(ksr.kx.get_msgbuf()).encode()
+    except UnicodeDecodeError as error:
+        message = error.object
+    return message.lstrip(b"\r\n").partition(b"\r\n\r\n")[0]  # empty lines may come first: RFC 3261 §7.5
+
+
+def source_ip(ksr: Ksr) -> str:
+    """Return where the message came from, in the one spelling of its address."""
+    found = text(ksr.kx.get_srcip)
+    return str(IPv6Address(found)) if ":" in found else found
 
 
 def _check_bytes(ksr: Ksr) -> None:
@@ -105,15 +137,29 @@ def _check_bytes(ksr: Ksr) -> None:
     fault = head_fault(ksr)
     if fault:
         raise _UnreadableError("malformed", fault)
-    _head(ksr).decode()
+    head(ksr).decode()
 
 
-def _head(ksr: Ksr) -> bytes:
-    try:
-        message = _text(ksr.kx.get_msgbuf()).encode()
-    except UnicodeDecodeError as error:
-        message = error.object
-    return message.lstrip(b"\r\n").partition(b"\r\n\r\n")[0]  # empty lines may come first: RFC 3261 §7.5
+def _line_fault(found: bytes) -> str:
+    first, *lines = found.split(b"\r\n")
+    if len(lines) > LINES_MAX:
+        return f"{len(lines)} lines of headers"
+    may_repeat = b"contact" if first.startswith(b"REGISTER ") else b""
+    seen: set[bytes] = set()
+    for line in lines:
+        if line[:1] in (b" ", b"\t"):
+            if not seen or not line.strip():
+                return "a folded line of nothing"
+            continue
+        match = _NAME.match(line)
+        if match is None:
+            return "a line that is no header"
+        name = match[1].lower()
+        name = _LONG.get(name, name)
+        if name in seen and name in _ONCE and name != may_repeat:
+            return f"two headers {name.decode()}"
+        seen.add(name)
+    return ""
 
 
 def _contacts(ksr: Ksr) -> tuple[Contact, ...]:
@@ -138,6 +184,14 @@ def _values(ksr: Ksr, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def values(ksr: Ksr, name: str) -> tuple[str, ...]:
+    """Return the same, none where they cannot be read; for replies, which nobody refuses."""
+    try:
+        return _values(ksr, name)
+    except (_UnreadableError, UnicodeDecodeError):
+        return ()
+
+
 def _uri(what: str, value: Xval, schemes: tuple[str, ...] = ()) -> SipUri:
     """Return the parsed URI. schemes: the allowed ones, empty = any that can be parsed."""
     uri = parse_uri(_text(value))
@@ -157,6 +211,11 @@ def _bounded(what: str, value: Xval, length_max: int) -> str:
 
 def _header(ksr: Ksr, name: str) -> str:
     return _text(ksr.hdr.gete(name))[:HEADER_MAX]
+
+
+def _joined(ksr: Ksr, name: str) -> str:
+    """Return a header that is a list, however it was split."""
+    return ", ".join(_values(ksr, name))[:HEADER_MAX]
 
 
 def _text(value: Xval) -> str:

@@ -2,7 +2,8 @@
 
 Rule 1: the first 2xx to an INVITE makes the called side. Kamailio would pass every later one on to the caller, also
 after a CANCEL or after we gave up: such a one is dropped here, and the agent ends that leg.
-Rule 2: what ends a BYE is told to the agent, which makes sure that both sides are out; so is what it asked them.
+Rule 2: what a side says of who is who goes no further.
+Rule 3: what ends a BYE is told to the agent, which makes sure that both sides are out; so is what it asked them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Final
 
 from kemi.adapters import ksr_sides
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, Message, Moved, ProbeAnswered
-from kemi.adapters.ksr_read import text
+from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, LoginAnswered, Message, Moved, ProbeAnswered
+from kemi.adapters.ksr_read import HEAD_MAX, head, source_ip, text, values
+from kemi.adapters.ksr_strip import strip_interpreted
 from kemi.adapters.ksr_within import REFRESHING, Ours
 from kemi.core.sides import CALLEE, CALLER, route_uris
 from kemi.core.token import token_of
@@ -24,18 +26,39 @@ REFUSING: Final = 300
 
 def serve(ksr: Ksr, ours: Ours) -> None:
     """Note what a reply says of a call; drop it when it must not go on."""
+    if len(head(ksr)) > HEAD_MAX:
+        ksr.set_drop()
+        return
     status = ksr.pv.geti("$rs")
     method = text(ksr.kx.get_method)
+    if method == "REGISTER":
+        if status >= FINAL:
+            ours.tell(_of_login(ksr, status))
+        return
+    strip_interpreted(ksr)
     if method == "BYE" and status >= FINAL:
-        ours.tell(
-            ByeAnswered(text(ksr.kx.get_callid), text(lambda: ksr.pv.gete("$ft")), status, text(ksr.kx.get_srcip))
-        )
+        ours.tell(ByeAnswered(text(ksr.kx.get_callid), text(lambda: ksr.pv.gete("$ft")), status, source_ip(ksr)))
     elif method == "OPTIONS" and status >= FINAL:
-        ours.tell(ProbeAnswered(text(ksr.kx.get_callid), text(lambda: ksr.pv.gete("$ft")), status))
+        tag = text(lambda: ksr.pv.gete("$ft"))
+        ours.tell(ProbeAnswered(text(ksr.kx.get_callid), tag, status, source_ip(ksr), ksr_sides.cseq_of(ksr)))
     elif method == "INVITE" and TRYING < status < FINAL:
         _ringing(ksr, ours)
     elif method in REFRESHING and FINAL <= status < REFUSING:
         _answered(ksr, ours, method)
+
+
+def _of_login(ksr: Ksr, status: int) -> Message:
+    asks = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}.get(status)
+    return LoginAnswered(
+        text(ksr.kx.get_callid),
+        status,
+        values(ksr, asks) if asks else (),
+        values(ksr, "Contact"),
+        text(lambda: ksr.hdr.gete("Expires")),
+        text(lambda: ksr.hdr.gete("Min-Expires")),
+        source_ip(ksr),
+        ksr_sides.cseq_of(ksr),
+    )
 
 
 def _ringing(ksr: Ksr, ours: Ours) -> None:
@@ -43,8 +66,10 @@ def _ringing(ksr: Ksr, ours: Ours) -> None:
     tag = text(lambda: ksr.pv.gete("$tt"))
     which = ksr_sides.early_of(tag)
     for rid in _rids(ksr, ours) if tag else ():
-        if ksr_sides.get(ksr, rid, CALLER) and not ksr_sides.get(ksr, rid, which):
-            ksr_sides.put(ksr, rid, which, ksr_sides.of_reply(ksr, rid))
+        if ksr_sides.get(ksr, rid, CALLER) is None or ksr_sides.get(ksr, rid, CALLEE) or ksr_sides.get(ksr, rid, which):
+            continue
+        if not ksr_sides.is_given_up(ksr, rid):
+            ksr_sides.put_early(ksr, rid, ksr_sides.of_reply(ksr, rid))
 
 
 def _answered(ksr: Ksr, ours: Ours, method: str) -> None:
@@ -57,6 +82,11 @@ def _answered(ksr: Ksr, ours: Ours, method: str) -> None:
     for rid in rids:
         callee = ksr_sides.get(ksr, rid, CALLEE)
         if callee is None and method == "INVITE":
+            if ksr_sides.is_given_up(
+                ksr, rid
+            ):  # tm drops it; were it dropped here, its transaction would stay for ever
+                ours.tell(_late(ksr, rid))
+                return
             _join(ksr, rid)
         else:
             _refresh(ksr, ours, rid)
@@ -93,6 +123,7 @@ def _join(ksr: Ksr, rid: str) -> None:
     callee = ksr_sides.of_reply(ksr, rid)
     early = ksr_sides.get(ksr, rid, ksr_sides.early_of(callee.tag))
     ksr_sides.put(ksr, rid, CALLEE, callee._replace(cseq=early.cseq if early else 0))
+    ksr_sides.forget_early(ksr, rid)
 
 
 def _refresh(ksr: Ksr, ours: Ours, rid: str) -> None:

@@ -14,7 +14,16 @@ NOC: Final = "noc"
 DRAIN: Final = "drain"
 CONFIGURATION: Final = "configuration"  # its pass, as text: KSR knows no integers of 64 bits
 CALLS: Final = "calls"
-_KEYS: Final = {name: f"$shtitkey({name})" for name in ("health", CALLS, NOC)}
+CHANNELS: Final = "channels"
+BUSY: Final = "busy"
+HEALTH: Final = "health"
+PROVEN: Final = "proven"
+SICK: Final = "down"  # by its answers to calls
+SILENT: Final = "silent"  # by its answers to our OPTIONS
+PROVEN_S: Final = 60  # who has answered a call so lately is up, whatever becomes of OPTIONS
+SILENT_S: Final = 12  # the agent says so again every 5 s
+_SOCKET: Final = "$fs"
+_KEYS: Final = {name: f"$shtitkey({name})" for name in (HEALTH, CALLS, NOC, CHANNELS, BUSY)}
 """Pseudo-variables of the iterators; a fixed set, since each is cached for ever."""
 
 
@@ -44,24 +53,63 @@ def nonce_uses(ksr: Ksr, credentials: Credentials | None, secret: bytes, now_ms:
     return uses
 
 
-def count_failure(ksr: Ksr, server_id: int, status: int) -> None:
+def count_failure(ksr: Ksr, server_id: int, status: int, why: str = "") -> None:
     """Let a server that fails again and again be passed over for a while."""
-    if not health.counts_against(status):
+    if not health.counts_against(status, why):
         return
     server = str(server_id)
     if ksr.htable.sht_inc("failing", server) >= health.FAILURES_MAX:
-        ksr.htable.sht_setxs("health", server, "down", health.DOWN_S)
+        ksr.htable.sht_setxs(HEALTH, server, SICK, health.DOWN_S)
 
 
 def forgive(ksr: Ksr, server_id: int) -> None:
     """Forget the failures of a server that answered a call."""
-    ksr.htable.sht_rm("failing", str(server_id))
-    ksr.htable.sht_rm("health", str(server_id))
+    server = str(server_id)
+    ksr.htable.sht_rm("failing", server)
+    ksr.htable.sht_rm(HEALTH, server)
+    ksr.htable.sht_setxs(PROVEN, server, "1", PROVEN_S)
+
+
+def pass_over(ksr: Ksr, server_id: int) -> None:
+    """Let a server that does not answer our OPTIONS be passed over, unless it answers calls."""
+    server = str(server_id)
+    if ksr.htable.sht_get(PROVEN, server) is None and ksr.htable.sht_get(HEALTH, server) != SICK:
+        ksr.htable.sht_setxs(HEALTH, server, SILENT, SILENT_S)
+
+
+def welcome_back(ksr: Ksr, server_id: int) -> None:
+    """Let a server that answers our OPTIONS again have calls. What calls said of it stays until that is forgotten."""
+    if ksr.htable.sht_get(HEALTH, str(server_id)) == SILENT:
+        ksr.htable.sht_rm(HEALTH, str(server_id))
+
+
+def send_from(ksr: Ksr, socket: str, otherwise: str = "") -> bool:
+    """Send what leaves next from this socket of ours. Return whether we have it.
+
+    otherwise: where none is given; the stack chooses where that is none of ours either.
+    """
+    if not socket:
+        if not (otherwise and _has(ksr, otherwise)):
+            ksr.pv.unset(_SOCKET)
+        return True
+    return _has(ksr, socket)
+
+
+def _has(ksr: Ksr, socket: str) -> bool:
+    """Choose a socket. One that is not ours is said once: sockets do not come while the node runs."""
+    unknown = f"no socket {socket}"
+    if ksr.htable.sht_get(NOC, unknown) is not None:
+        return False
+    if ksr.pv.sets(_SOCKET, socket) and ksr.pv.gete(_SOCKET):
+        return True
+    ksr.htable.sht_sets(NOC, unknown, "1")
+    ksr.err(f"{unknown} here\n")
+    return False
 
 
 def down_servers(ksr: Ksr) -> frozenset[int]:
     """Return the servers that are passed over now."""
-    return frozenset(int(key) for key in names(ksr, "health"))
+    return frozenset(int(key) for key in names(ksr, HEALTH))
 
 
 def is_draining(ksr: Ksr) -> bool:

@@ -6,11 +6,12 @@ A call without a caller's row is over, or began elsewhere. A row outlives no cal
 from __future__ import annotations
 
 import json
+from ipaddress import IPv6Address
 from typing import Final
 
 from kemi import codec
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.ksr_read import text
+from kemi.adapters.ksr_read import TAG_MAX, source_ip, text
 from kemi.adapters.ksr_shared import NOC
 from kemi.core.sides import CALLEE, CALLER, Side, contact_uri, route_uris, source_uri
 
@@ -18,6 +19,11 @@ SIDES: Final = "sides"
 AWAY: Final = "away"
 BOOT: Final = "boot"  # Unix ms of this node's start, as text: KSR knows no integers of 64 bits
 EARLY_S: Final = 400  # beyond the longest ringing
+EARLIES: Final = "earlies"  # table: how many sides of a call have rung
+EARLY_MAX: Final = 16  # of a call; what rings is for the carrier to say, and shared memory is everybody's
+EARLY_ROW_MAX: Final = 4_096  # characters
+ATTEMPT: Final = "attempt"
+HIDDEN: Final = "hidden"
 RECORD_ROUTES: Final = "$(hdr(Record-Route)[*])"
 NOBODY: Final = Side("", "", "", "")  # of a call whose row is gone before it began
 ROUTES: Final = "$(hdr(Route)[*])"
@@ -50,14 +56,60 @@ def put(ksr: Ksr, rid: str, which: str, side: Side) -> None:
     row = json.dumps(side)
     if which in (CALLER, CALLEE):
         ksr.htable.sht_sets(SIDES, f"{rid}/{which}", row)
-    else:
+    elif len(row) <= EARLY_ROW_MAX:
         ksr.htable.sht_setxs(SIDES, f"{rid}/{which}", row, EARLY_S)
+
+
+def put_early(ksr: Ksr, rid: str, side: Side) -> None:
+    """Remember a side that begins to ring, of which a call has so many and no more."""
+    if len(side.tag) > TAG_MAX or len(json.dumps(side)) > EARLY_ROW_MAX:
+        return
+    number = ksr.htable.sht_inc(EARLIES, rid)
+    if number <= EARLY_MAX:
+        ksr.htable.sht_setxs(SIDES, _early(rid, number), side.tag, EARLY_S)
+        put(ksr, rid, early_of(side.tag), side)
+
+
+def forget_early(ksr: Ksr, rid: str) -> None:
+    """Let only who has answered be a side of the call."""
+    count = ksr.htable.sht_get(EARLIES, rid)
+    for number in range(1, 1 + min(count if isinstance(count, int) else 0, EARLY_MAX)):
+        tag = ksr.htable.sht_get(SIDES, _early(rid, number))
+        if isinstance(tag, str):
+            ksr.htable.sht_rm(SIDES, f"{rid}/{early_of(tag)}")
+            ksr.htable.sht_rm(SIDES, _early(rid, number))
+    ksr.htable.sht_rm(EARLIES, rid)
+
+
+def begin_attempt(ksr: Ksr, rid: str, branch: int) -> None:
+    """Remember the first branch of the attempt that begins now, in the transaction under our hands."""
+    ksr.htable.sht_setxs(SIDES, f"{rid}/{ATTEMPT}", f"{_transaction(ksr)} {branch}", EARLY_S)
+
+
+def is_given_up(ksr: Ksr, rid: str) -> bool:
+    """Tell whether the reply under our hands is of an attempt before the one that counts now."""
+    transaction, _, first = str(ksr.htable.sht_get(SIDES, f"{rid}/{ATTEMPT}") or "").rpartition(" ")
+    if not transaction or ksr.tm.t_check_trans() <= 0 or _transaction(ksr) != transaction:
+        return False  # of no transaction of ours, or of the call's way through us before or after this one
+    return ksr.pv.geti("$T_branch_idx") < int(first)
+
+
+def hide(ksr: Ksr, rid: str, contact: str) -> None:
+    """Remember that the caller asked to be hidden. contact: value of the Contact that may be shown, "" = none."""
+    ksr.htable.sht_sets(SIDES, f"{rid}/{HIDDEN}", f"={contact}")
+
+
+def hidden(ksr: Ksr, rid: str) -> str | None:
+    """Return the Contact that may be shown of a hidden caller, None of one who is not hidden."""
+    row = ksr.htable.sht_get(SIDES, f"{rid}/{HIDDEN}")
+    return row[1:] if isinstance(row, str) else None
 
 
 def forget(ksr: Ksr, rid: str) -> None:
     """Let a call be over."""
-    ksr.htable.sht_rm(SIDES, f"{rid}/{CALLER}")
-    ksr.htable.sht_rm(SIDES, f"{rid}/{CALLEE}")
+    for row in (CALLER, CALLEE, ATTEMPT, HIDDEN):
+        ksr.htable.sht_rm(SIDES, f"{rid}/{row}")
+    forget_early(ksr, rid)
 
 
 def hand_over(ksr: Ksr, rid: str) -> None:
@@ -101,9 +153,24 @@ def contact_of(ksr: Ksr) -> str:
 
 def source(ksr: Ksr) -> tuple[str, str]:
     """Return the address that the message came from, and the same as a URI."""
-    ip = text(ksr.kx.get_srcip)
+    ip = source_ip(ksr)
     return ip, source_uri(ip, ksr.pv.geti("$sp"), text(lambda: ksr.pv.gete("$proto")))
 
 
+def _early(rid: str, number: int) -> str:
+    return f"{rid}/tag/{number}"
+
+
+def _transaction(ksr: Ksr) -> str:
+    return f"{ksr.pv.geti('$T(id_index)')}:{ksr.pv.geti('$T(id_label)')}"
+
+
 def _side(ksr: Ksr, tag: str, uri: str) -> Side:
-    return Side(tag, uri, *source(ksr), target=contact_of(ksr))
+    return Side(tag, uri, *source(ksr), target=contact_of(ksr), socket=_socket(ksr))
+
+
+def _socket(ksr: Ksr) -> str:
+    """Return the socket of ours that the message came to."""
+    ip = text(lambda: ksr.pv.gete("$Ri")).strip("[]")
+    host = f"[{IPv6Address(ip)}]" if ":" in ip else ip
+    return f"{text(lambda: ksr.pv.gete('$proto')).lower()}:{host}:{ksr.pv.geti('$Rp')}" if ip else ""

@@ -8,14 +8,16 @@ and a BYE of another node's call, whichever node its Route names: the token says
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from kemi.adapters import ksr_sides
+from kemi.adapters import ksr_mask, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_queue import Ended, Message, Moved
 from kemi.adapters.ksr_read import text
 from kemi.adapters.ksr_shared import is_known_call
+from kemi.adapters.ksr_strip import strip_interpreted
 from kemi.core.sides import CALLEE, CALLER, CSEQ_MAX, Side, host_of, route_uris
 from kemi.core.token import PARAMETER, Token, token_of
 
@@ -27,17 +29,9 @@ OK: Final = (200, "OK")
 CHALLENGES: Final = (401, 407)
 ANSWER_MS: Final = 32_000  # timer F; a re-INVITE may ring
 RING_MS: Final = 120_000
+CSEQ_DIFF: Final = "cseq_diff"  # the dialog module's: by how much the called side's CSeq is ahead
+_RACK: Final = re.compile(r"\s*([0-9]{1,10})\s+([0-9]{1,10})\s+([A-Z]+)\s*", re.ASCII)  # RFC 3262 §7.2
 REFRESHING: Final = ("INVITE", "UPDATE")
-STRIPPED: Final = (
-    "Authorization",
-    "Proxy-Authorization",
-    "P-Asserted-Identity",
-    "P-Preferred-Identity",
-    "Remote-Party-ID",
-    "Diversion",
-    "History-Info",
-)
-STRIPPED_RE: Final = "^X-Tandem-"
 
 
 class Ours(NamedTuple):
@@ -62,11 +56,12 @@ class _Within(NamedTuple):
 
 
 class _Pair(NamedTuple):
-    """The two sides of a request, and what they are called in the table."""
+    """The two sides of a request, and what they are called in the table. shown: as ksr_sides.hidden has it."""
 
     sender: Side
     sender_is: str
     other: Side
+    shown: str | None
 
 
 def serve(ksr: Ksr, ours: Ours) -> None:
@@ -95,7 +90,7 @@ def serve(ksr: Ksr, ours: Ours) -> None:
         _refuse(ksr, NO_CALL)
     elif request.method == "ACK":
         if request.rest == pair.other.route:
-            _pass_on(ksr, pair.other)
+            _pass_on(ksr, pair)
     elif not pair.sender.cseq < request.cseq <= CSEQ_MAX:
         _refuse(ksr, OUT_OF_ORDER)
     else:
@@ -105,10 +100,10 @@ def serve(ksr: Ksr, ours: Ours) -> None:
 def failed(ksr: Ksr) -> None:
     """Keep from a side what is not meant for it: a challenge, and that our requests have overtaken its BYE."""
     status = ksr.tm.t_get_status_code()
-    if status in CHALLENGES:
-        ksr.tm.t_reply(403, "Forbidden")
-    elif status == OUT_OF_ORDER[0] and ksr.is_BYE():
+    if ksr.is_BYE() and status in (*CHALLENGES, OUT_OF_ORDER[0]):
         ksr.tm.t_reply(*OK)  # who says BYE is out; the agent has heard of the refusal, and sends one of its own
+    elif status in CHALLENGES:
+        ksr.tm.t_reply(403, "Forbidden")
 
 
 def _beyond_us(ksr: Ksr, token: Token, routes: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,7 +134,8 @@ def _pair(ksr: Ksr, token: Token, caller: Side, request: _Within) -> _Pair | Non
         callee = ksr_sides.get(ksr, token.rid, callee_is)
     if callee is None or callee.tag != tag:
         return None
-    return _Pair(caller, CALLER, callee) if token.is_callers else _Pair(callee, callee_is, caller)
+    shown = ksr_sides.hidden(ksr, token.rid)
+    return _Pair(caller, CALLER, callee, shown) if token.is_callers else _Pair(callee, callee_is, caller, shown)
 
 
 def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> None:
@@ -155,7 +151,7 @@ def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> Non
         is_sure = sender.is_at(ip) and request.rest == pair.other.route
         ours.tell(Ended(rid, pair.sender_is, ours.now_ns, ours.now_ms, is_sure=is_sure))
     if request.rest == pair.other.route:
-        _pass_on(ksr, pair.other)
+        _pass_on(ksr, pair)
     elif request.method == "BYE":
         ksr.rr.loose_route()  # so that Kamailio's dialog ends too
         _refuse(ksr, OK)
@@ -163,8 +159,9 @@ def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> Non
         _refuse(ksr, NO_CALL)
 
 
-def _pass_on(ksr: Ksr, other: Side) -> None:
-    """Send the request to a side. A BYE that cannot be sent is answered: the agent sends its own."""
+def _pass_on(ksr: Ksr, pair: _Pair) -> None:
+    """Send the request to the other side. A BYE that cannot be sent is answered: the agent sends its own."""
+    other = pair.other
     is_bye = ksr.is_BYE()
     if ksr.rr.loose_route() <= 0:
         _refuse(ksr, OK if is_bye else NO_CALL)
@@ -174,16 +171,30 @@ def _pass_on(ksr: Ksr, other: Side) -> None:
         ksr.setdsturi(other.next_hop)
     else:
         ksr.resetdsturi()
+    if pair.sender_is == CALLER:
+        _count_on(ksr)
+        ksr_mask.of_caller(ksr, pair.shown)
+    else:
+        ksr_mask.of_callee(ksr, other, pair.sender, pair.shown)
     _relay(ksr, OK if is_bye else CANNOT_SEND)
 
 
+def _count_on(ksr: Ksr) -> None:
+    """Let a PRACK name the INVITE as the called side counts it: our login there has made its CSeq higher."""
+    ahead = text(lambda: ksr.dialog.var_gete(CSEQ_DIFF))
+    found = _RACK.fullmatch(text(lambda: ksr.hdr.gete("RAck"))) if ahead.isdecimal() else None
+    if found:
+        ksr.hdr.remove("RAck")
+        ksr.hdr.append(f"RAck: {found[1]} {int(found[2]) + int(ahead)} {found[3]}\r\n")
+
+
 def _relay(ksr: Ksr, otherwise: tuple[int, str]) -> None:
-    for name in STRIPPED:
-        ksr.hdr.remove(name)
-    ksr.textops.remove_hf_re(STRIPPED_RE)
-    if not ksr.is_ACK():
-        ksr.tm.t_on_failure(FAILURE)
-        ksr.tm.t_set_fr(RING_MS, ANSWER_MS)
+    strip_interpreted(ksr)
+    if ksr.is_ACK():
+        ksr.forward()  # tm would take it for that of a refusal where an ACK of ours to a late answer is around
+        return
+    ksr.tm.t_on_failure(FAILURE)
+    ksr.tm.t_set_fr(RING_MS, ANSWER_MS)
     if ksr.tm.t_relay() < 0:
         _refuse(ksr, otherwise)
 

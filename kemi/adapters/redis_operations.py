@@ -238,7 +238,7 @@ class MoneyStatus(NamedTuple):
 class FundTerms(NamedTuple):
     """Postgres' part of a fund, as the sync writes it: a msgpack array in this order.
 
-    cver: version of cred. credit_limit_micros: -1 = unlimited. status: of kemi/records.py. Maxima: 0 = unlimited;
+    cver: version of cred. credit_limit_micros: -1 = unlimited. status: of kemi/records. Maxima: 0 = unlimited;
     channels_max counts calls of either side, day_max_micros and month_max_micros what the window charged and what is
     held. days, months: the windows that are known, rising; needed where there is such a maximum, else (). opening: what
     they begin with, None where there is no such maximum.

@@ -23,18 +23,25 @@ from kemi.core.outcome import Need
 from kemi.core.prefix import BUCKET_DIGITS
 from kemi.records import (
     Account,
+    BarringLevel,
+    Destinations,
     Emergency,
     Exchange,
+    Lengths,
     Masks,
     Number,
     PeeringGroup,
     PeeringRules,
+    Peers,
+    PortedNumber,
+    Quality,
     RateSet,
     RewriteSet,
     SipDomain,
     Sources,
     Subscriber,
     Tariff,
+    TimeSet,
 )
 
 RECORD_TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
@@ -52,6 +59,13 @@ RECORD_TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "rset": RateSet,
         "emergency": Emergency,
         "fx": Exchange,
+        "tset": TimeSet,
+        "bar": BarringLevel,
+        "lnp": PortedNumber,
+        "lnplens": Lengths,
+        "dest": Destinations,
+        "quality": Quality,
+        "peers": Peers,
     }
 )
 """First word of a short key name -> the record that stands there."""
@@ -59,7 +73,7 @@ RECORD_TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
 RECORDS_MAX: Final = 100_000  # ≈ 100 MB of records in the worst case: 1 kB each, built
 RATES_MAX: Final = 200_000
 DROPPED_MAX: Final = 1_000  # kept aside until their successor is read; one answer of Redis names at most so many
-FETCH_RECORDS_MAX: Final = 256  # functions/config.lua RECORDS_MAX
+FETCH_RECORDS_MAX: Final = 512  # functions/config.lua RECORDS_MAX
 FETCH: Final = "tandem_fetch_1"
 HELD_MARK, HELD_SEPARATOR = "?", "\x1f"  # functions/config.lua tandem_fetch_1
 
@@ -124,7 +138,7 @@ class Tables:
 
         What of `need.held` has changed since the last one comes with them, instead of being dropped and asked for next.
         Buckets come for every tariff or rate set reached, so a need for digits names its tariffs. Names that stay
-        unknown afterwards: nothing is loaded in Redis, more than 256 records were reached, or a newer release wrote
+        unknown afterwards: nothing is loaded in Redis, more than 512 records were reached, or a newer release wrote
         them (then `unreadable` says so and an older record is kept). Raises StoreUnavailable; then nothing changed.
         """
         names = dict.fromkeys((*need.keys, *self._old))

@@ -48,7 +48,7 @@ class Node(Worker):
 
     def _new_agent(self) -> Agent:
         client, funds = _redis(self._settings)
-        return Agent(self._ksr, self._settings, client, funds)
+        return Agent(self._ksr, self._settings, client, funds, tables=Tables(client))
 
 
 def node_from_environment(ksr: Ksr) -> Node:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 MICROS: Final = 1_000_000
+AMOUNTS_MAX: Final = 4_096  # kept as text per process: the prices of a tariff are few, and told in every trace
 
 
+@lru_cache(maxsize=AMOUNTS_MAX)
 def amount(micros: int, currency: str = "") -> str:
     """Return an amount of micros for people: "0.012 EUR", at least two decimals, never rounded."""
     whole, part = divmod(abs(micros), MICROS)

@@ -1,7 +1,8 @@
 """Digest: who knows the password of the subscriber that the From names.
 
 Rule 1: an unknown user, a wrong password and a disabled user get the same fresh challenge after the same work; only
-the trace, which stays with us, tells them apart.
+the trace, which stays with us, tells them apart. Only for an emergency number the right password of a suspended line,
+not of a closed one, says who calls.
 Rule 2: every other part of the answer is checked too (user = From, realm, digest uri = R-URI, nonce used once), so
 that a response that somebody overheard opens nothing.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from kemi import keys
-from kemi.core import contacts
+from kemi.core import contacts, emergency
 from kemi.core.chains import climb, first_locked, lock_word
 from kemi.core.digest import DUMMY_HA1, challenge_values, make_nonce, nonce_state, uri_matches, verify
 from kemi.core.draft import Draft
@@ -87,7 +88,7 @@ def _fault(draft: Draft, domain: SipDomain, subscriber: Subscriber | None) -> st
     call, credentials = draft.call, draft.call.credentials
     if credentials is None:
         return "no credentials"
-    active = subscriber if subscriber is not None and subscriber.status == Status.ACTIVE else None
+    active = subscriber if subscriber is not None and _may_prove(draft, domain, subscriber) else None
     ha1_md5, ha1_sha256 = (active.ha1_md5, active.ha1_sha256) if active else (DUMMY_HA1, DUMMY_HA1)
     is_proven = verify(credentials, call.method, ha1_md5, ha1_sha256)
     nonce = _nonce_state(draft, credentials)
@@ -104,11 +105,23 @@ def _fault(draft: Draft, domain: SipDomain, subscriber: Subscriber | None) -> st
     return fault or (STALE if nonce == "stale" else _reuse(draft))
 
 
+def _may_prove(draft: Draft, domain: SipDomain, subscriber: Subscriber) -> bool:
+    """Whether the password of this line is worth anything: it is active, or calls an emergency number suspended."""
+    if subscriber.status != Status.SUSPENDED or draft.call.method != "INVITE":
+        return subscriber.status == Status.ACTIVE
+    region, dialled = subscriber.region or domain.region, draft.call.ruri.user
+    return emergency.route_for(draft.facts.emergency, domain.name, region, dialled) is not None
+
+
 def _locked_out(draft: Draft, subscriber: Subscriber | None) -> str:
     """Return the lock that makes a right password worth nothing to a REGISTER, "" = none. Told like a wrong one."""
-    chain = climb(draft, subscriber.account_id) if subscriber and draft.call.method == "REGISTER" else None
+    if subscriber is None or draft.call.method != "REGISTER":
+        return ""
+    if subscriber.lock >= Lock.GLOBAL:
+        return f"the line is locked: {lock_word(subscriber.lock)}"
+    chain = climb(draft, subscriber.account_id)
     locked = first_locked(chain, Lock.GLOBAL) if chain else None
-    return f"level {locked[0]} account {locked[1].id} is locked: {lock_word(locked[1])}" if locked else ""
+    return f"level {locked[0]} account {locked[1].id} is locked: {lock_word(locked[1].lock)}" if locked else ""
 
 
 def _reuse(draft: Draft) -> str:

@@ -52,8 +52,10 @@ def _closed_to_calls(number: Number, subscriber: Subscriber, chain: Chain) -> st
         return "the number is suspended"
     if subscriber.status != Status.ACTIVE:
         return f"sub {number.subscriber} is suspended"
+    if subscriber.lock >= Lock.ALL:
+        return f"sub {number.subscriber} is locked: {lock_word(subscriber.lock)}"
     inactive = first_inactive(chain)
     if inactive is not None:
         return f"level {inactive[0]} account {inactive[1].id} is suspended"
     locked = first_locked(chain, Lock.ALL)
-    return f"level {locked[0]} account {locked[1].id} is locked: {lock_word(locked[1])}" if locked else ""
+    return f"level {locked[0]} account {locked[1].id} is locked: {lock_word(locked[1].lock)}" if locked else ""

@@ -16,19 +16,33 @@ class Cause(NamedTuple):
 
 CAUSES: Final[Mapping[int, Cause]] = MappingProxyType(
     {
+        400: Cause("carriers_failed", 41),
+        403: Cause("declined", 21),
         404: Cause("not_found", 1),
+        405: Cause("method", 63),
+        406: Cause("media", 79),
         408: Cause("no_answer", 18),
         410: Cause("number_changed", 22),
         480: Cause("no_answer", 18),
+        415: Cause("media", 79),
+        482: Cause("loop", 25),
+        483: Cause("too_many_hops", 25),
         484: Cause("bad_number", 28),
         485: Cause("bad_number", 1),
         486: Cause("called_busy", 17),
         487: Cause("cancelled", 16),
+        488: Cause("media", 79),
         500: Cause("internal", 41),
+        501: Cause("carriers_failed", 79),
+        502: Cause("carriers_failed", 38),
         503: Cause("carriers_failed", 41),
+        504: Cause("carriers_failed", 102),
         600: Cause("called_busy", 17),
         603: Cause("declined", 21),
         604: Cause("not_found", 1),
+        606: Cause("media", 79),
+        607: Cause("declined", 21),
+        608: Cause("declined", 21),
     }
 )
 CALL_REJECTED: Final = Cause("declined", 21)

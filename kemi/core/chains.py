@@ -13,6 +13,7 @@ from kemi.core.outcome import Reject
 from kemi.core.request import E164
 from kemi.records import Account, Lock, ReplyOverride, Status, Subscriber
 
+ATTEMPTS_MAX: Final = 16  # of any call: nobody waits for more
 LEVELS_MAX: Final = 8  # three chains of 8 levels are the most that one hold can merge
 
 
@@ -33,9 +34,23 @@ class Chain(NamedTuple):
         return next((account.routing for account in (*self.levels, self.root) if account.routing), ())
 
     @property
-    def carrier_owners(self) -> tuple[int, ...]:
-        """The accounts that own carriers, nearest first: theirs, and nobody else's, the line may use."""
-        return tuple(account.id for account in (*self.levels, self.root) if account.owns_carriers)
+    def carrier_owners(self) -> tuple[Account, ...]:
+        """The accounts whose carriers the line may use, nearest first: never anybody else's.
+
+        They are those that own some, up to the nearest of them that uses its own only.
+        """
+        owners: list[Account] = []
+        for account in (*self.levels, self.root):
+            if account.owns_carriers:
+                owners.append(account)
+                if account.carriers == "own_only":
+                    break
+        return tuple(owners)
+
+    def attempts_max(self, default: int) -> int:
+        """Return how many servers may be tried: what the nearest account says that says anything, else the default."""
+        stated = (account.attempts_max for account in (*self.levels, self.root) if account.attempts_max > 0)
+        return min(next(stated, default), ATTEMPTS_MAX)
 
     def is_under(self, account_id: int) -> bool:
         """Whether `account_id` is one of the levels or the root: whether the line is in its subtree."""
@@ -64,7 +79,7 @@ def climb(draft: Draft, account_id: int) -> Chain | None:
 
 
 def may_call(draft: Draft, chain: Chain, subscriber: Subscriber, callee: E164, *, is_foreign: bool) -> Reject | None:
-    """Return the refusal "suspended", "locked" or "barred", None when every level allows the call.
+    """Return the refusal "suspended", "locked" or "barred" by prefix, None when every level allows the call.
 
     is_foreign: it would leave to a carrier.
     """
@@ -75,10 +90,15 @@ def may_call(draft: Draft, chain: Chain, subscriber: Subscriber, callee: E164, *
     if suspended is not None:
         level, account = suspended
         return draft.refuse("suspended", f"level {level} account {account.id} is {_word(account.status)}", account.id)
-    locked = first_locked(chain, Lock.FOREIGN if is_foreign else Lock.OUTGOING)
+    least = Lock.FOREIGN if is_foreign else Lock.OUTGOING
+    if subscriber.lock >= least:
+        sentence = f"sub {subscriber.username}@{subscriber.domain} is locked: {lock_word(subscriber.lock)}"
+        return draft.refuse("locked", sentence, subscriber.account_id)
+    locked = first_locked(chain, least)
     if locked is not None:
         level, account = locked
-        return draft.refuse("locked", f"level {level} account {account.id} is locked: {lock_word(account)}", account.id)
+        sentence = f"level {level} account {account.id} is locked: {lock_word(account.lock)}"
+        return draft.refuse("locked", sentence, account.id)
     for level, account in enumerate(chain.levels, 1):
         for prefix in account.barred:
             if callee.startswith(prefix):
@@ -98,9 +118,9 @@ def first_locked(chain: Chain, least: Lock) -> tuple[int, Account] | None:
     return next(((level, account) for level, account in accounts if account.lock >= least), None)
 
 
-def lock_word(account: Account) -> str:
-    """Return the name of an account's lock; one that this release does not know is the strongest."""
-    return (Lock(account.lock) if account.lock in Lock.__members__.values() else Lock.GLOBAL).name.lower()
+def lock_word(lock: int) -> str:
+    """Return the name of a lock; one that this release does not know is the strongest."""
+    return (Lock(lock) if lock in Lock.__members__.values() else Lock.GLOBAL).name.lower()
 
 
 def _word(status: int) -> str:

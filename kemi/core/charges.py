@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
-from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -22,9 +21,9 @@ from kemi.core.amounts import per_minute
 from kemi.core.chains import Chain
 from kemi.core.draft import Draft
 from kemi.core.exchange import amount, nanos_for
+from kemi.core.hunt import REDIRECTS_MAX
 from kemi.core.outcome import IN, OUT, Hold, HoldFund, Reject
 from kemi.core.periods import bands, midnights
-from kemi.core.prefix import longest
 from kemi.core.rating import by_fund, schedule
 from kemi.core.request import E164
 from kemi.records import Account, Band, PeeringGroup, PinnedLeg, Rate, RateSet, Tariff
@@ -59,7 +58,10 @@ class Payer(NamedTuple):
 
 
 def ringing_s(draft: Draft, attempts: int) -> int:
-    """Return for how long a call of so many attempts may go unanswered: each is silent first, and then rings."""
+    """Return for how long a call of so many attempts may go unanswered: each is silent first, and then rings.
+
+    A server's own ringing time is never longer than the node's.
+    """
     return attempts * (FIRST_ANSWER_MAX_S + draft.facts.limits.ring_max_s)
 
 
@@ -116,13 +118,14 @@ def free_legs(chain: Chain) -> Legs:
     return tuple(map(_free_leg, _payers(chain)))
 
 
-def carrier_leg(draft: Draft, group: PeeringGroup, callee: E164) -> PinnedLeg | None:
+def carrier_leg(draft: Draft, group: PeeringGroup, number: str) -> PinnedLeg | None:
     """Return what the group's owner would pay the carrier by the carrier's own deck; None when it does not sell that.
 
-    Payer and payee are the owner: what he owes a carrier is posted in Postgres only, on his own books.
+    number: the routing number. Payer and payee are the owner: what he owes a carrier is posted in Postgres only, on his
+    own books.
     """
     tariff = draft.known.tariff(group.tariff_id)
-    found = rate_for(draft, tariff, in_force(tariff, draft.call.received_ms), callee) if tariff else None
+    found = rate_for(draft, tariff, in_force(tariff, draft.call.received_ms), number) if tariff else None
     if found is None or found.rate.forbidden:
         return None
     return _pinned(found, 0, group.account_id, group.account_id, "")
@@ -130,6 +133,8 @@ def carrier_leg(draft: Draft, group: PeeringGroup, callee: E164) -> PinnedLeg | 
 
 def in_force(tariff: Tariff, at_ms: int) -> int:
     """Return the rate set that prices calls which begin at `at_ms`, Unix time; 0 = the tariff has none then."""
+    if not tariff.decks:
+        return tariff.rate_set_id
     begun = [deck.rate_set_id for deck in tariff.decks if deck.valid_from_ms <= at_ms]
     return begun[-1] if begun else tariff.rate_set_id
 
@@ -139,13 +144,15 @@ def rate_for(draft: Draft, tariff: Tariff, rate_set_id: int, number: str) -> Tar
     if not rate_set_id:
         return None
     rate_set = draft.known.rate_set(rate_set_id)
-    found = longest(number, partial(draft.known.rate_bucket, tariff.id, rate_set_id))
+    found = draft.known.longest_rate(tariff.id, rate_set_id, number)
     if rate_set is None or found is None:
         return None
     prefix, class_index = found
     if class_index >= len(rate_set.rates):
         return None
-    return _in_time(draft, Tariffed(tariff, rate_set_id, prefix, rate_set.rates[class_index], ()), rate_set)
+    rate = rate_set.rates[class_index]
+    tariffed = Tariffed(tariff, rate_set_id, prefix, rate, ())
+    return _in_time(draft, tariffed, rate_set) if rate.periods else tariffed
 
 
 def hold_for(draft: Draft, out_legs: Legs, in_legs: Legs, attempts: int) -> Hold:
@@ -159,7 +166,7 @@ def hold_for(draft: Draft, out_legs: Legs, in_legs: Legs, attempts: int) -> Hold
         for leg in legs:
             sides[leg.fund] = sides.get(leg.fund, 0) | side
             nearest.setdefault(leg.fund, leg)
-    funds = tuple(HoldFund(fund, leg.payer_id, leg.level, sides[fund]) for fund, leg in nearest.items())
+    funds = tuple([HoldFund(fund, leg.payer_id, leg.level, sides[fund]) for fund, leg in nearest.items()])
     limits, now_ms = draft.facts.limits, draft.call.received_ms
     until_ms = now_ms + (ringing_s(draft, attempts) + ANSWER_SLACK_S) * 1000
     paid = by_fund((*out_legs, *in_legs), tuple(nearest))
@@ -169,10 +176,9 @@ def hold_for(draft: Draft, out_legs: Legs, in_legs: Legs, attempts: int) -> Hold
 
 def days_end_ms(draft: Draft, legs: Legs, attempts: int) -> tuple[int, ...]:
     """Return when, during the longest possible call, a day ends for an account that pays for it; rising, Unix time."""
-    payer_ids = {leg.payer_id for leg in legs if leg.tariff_id}
-    # The chain has read them all, unless a record bears another id than its name.
-    accounts = (draft.known.account(each) for each in payer_ids if draft.known.holds(keys.account(each)))
-    zones = {account.timezone for account in accounts if account is not None}
+    # The chain has read all payers, unless a record bears another id than its name.
+    payers = [draft.known.cached(keys.account(leg.payer_id)) for leg in legs if leg.tariff_id]
+    zones = {payer.timezone for payer in payers if isinstance(payer, Account)}
     if not zones:
         return ()
     limits, now_ms = draft.facts.limits, draft.call.received_ms
@@ -216,9 +222,8 @@ def _rated_leg(draft: Draft, payer: Payer, found: Tariffed, no_exchange: str) ->
     if currency != account.currency and not nanos:
         sentence = f"{payer} has {account.currency}, tariff {found.tariff.id} is in {currency}: no exchange rate"
         return draft.refuse(no_exchange, sentence, account.id)
-    draft.note(
-        f"{payer} pays {per_minute(found.rate.per_min_micros, currency)} {_where(found)}{told}{_changes(draft, found)}"
-    )
+    changes = _changes(draft, found) if found.bands else ""
+    draft.note(f"{payer} pays {per_minute(found.rate.per_min_micros, currency)} {_where(found)}{told}{changes}")
     fund = keys.fund(account.id, account.currency)
     leg = _pinned(found, payer.level, account.id, account.parent_id, fund)
     return leg._replace(exchange_nanos=nanos) if nanos else leg
@@ -229,9 +234,7 @@ def _where(found: Tariffed) -> str:
 
 
 def _changes(draft: Draft, found: Tariffed) -> str:
-    """Say when and to what the price changes during the call, by the tariff's clock; "" when it cannot."""
-    if not found.bands:
-        return ""
+    """Say when and to what the price changes during the call, by the tariff's clock."""
     tariff = found.tariff
     zone = _known_zone(draft, tariff)
     told: list[str] = []
@@ -244,10 +247,8 @@ def _changes(draft: Draft, found: Tariffed) -> str:
 def _in_time(draft: Draft, found: Tariffed, rate_set: RateSet) -> Tariffed:
     """Return the same with the prices of the periods that the call may meet, from now until it must be over."""
     rate = found.rate
-    if not rate.periods:
-        return found
     limits, now_ms = draft.facts.limits, draft.call.received_ms
-    end_ms = now_ms + (ringing_s(draft, limits.attempts_max) + ANSWER_SLACK_S + limits.max_call_s) * 1000
+    end_ms = now_ms + (ringing_s(draft, draft.attempts_max + REDIRECTS_MAX) + ANSWER_SLACK_S + limits.max_call_s) * 1000
     met = bands(rate, rate_set.periods, _zone(draft, found.tariff), now_ms, end_ms)
     now = rate._replace(periods=(), per_min_micros=met[0].per_min_micros, connect_micros=met[0].connect_micros)
     return found._replace(rate=now, bands=met if len(met) > 1 else ())
@@ -266,20 +267,20 @@ def _known_zone(draft: Draft, tariff: Tariff) -> tzinfo | None:
 
 
 def _pinned(found: Tariffed, level: int, payer_id: int, payee_id: int, fund: str) -> PinnedLeg:
-    tariff = found.tariff
+    tariff, rate_set_id, prefix, rate, bands_met = found
     return PinnedLeg(
-        level=level,
-        payer_id=payer_id,
-        payee_id=payee_id,
-        currency=tariff.currency,
-        fund=fund,
-        tariff_id=tariff.id,
-        rate_set_id=found.rate_set_id,
-        prefix=found.prefix,
-        rate=found.rate,
-        bands=found.bands,
-        rounding=tariff.rounding,
-        round_to_micros=tariff.round_to_micros,
+        level,
+        payer_id,
+        payee_id,
+        tariff.currency,
+        fund,
+        tariff.id,
+        rate_set_id,
+        prefix,
+        rate,
+        bands_met,
+        tariff.rounding,
+        tariff.round_to_micros,
     )
 
 

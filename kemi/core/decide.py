@@ -11,16 +11,19 @@ down it passes identification too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from kemi import keys
-from kemi.core import authenticate, caller_id, emergency, numbers, targets
+from kemi.core import authenticate, caller_id, emergency, numbers, ported, targets
+from kemi.core.barring import barred_in, barred_out
 from kemi.core.called import Called, reached_by
 from kemi.core.caller_id import NOBODY, CallerId
 from kemi.core.candidates import carriers, prefixes
 from kemi.core.chains import Chain, climb, may_call
 from kemi.core.charges import Legs, days_end_ms, free_legs, hold_for, inbound_legs, internal_legs, paid_legs
 from kemi.core.draft import Draft
+from kemi.core.hunt import attempts_most
 from kemi.core.identity import FromPeer, FromSubscriber
 from kemi.core.inbound import identify
 from kemi.core.known import Uncounted, Unknown
@@ -86,7 +89,8 @@ def refused_hold(route: Route, account_id: int, reason: str) -> Reject:
     else:
         told = REFUSED_HOLDS.get(reason, reason)
     call = route.call._replace(trace=trace)
-    return reject(told, trace, account_id=account_id, replies=route.replies, call=call)
+    refusal = reject(told, trace, account_id=account_id, replies=route.replies, call=call)
+    return refusal._replace(weighed=route.weighed)
 
 
 def _no_call(draft: Draft) -> Reject:
@@ -100,17 +104,16 @@ def _call(draft: Draft) -> Decision:
     caller = identify(draft)
     if isinstance(caller, Challenge | Reject):
         return caller
-    draft.pinned = draft.pinned._replace(source=caller.name)
+    draft.source = caller.name
     return _from_peer(draft, caller) if isinstance(caller, FromPeer) else _from_subscriber(draft, caller)
 
 
 def _from_subscriber(draft: Draft, caller: FromSubscriber) -> Decision:
-    account_id = caller.subscriber.account_id
-    draft.pinned = draft.pinned._replace(account_id=account_id)
+    draft.account_id = account_id = caller.subscriber.account_id
     chain = climb(draft, account_id)
     draft.replies = chain.replies if chain else ()
     draft.known.stand_on(keys.EMERGENCY)  # pinned, so possibly old: the hold says when
-    urgent = emergency.route_for(draft.facts.emergency, caller.subscriber.domain, draft.call.ruri.user)
+    urgent = emergency.route_for(draft.facts.emergency, caller.subscriber.domain, caller.region, draft.call.ruri.user)
     if urgent is not None:
         return _emergency(draft, urgent, caller, chain)
     if draft.facts.draining:
@@ -125,18 +128,17 @@ def _ordinary(draft: Draft, caller: FromSubscriber, chain: Chain) -> Route | Rej
     shown = caller_id.of_subscriber(draft, caller, rules)
     if isinstance(shown, Reject):
         return shown
-    draft.pinned = draft.pinned._replace(caller=shown.number)
+    draft.caller, draft.hidden = shown.number, shown.anonymous
     callee = numbers.called_number(draft, rules)
     if isinstance(callee, Reject):
         return callee
 
-    rule_names = (keys.peering_rules(owner, prefix) for owner in chain.carrier_owners for prefix in prefixes(callee))
-    names = (keys.subscriber(caller.name), keys.number(callee), keys.EXCHANGE, *rule_names)
-    draft.known.expect(names, digits=callee)
+    draft.known.expect(_where_it_may_go(draft, caller, chain, callee), ported.numbers(draft.known, callee))
     called = reached_by(draft, callee)
     if isinstance(called, Reject):
         return called
     refusal = may_call(draft, chain, caller.subscriber, callee, is_foreign=called is None)
+    refusal = refusal or barred_out(draft, chain, caller.subscriber, callee, is_ours=called is not None)
     if refusal is not None:
         return refusal
     if called is not None:
@@ -144,57 +146,79 @@ def _ordinary(draft: Draft, caller: FromSubscriber, chain: Chain) -> Route | Rej
     return _outbound(draft, caller, chain, shown, callee)
 
 
+def _where_it_may_go(draft: Draft, caller: FromSubscriber, chain: Chain, callee: E164) -> Iterator[str]:
+    """Yield what the route of a line's call stands on. Carriers are chosen by the routing number of a ported one."""
+    yield from (keys.subscriber(caller.name), keys.number(callee), keys.EXCHANGE)
+    yield from ported.names(draft.known, callee)
+    if "quality" in chain.routing:
+        yield keys.QUALITY
+    for number in ported.numbers(draft.known, callee):
+        yield keys.destinations(number)
+        for owner in chain.carrier_owners:
+            yield from (keys.peering_rules(owner.id, prefix) for prefix in prefixes(number))
+
+
 def _from_peer(draft: Draft, caller: FromPeer) -> Decision:
     """Decide a call from a peer. It reaches our numbers and nothing else: nobody would pay for transit.
 
     A tenant's own carrier reaches the numbers of that tenant's subtree only.
     """
-    draft.pinned = draft.pinned._replace(direction="in")
+    draft.direction = "in"
     rules = numbers.rules_from(draft, caller)
-    shown = caller_id.of_peer(draft, rules)
-    draft.pinned = draft.pinned._replace(caller=shown.number)
+    shown = caller_id.of_peer(draft, caller, rules)
+    draft.caller, draft.hidden = shown.number, shown.anonymous
     callee = numbers.called_number(draft, rules)
     if isinstance(callee, Reject):
         return callee
-    draft.known.expect((keys.number(callee), keys.EXCHANGE), digits=callee)
+    draft.known.expect((keys.number(callee), keys.EXCHANGE), (callee,))
     called = reached_by(draft, callee)
     if isinstance(called, Reject):
         return called
     if called is None or not called.chain.is_under(caller.group.account_id):
         return draft.refuse("not_found", f"number {callee} is not reached by {caller.name}")
     draft.replies = called.chain.replies
-    draft.pinned = draft.pinned._replace(account_id=called.subscriber.account_id)
+    draft.account_id = called.subscriber.account_id
+    refusal = barred_in(draft, called, shown)
+    if refusal is not None:
+        return refusal
     in_legs = inbound_legs(draft, called.chain, callee)
     if isinstance(in_legs, Reject):
         return in_legs
-    return _route(draft, (), in_legs, [targets.to_phone(draft, called, shown, is_from_peer=True)], shown)
+    return _route(draft, (), in_legs, [targets.to_phone(draft, called, shown)], shown)
 
 
 def _internal(
     draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, called: Called, callee: E164
 ) -> Route | Reject:
     """Route from line to line of ours: free unless a tariff says otherwise, but a channel on both chains."""
-    draft.pinned = draft.pinned._replace(direction="internal")
+    draft.direction = "internal"
+    refusal = barred_in(draft, called, shown)
+    if refusal is not None:
+        return refusal
     out_legs = internal_legs(draft, chain, called.chain, callee)
     if isinstance(out_legs, Reject):
         return out_legs
     in_legs = inbound_legs(draft, called.chain, callee, below=len(chain.levels))
     if isinstance(in_legs, Reject):
         return in_legs
-    phone = targets.to_phone(draft, called, shown, is_from_peer=False)
+    phone = targets.to_phone(draft, called, shown)
     return _route(draft, out_legs, in_legs, [phone], shown, caller.domain.name)
 
 
 def _outbound(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, callee: E164) -> Route | Reject:
+    draft.attempts_max = chain.attempts_max(draft.facts.limits.attempts_max)
+    entry = ported.lookup(draft, callee)
+    routing = numbers.routing_number(callee, entry)
+    if routing != callee:
+        draft.routing = routing
     legs = paid_legs(draft, chain, callee)
     if isinstance(legs, Reject):
         return legs
     host = caller.domain.name
-    ordered = carriers(draft, chain, legs, f"sip:{shown.number}@{host}", callee)
-    if not ordered:
-        return draft.refuse("no_route", f"no carrier takes {callee}")
-    tried = ordered[: draft.facts.limits.attempts_max]
-    attempts = [targets.to_carrier(draft, candidate, shown, host, callee) for candidate in tried]
+    tried = carriers(draft, chain, legs, f"sip:{shown.number}@{host}", callee, entry)
+    if isinstance(tried, Reject):
+        return tried
+    attempts = [targets.to_carrier(draft, candidate, shown, host, callee, entry) for candidate in tried]
     return _route(draft, legs, (), attempts, shown, host)
 
 
@@ -208,7 +232,8 @@ def _emergency(draft: Draft, urgent: EmergencyRoute, caller: FromSubscriber, cha
 
 def _without_store(draft: Draft) -> Route | Reject:
     call = draft.call
-    urgent = emergency.route_for(draft.facts.emergency, call.from_uri.host, call.ruri.user)
+    region = emergency.claimed_region(draft)
+    urgent = emergency.route_for(draft.facts.emergency, call.from_uri.host, region, call.ruri.user)
     if urgent is None:
         return draft.refuse("store_down", "the store is down: nothing can be held")
     draft.note("the store is down: the caller is not identified")
@@ -217,10 +242,10 @@ def _without_store(draft: Draft) -> Route | Reject:
 
 def _emergency_route(draft: Draft, urgent: EmergencyRoute, shown: CallerId, host: str, legs: Legs) -> Route | Reject:
     draft.note(f"emergency number {urgent.number}: barring, status, money and limits do not count")
-    caller = shown.number or to_e164(draft.call.from_uri.user) or draft.pinned.caller
-    draft.pinned = draft.pinned._replace(caller=caller, callee=urgent.number, emergency=True)
+    draft.caller = shown.number or to_e164(draft.call.from_uri.user) or draft.caller
+    draft.callee, draft.emergency = urgent.number, True
     servers = emergency.servers(draft, urgent)
-    attempts = [targets.to_emergency(group, server, urgent.number, shown, host) for group, server in servers]
+    attempts = [targets.to_emergency(group, server, urgent, shown, host) for group, server in servers]
     if not attempts:
         return draft.refuse("no_route", f"emergency number {urgent.number} has no server")
     return _route(draft, legs, (), attempts, shown, host)
@@ -234,19 +259,21 @@ def _route(
     out_legs, in_legs: what the caller's chain pays, and the called number's. host: the caller's domain, "" = that of
     the From.
     """
-    hold, legs = hold_for(draft, out_legs, in_legs, len(attempts)), (*out_legs, *in_legs)
+    most = attempts_most(tuple(attempts))
+    hold, legs = hold_for(draft, out_legs, in_legs, most), (*out_legs, *in_legs)
     if not hold.rows:
         return draft.refuse("too_dear", "the first increment costs a level more than any call may")
-    targets_pinned = tuple(attempt.pinned for attempt in attempts)
-    ends_ms = days_end_ms(draft, legs, len(attempts))
-    pinned = draft.pinned._replace(legs=legs, targets=targets_pinned, trace=draft.trace, part_at_ms=ends_ms)
+    draft.legs, draft.targets = legs, tuple([attempt.pinned for attempt in attempts])
+    draft.part_at_ms = days_end_ms(draft, legs, most)
+    pinned = draft.pinned
     return Route(
         call=pinned,
         hold=hold,
         targets=tuple(attempts),
         caller_uri=SipUri("sip", shown.number or caller_id.ANONYMOUS, host or draft.call.from_uri.host),
         ring_max_s=draft.facts.limits.ring_max_s,
-        trace=draft.trace,
-        emergency=pinned.emergency,
+        trace=pinned.trace,
+        emergency=draft.emergency,
         replies=draft.replies,
+        weighed=draft.weighed,
     )

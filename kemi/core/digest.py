@@ -116,6 +116,13 @@ def parse_credentials(header_value: str) -> Credentials | None:
     return Credentials(**{name: found.get(name, "") for name in Credentials._fields})
 
 
+def parse_challenge(header_value: str) -> dict[str, str] | None:
+    """Return the parameters of `Digest realm="…", nonce="…", …`, names in lower case; None as in parse_credentials."""
+    scheme = _SCHEME.match(header_value) if len(header_value) <= HEADER_MAX else None
+    found = _parameters(header_value[scheme.end() :].rstrip(" \t\r\n,")) if scheme else None
+    return found if found and found.get("nonce") else None
+
+
 def for_realm(header_values: Iterable[str], realm: str) -> Credentials | None:
     """Return the credentials for `realm` among all headers that carry some (RFC 3261 §22.3: one per realm).
 

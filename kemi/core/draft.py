@@ -6,13 +6,14 @@ Rule 2: a refusal at any step carries the trail and all that is known of the cal
 
 from __future__ import annotations
 
-from typing import Final
+import hmac
+from typing import Final, NamedTuple
 
 from kemi.core.known import Known
-from kemi.core.outcome import Reject, Trace
+from kemi.core.outcome import Reject, Trace, Weighed
 from kemi.core.refusals import reject
 from kemi.core.request import CallRequest, Facts, reservation_id
-from kemi.records import PinnedCall, ReplyOverride
+from kemi.records import PinnedCall, PinnedLeg, PinnedTarget, ReplyOverride
 
 HEAD_MAX: Final = 40  # sentences kept of a trail's beginning; it travels with the hold and with the CDR
 TAIL_MAX: Final = 20  # and of its end, where the verdict stands
@@ -20,32 +21,77 @@ SENTENCE_MAX: Final = 200  # characters
 IDENTIFIER_MAX: Final = 256  # characters of a Call-ID or tag that a CDR keeps
 
 
+class Seeds(NamedTuple):
+    """Two independent secrets of a call, 64 bits each: for its draws among servers, and among groups."""
+
+    servers: int
+    groups: int
+
+
 class Draft:
-    """One decision under way. `pinned` grows as more of the call becomes known; `replies` as accounts do."""
+    """One decision under way: what is known of the call by now grows with each step, `replies` as accounts do.
+
+    direction … part_at_ms: as in PinnedCall. They stand here by themselves, since a new PinnedCall at each step costs
+    more than most steps. weighed: the carriers, once they have been. attempts_max: how many servers may be tried.
+    came_from: the groups that have the source address among theirs, whoever the caller turned out to be.
+    """
 
     def __init__(self, call: CallRequest, facts: Facts) -> None:
         self.call = call
         self.facts = facts
         self.known = Known(facts)
         self.replies: tuple[ReplyOverride, ...] = ()
-        self.pinned = PinnedCall(
+        self.weighed = Weighed()
+        self.attempts_max = facts.limits.attempts_max
+        self.direction = "out"
+        self.source = ""
+        self.account_id = 0
+        self.caller = printable(call.from_uri.user, IDENTIFIER_MAX)
+        self.callee = printable(call.ruri.user, IDENTIFIER_MAX)
+        self.legs: tuple[PinnedLeg, ...] = ()
+        self.targets: tuple[PinnedTarget, ...] = ()
+        self.emergency = False
+        self.part_at_ms: tuple[int, ...] = ()
+        self.routing = ""
+        self.hidden = False
+        self.came_from: frozenset[int] = frozenset()
+        self._sentences: list[str] = []
+        self._seeds: Seeds | None = None
+
+    @property
+    def seeds(self) -> Seeds:
+        """What the draws of this call depend on: repeatable on every node of a cell, and not to be guessed outside."""
+        if self._seeds is None:  # not cached_property, which takes a lock
+            call_id = self.call.call_id.encode("utf-8", "surrogatepass")
+            random = hmac.digest(self.facts.secret, b"draw:" + call_id, "sha256")
+            self._seeds = Seeds(int.from_bytes(random[:8], "big"), int.from_bytes(random[8:16], "big"))
+        return self._seeds
+
+    @property
+    def pinned(self) -> PinnedCall:
+        """The call as it is known by now, with the trail."""
+        call, facts = self.call, self.facts
+        return PinnedCall(
             rid=reservation_id(call),
             call_id=printable(call.call_id, IDENTIFIER_MAX),
             from_tag=printable(call.from_tag, IDENTIFIER_MAX),
             node=facts.node,
             started_ms=call.received_ms,
-            direction="out",
-            source="",
-            account_id=0,
-            caller=printable(call.from_uri.user, IDENTIFIER_MAX),
-            callee=printable(call.ruri.user, IDENTIFIER_MAX),
+            direction=self.direction,
+            source=self.source,
+            account_id=self.account_id,
+            caller=self.caller,
+            callee=self.callee,
             max_s=facts.limits.max_call_s,
-            legs=(),
-            targets=(),
-            trace=(),
+            legs=self.legs,
+            targets=self.targets,
+            trace=self.trace,
             config_pass=facts.config_pass,
+            emergency=self.emergency,
+            part_at_ms=self.part_at_ms,
+            routing=self.routing,
+            hidden=self.hidden,
         )
-        self._sentences: list[str] = []
 
     @property
     def trace(self) -> Trace:
@@ -59,7 +105,17 @@ class Draft:
     def note(self, sentence: str) -> None:
         """Add a sentence to the trail; "" adds nothing."""
         if sentence:
-            self._sentences.append(printable(sentence, SENTENCE_MAX))
+            is_fit = len(sentence) <= SENTENCE_MAX and sentence.isprintable()
+            self._sentences.append(sentence if is_fit else printable(sentence, SENTENCE_MAX))
+
+    @property
+    def mark(self) -> int:
+        """Where the trail ends by now."""
+        return len(self._sentences)
+
+    def forget_since(self, mark: int) -> None:
+        """Forget what was noted since: it was a try that came to nothing."""
+        del self._sentences[mark:]
 
     def refuse(self, reason: str, sentence: str = "", account_id: int = 0) -> Reject:
         """Return the refusal for `reason`, with `sentence` as the last of the trail.
@@ -67,8 +123,9 @@ class Draft:
         account_id: the level that refuses, 0 = none. A REGISTER is no call, so it leaves no CDR.
         """
         self.note(sentence)
-        call = self.pinned._replace(trace=self.trace) if self.call.method == "INVITE" else None
-        return reject(reason, self.trace, account_id=account_id, replies=self.replies, call=call)
+        call = self.pinned if self.call.method == "INVITE" else None
+        refusal = reject(reason, self.trace, account_id=account_id, replies=self.replies, call=call)
+        return refusal._replace(weighed=self.weighed)
 
 
 def printable(text: str, length_max: int) -> str:

@@ -1,26 +1,32 @@
-"""After a failed attempt: the next candidate, or the answer to send up.
+"""After a failed attempt: what to try next, or the answer to send up.
 
 Rule 1: what the called party said is final; another carrier would reach the same person. What only the carrier said
-is not.
+is not. A server's own table of statuses comes before the default; what it never said (it was full, it could not be
+reached) is not looked up there.
 Rule 2: a carrier's 401, 407 and 3xx are never relayed: they would make the caller send credentials, or a call that
-nobody pays for, to somebody else.
-Rule 3: when no candidate is left, the caller hears one thing, whatever the last carrier said of us.
+nobody pays for, to somebody else. A 3xx is followed where the server may redirect, to its own group's addresses only.
+Rule 3: when no candidate is left, the caller hears one thing, the most telling of what all carriers said.
+Rule 4: a server that has failed is not asked again in the call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from kemi.core.outcome import Target
-from kemi.core.refusals import REFUSALS
+from kemi.core.refusals import REFUSALS, is_sendable
+from kemi.core.request import SipUri
+from kemi.core.sides import contact_uri
+from kemi.core.sources import same_address
+from kemi.core.uri import parse_uri
+from kemi.records import Attempt, HuntRule
 
 STOP: Final[Mapping[int, str]] = MappingProxyType(
     {
         404: "Not Found",  # unallocated: Q.850 cause 1 wherever the call goes
         410: "Gone",  # the number has changed: cause 22
-        480: "Temporarily Unavailable",  # it rang and nobody answered, or the phone is off: causes 18, 19, 20
         484: "Address Incomplete",  # digits are missing: cause 28
         485: "Ambiguous",  # the far end knows several such people
         486: "Busy Here",  # cause 17
@@ -37,25 +43,141 @@ STOP: Final[Mapping[int, str]] = MappingProxyType(
 
 400, 405, 413 … 421, 488, 493: this carrier's stack or codecs; another one may take the same offer.
 401, 402, 403, 407: this carrier does not want us; the called party was never asked.
-408: nobody answered at all. (A phone that rang too long is told to the hunt as 480.)
+408: nobody answered at all.
+480: a phone that is off, says one carrier; another one may know better. One that rang until its time was over (why
+"ring") was reached, and ends the hunt as 480; so does a phone of ours.
 482, 483: a loop behind this carrier. 5xx: the carrier has a problem. 3xx: see rule 2.
 """
 
+REDIRECTS_MAX: Final = 3  # of a call
+UNSAID: Final = frozenset({"channels", "cps", "unreachable"})
+"""Why of an attempt at a server that was never asked."""
+
+_UNAVAILABLE: Final = REFUSALS["offline"]
+_CARRIERS_FAILED: Final = REFUSALS["carriers_failed"]
 _GLOBAL_FAILURE: Final = 600
+_REDIRECTION: Final = range(300, 400)
+_CHALLENGES: Final = frozenset({401, 407})
+SIP_PORT: Final = 5060
 
 
-def after_failure(targets: tuple[Target, ...], tried: int, status: int) -> Target | tuple[int, str]:
-    """Return the target to try next, or the final (status, phrase) for the caller.
+class Try(NamedTuple):
+    """Send the call to `target`, which stands at `place` of the plan from now on.
 
-    tried: how many of `targets` have been tried, the failed one included. status: what that one answered; 408 when
-    nothing came back, 480 when it rang until the ringing time was over.
+    A place that has been tried already: the server there has redirected the call, and `target` says where to.
     """
-    if status >= _GLOBAL_FAILURE:  # RFC 3261 §21.6: no other place either
-        return (status, STOP[status]) if status in STOP else (_GLOBAL_FAILURE, STOP[_GLOBAL_FAILURE])
+
+    place: int
+    target: Target
+
+
+class Told(NamedTuple):
+    """The hunt is over: this is what the caller hears."""
+
+    status: int
+    phrase: str
+
+
+def after_failure(
+    targets: tuple[Target, ...], current: int, attempts: tuple[Attempt, ...], contact: str = ""
+) -> Try | Told:
+    """Return what to try next, or what to tell the caller.
+
+    targets: the plan. current: which of them has failed. attempts: all failed ones so far, the last that of the current
+    target: status 408 when nothing came back, 480 and why "ring" when it rang until its time was over, 503 and why
+    "channels", "cps" or "unreachable" when it could not be asked. contact: the Contact header of a 3xx, "" = none.
+    """
+    if not attempts or not 0 <= current < len(targets):
+        return _exhausted(targets, attempts)
+    target, failed = targets[current], attempts[-1]
+    rule = _rule(target, failed)
+    if rule is not None and rule.action == "stop":
+        return _told(rule) or _final(failed.status)
+    if rule is None and failed.status in _REDIRECTION:
+        redirected = _redirected(target, contact) if _redirects(attempts) < REDIRECTS_MAX else None
+        if redirected is not None:
+            return Try(current, redirected)
+    if rule is None and _is_last_word(target, failed):
+        return _final(failed.status)
+    spent = {attempt.server_id for attempt in attempts}
+    places = range(current + 1, len(targets))
+    following = next((at for at in places if targets[at].pinned.server_id not in spent), None)
+    return _exhausted(targets, attempts) if following is None else Try(following, targets[following])
+
+
+def attempts_most(targets: tuple[Target, ...]) -> int:
+    """Return how many attempts a plan may make: one at each target, and those that redirections add."""
+    return len(targets) + (REDIRECTS_MAX if any(target.limits.redirects for target in targets) else 0)
+
+
+def _rule(target: Target, attempt: Attempt) -> HuntRule | None:
+    """Return what the server's own table says of the attempt, None when it says nothing."""
+    if attempt.why in UNSAID:
+        return None
+    return next((rule for rule in target.limits.hunt if rule.status == attempt.status), None)
+
+
+def _is_last_word(target: Target, attempt: Attempt) -> bool:
+    if attempt.why in UNSAID:
+        return False
+    if attempt.status == _UNAVAILABLE.status:
+        return target.kind == "local" or attempt.why == "ring"
+    return attempt.status in STOP or attempt.status >= _GLOBAL_FAILURE  # RFC 3261 §21.6: no other place either
+
+
+def _final(status: int) -> Told:
+    """Return what a caller hears of a status that ends the hunt: never what a carrier said of us."""
     if status in STOP:
-        return status, STOP[status]
-    if 0 <= tried < len(targets):
-        return targets[tried]
+        return Told(status, STOP[status])
+    if status >= _GLOBAL_FAILURE:  # RFC 3261 §8.1.3.2: one that is not known counts as the first of its class
+        return Told(_GLOBAL_FAILURE, STOP[_GLOBAL_FAILURE])
+    refusal = _UNAVAILABLE if status == _UNAVAILABLE.status else _CARRIERS_FAILED
+    return Told(refusal.status, refusal.phrase)
+
+
+def _told(rule: HuntRule) -> Told | None:
+    """Return what a rule lets the caller hear, None when it does not say, or says what no caller may be told."""
+    told = Told(rule.told_status, rule.told_phrase or STOP.get(rule.told_status, _CARRIERS_FAILED.phrase))
+    return told if is_sendable(*told) and rule.told_status not in _CHALLENGES else None
+
+
+def _exhausted(targets: tuple[Target, ...], attempts: tuple[Attempt, ...]) -> Told:
+    """Return what the caller hears when nothing is left to try.
+
+    What a server's table tells, the last of them; else that the called is not there, if any carrier said so; else that
+    we have no carrier.
+    """
+    by_server = {target.pinned.server_id: target for target in targets}
+    asked = [(by_server[each.server_id], each) for each in reversed(attempts) if each.server_id in by_server]
+    for target, attempt in asked:
+        rule = _rule(target, attempt)
+        told = _told(rule) if rule else None
+        if told:
+            return told
     is_phone = bool(targets) and targets[-1].kind == "local"
-    final = REFUSALS["offline" if is_phone else "carriers_failed"]
-    return final.status, final.phrase
+    if is_phone or any(attempt.status == _UNAVAILABLE.status for attempt in attempts):
+        return _final(_UNAVAILABLE.status)
+    return _final(_CARRIERS_FAILED.status)
+
+
+def _redirects(attempts: tuple[Attempt, ...]) -> int:
+    return sum(attempt.why == "redirect" for attempt in attempts)
+
+
+def _redirected(target: Target, contact: str) -> Target | None:
+    """Return the attempt that a server's Contact asks for, None when it may not ask for that.
+
+    The user is the Contact's. The address is it only where it is one of the group's; else the call goes to the same
+    server again, for a redirection must not lead calls to addresses that nobody has configured.
+    """
+    uri, before = parse_uri(contact_uri(contact)), parse_uri(target.ruri)
+    if not target.limits.redirects or uri is None or before is None or uri.scheme != "sip" or not uri.user:
+        return None
+    host = next((host for host in target.limits.hosts if same_address(host, uri.host)), "")
+    port = uri.port or SIP_PORT
+    if not host:
+        host, port = before.host, before.port
+    transport = target.next_hop.partition(";transport=")[2] or "udp"
+    ruri = str(SipUri("sip", uri.user, host, port))
+    next_hop = f"{SipUri('sip', '', host, port)};transport={transport}"
+    return None if ruri == target.ruri else target._replace(ruri=ruri, next_hop=next_hop)

@@ -18,6 +18,11 @@ class FromSubscriber(NamedTuple):
         """Its address of record."""
         return f"{self.subscriber.username}@{self.subscriber.domain}"
 
+    @property
+    def region(self) -> str:
+        """Whose emergency numbers count for it: its own region, else its domain's; "" = none in particular."""
+        return self.subscriber.region or self.domain.region
+
 
 class FromPeer(NamedTuple):
     """A server of an interconnection, known by its address; the group is enabled and its inbound rules match."""

@@ -10,7 +10,7 @@ from functools import partial
 
 from kemi import keys
 from kemi.core import authenticate
-from kemi.core.caller_id import asserted_uri
+from kemi.core.asserted import asserted_uri
 from kemi.core.draft import Draft
 from kemi.core.identity import Caller, FromPeer, FromSubscriber
 from kemi.core.outcome import Challenge, Reject
@@ -31,6 +31,8 @@ def identify(draft: Draft) -> Caller | Challenge | Reject:
     names = networks(masks, call.source_ip) if masks else ()
     known.expect((*names, *by_from))
     groups = [group for group in map(known.sources, names) if group is not None]
+    if groups:
+        draft.came_from = frozenset(source.group_id for group in groups for source in group.entries if source.group_id)
     fitting, passed_over = in_order(groups, call.transport, str(call.from_uri))
     for sentence in passed_over:
         draft.note(sentence)
@@ -70,7 +72,7 @@ def _peer(draft: Draft, source: Source) -> FromPeer | Reject | None:
     if not failing.code:
         draft.note(f"{label(source)} passed over: {unmet}")
         return None
-    draft.pinned = draft.pinned._replace(source=FromPeer(group, server).name, direction="in")
+    draft.source, draft.direction = FromPeer(group, server).name, "in"
     refusal = draft.refuse("inbound_rule", unmet)
     if not is_sendable(failing.code, failing.phrase):
         return refusal

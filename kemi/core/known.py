@@ -15,24 +15,32 @@ from typing import Final, TypeVar
 from kemi import keys
 from kemi.core.links import missing
 from kemi.core.outcome import Need
+from kemi.core.prefix import longest
 from kemi.core.request import Facts
 from kemi.records import (
     Account,
+    BarringLevel,
+    Destinations,
     Exchange,
+    Lengths,
     Masks,
     Number,
     PeeringGroup,
     PeeringRules,
+    PortedNumber,
+    Quality,
     RateSet,
     RewriteSet,
     SipDomain,
     Sources,
     Subscriber,
     Tariff,
+    TimeSet,
 )
 
 R = TypeVar("R")
 
+_PORTED, _RULES = keys.ported(""), "rules:"
 HELD_MAX: Final = 512  # names told with a need; a real call stands on fewer than 200
 
 
@@ -55,8 +63,8 @@ class Known:
         self._records = facts.records
         self._rates = facts.rates
         self._looked_at: dict[str, None] = {}
-        self._expected: tuple[str, ...] = ()
-        self._digits = ""
+        self._expected: Iterable[str] = ()
+        self._numbers: Iterable[str] = ()
         self._by_masks: Callable[[], Iterable[str]] = tuple
 
     @property
@@ -64,12 +72,13 @@ class Known:
         """The short names looked at so far, in order."""
         return tuple(self._looked_at)
 
-    def expect(self, names: Iterable[str], digits: str = "") -> None:
+    def expect(self, names: Iterable[str], numbers: Iterable[str] = ()) -> None:
         """Declare what the coming stage stands on; with its links, that is what a Need will ask for.
 
-        digits: number whose rates will be looked up, "" for none.
+        numbers: whose rates will be looked up, that of the called first. Both are looked at only when something has to
+        be fetched, so a generator costs a warm call nothing.
         """
-        self._expected, self._digits = tuple(names), digits
+        self._expected, self._numbers = names, numbers
 
     def depend_on_masks(self, names: Callable[[], Iterable[str]]) -> None:
         """Declare which sources could matter under any masks. names: asked when something has to be fetched."""
@@ -81,12 +90,26 @@ class Known:
         It holds whatever the decision has looked at, so that one fetch tells all of it anew that is not true any more.
         While the masks are unknown it asks for every source that they could lead to.
         """
-        need = missing((*self._expected, name), self._records, self._rates, self._digits)
+        need = self._missing((*self._expected, name))
         sources = tuple(self._by_masks())
         if keys.MASKS not in self._records:
             need = need._replace(keys=tuple(dict.fromkeys((*need.keys, *sources))))
         held = dict.fromkeys((*self._looked_at, *need.held, *sources))
         return need._replace(held=tuple(name for name in held if name not in need.keys)[:HELD_MAX])
+
+    def _missing(self, names: tuple[str, ...]) -> Need:
+        """Return the Need for the gaps in `names` and in what they lead to, with the rates of every number.
+
+        What a ported number is routed by stands in its record alone. So a fetch that may bring one goes on from there,
+        to the rules of every owner that it is asked for; where nothing else of an owner is, the shortest prefix is.
+        """
+        numbers = tuple(self._numbers)
+        needs = [missing(names, self._records, self._rates, number) for number in numbers or ("",)]
+        gaps = dict.fromkeys(gap for need in needs for gap in need.keys)
+        if any(gap.startswith(_PORTED) for gap in gaps):
+            gaps.update(dict.fromkeys(name for name in names if name.startswith(_RULES) and name.endswith(":")))
+        held = dict.fromkeys(each for need in needs for each in need.held if each not in gaps)
+        return Need(tuple(gaps), ",".join(numbers), held=tuple(held))
 
     def stand_on(self, name: str) -> None:
         """Declare that the decision depends on a record that the facts hold apart, the emergency table."""
@@ -95,6 +118,10 @@ class Known:
     def holds(self, name: str) -> bool:
         """Whether `name` can be read without waiting for a fetch."""
         return name in self._records
+
+    def cached(self, name: str) -> object:
+        """Return what is known at `name`, None for nothing; it is not waited for, and does not count as looked at."""
+        return self._records.get(name)
 
     def masks(self) -> Masks | None:
         """Return the mask lengths of source networks."""
@@ -128,9 +155,14 @@ class Known:
         """Return a carrier."""
         return self._read(PeeringGroup, keys.peering_group(group_id))
 
-    def peering_rules(self, owner_id: int, callee_prefix: str) -> PeeringRules | None:
-        """Return the peering rules of an account's carriers with exactly this prefix."""
-        return self._read(PeeringRules, keys.peering_rules(owner_id, callee_prefix))
+    def peering_rules(self, owner_ids: Iterable[int], prefixes: Iterable[str]) -> list[PeeringRules | None]:
+        """Return the peering rules of accounts' carriers with exactly these prefixes: for each prefix those of each.
+
+        All at once, since most of them are known to be absent: a dozen prefixes have rules of a few.
+        """
+        beginnings = [keys.peering_rules(owner_id, "") for owner_id in owner_ids]
+        names = [beginning + prefix for prefix in prefixes for beginning in beginnings]
+        return self._read_all(PeeringRules, names)
 
     def tariff(self, tariff_id: int) -> Tariff | None:
         """Return a tariff: which rate sets are in force. 0 names none, and no link leads there."""
@@ -144,15 +176,55 @@ class Known:
         """Return the exchange rates."""
         return self._read(Exchange, keys.EXCHANGE)
 
-    def rate_bucket(self, tariff_id: int, rate_set_id: int, field: str) -> bytes | None:
-        """Return the packed prefixes below `field`. They are immutable, so they are not among the names used."""
-        if (rate_set_id, field) not in self._rates:
-            raise Unknown(keys.tariff(tariff_id))
-        return self._rates[rate_set_id, field]
+    def barring_level(self, level_id: int) -> BarringLevel | None:
+        """Return a barring level."""
+        return self._read(BarringLevel, keys.barring_level(level_id))
+
+    def time_set(self, set_id: int) -> TimeSet | None:
+        """Return a set of times."""
+        return self._read(TimeSet, keys.time_set(set_id))
+
+    def ported_lengths(self) -> Lengths | None:
+        """Return how long the digits of ported numbers are."""
+        return self._read(Lengths, keys.PORTED_LENGTHS)
+
+    def ported(self, digits: str) -> PortedNumber | None:
+        """Return the ported number, or numbers, with exactly these digits."""
+        return self._read(PortedNumber, keys.ported(digits))
+
+    def destinations(self, number: str) -> Destinations | None:
+        """Return the destinations that a number may belong to."""
+        return self._read(Destinations, keys.destinations(number))
+
+    def quality(self) -> Quality | None:
+        """Return how carriers' servers have done lately."""
+        return self._read(Quality, keys.QUALITY)
+
+    def longest_rate(self, tariff_id: int, rate_set_id: int, number: str) -> tuple[str, int] | None:
+        """Return the longest prefix of `number` in a rate set, and its class; None where none fits.
+
+        tariff_id: with which they are fetched. Prefixes are immutable, so they are not among the names used.
+        """
+        rates = self._rates
+        try:
+            return longest(number, lambda field: rates[rate_set_id, field])
+        except KeyError:
+            raise Unknown(keys.tariff(tariff_id)) from None
+
+    def _read_all(self, kind: type[R], names: list[str]) -> list[R | None]:
+        """As `_read` for each of the names, in less time."""
+        records = self._records
+        try:
+            found = [records[name] for name in names]
+        except KeyError:
+            return [self._read(kind, name) for name in names]  # raises, having looked at what stands before the gap
+        self._looked_at.update(dict.fromkeys(names))
+        return [record if isinstance(record, kind) else None for record in found]
 
     def _read(self, kind: type[R], name: str) -> R | None:
         self._looked_at[name] = None
-        if name not in self._records:
-            raise Unknown(name)
-        record = self._records[name]
+        try:
+            record = self._records[name]
+        except KeyError:
+            raise Unknown(name) from None
         return record if isinstance(record, kind) else None

@@ -16,9 +16,12 @@ from kemi.core.prefix import bucket_fields
 from kemi.core.request import Fetched, RateBuckets
 from kemi.records import (
     Account,
+    BarringLevel,
     Number,
     PeeringGroup,
     PeeringRules,
+    Peers,
+    PortedNumber,
     SipDomain,
     Source,
     SourceKind,
@@ -71,17 +74,23 @@ def _rate_sets(tariff: Tariff) -> tuple[int, ...]:
 
 def _of_subscriber(subscriber: Subscriber) -> tuple[str, ...]:
     above = (keys.account(subscriber.account_id), keys.sip_domain(subscriber.domain))
-    return (*above, *_sets(subscriber.rewrite_set_id))
+    return (*above, *_sets(subscriber.rewrite_set_id), *_levels(subscriber.barring_id, subscriber.own_barring_id))
 
 
 def _of_account(account: Account) -> tuple[str, ...]:
     parent = (keys.account(account.parent_id),) if account.parent_id else ()
-    return (*parent, keys.tariff(account.tariff_id)) if account.tariff_id else parent
+    tariff = (keys.tariff(account.tariff_id),) if account.tariff_id else ()
+    return (*parent, *tariff, *_levels(account.barring_id, account.own_barring_id))
 
 
 def _of_group(group: PeeringGroup) -> tuple[str, ...]:
     sets = _sets(group.rewrite_set_id, *(server.rewrite_set_id for server in group.servers))
     return (keys.tariff(group.tariff_id), *sets) if group.tariff_id else sets
+
+
+def _of_rules(rules: PeeringRules) -> tuple[str, ...]:
+    entries = rules.entries
+    return (*_groups(*(rule.group_id for rule in entries)), *_times(*(rule.time_set_id for rule in entries)))
 
 
 def _of_source(source: Source) -> str:
@@ -94,6 +103,18 @@ def _sets(*set_ids: int) -> tuple[str, ...]:
     return tuple(keys.rewrite_set(set_id) for set_id in set_ids if set_id)
 
 
+def _levels(*level_ids: int) -> tuple[str, ...]:
+    return tuple(keys.barring_level(level_id) for level_id in level_ids if level_id)
+
+
+def _times(*set_ids: int) -> tuple[str, ...]:
+    return tuple(keys.time_set(set_id) for set_id in set_ids if set_id)
+
+
+def _groups(*group_ids: int) -> tuple[str, ...]:
+    return tuple(keys.peering_group(group_id) for group_id in group_ids if group_id)
+
+
 _LINKS: Final[Mapping[type, Callable[[Any], tuple[str, ...]]]] = MappingProxyType(
     {
         Subscriber: _of_subscriber,
@@ -101,7 +122,10 @@ _LINKS: Final[Mapping[type, Callable[[Any], tuple[str, ...]]]] = MappingProxyTyp
         SipDomain: lambda domain: _sets(domain.rewrite_set_id),
         Number: lambda number: (keys.subscriber(number.subscriber),) if number.subscriber else (),
         Sources: lambda sources: tuple(_of_source(source) for source in sources.entries),
-        PeeringRules: lambda rules: tuple(keys.peering_group(rule.group_id) for rule in rules.entries),
+        BarringLevel: lambda level: _times(level.time_set_id),
+        PortedNumber: lambda ported: _groups(ported.group_id),
+        Peers: lambda peers: _groups(*peers.group_ids),
+        PeeringRules: _of_rules,
         PeeringGroup: _of_group,
         Tariff: lambda tariff: tuple(map(keys.rate_set, _rate_sets(tariff))),
     }

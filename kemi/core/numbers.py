@@ -13,7 +13,7 @@ from kemi.core.identity import Caller, FromSubscriber
 from kemi.core.outcome import Reject
 from kemi.core.request import E164
 from kemi.core.rewrite import rewrite, to_e164
-from kemi.records import PeeringGroup, PeerServer, RewriteSet
+from kemi.records import PeeringGroup, PeerServer, PortedNumber, RewriteSet
 
 NO_RULES: Final = RewriteSet(0, "")
 
@@ -38,8 +38,13 @@ def called_number(draft: Draft, rules: RewriteSet) -> E164 | Reject:
     number = to_e164(result)
     if number is None:
         return draft.refuse("bad_number", f"called number {result or '(none)'} is not E.164")
-    draft.pinned = draft.pinned._replace(callee=number)
+    draft.callee = number
     return number
+
+
+def routing_number(callee: str, ported: PortedNumber | None) -> str:
+    """Return the number by which a carrier is chosen: `callee`, its ported beginning replaced by what serves it now."""
+    return callee if ported is None else f"{ported.routing}{callee[len(ported.digits) :]}"
 
 
 def _rules(draft: Draft, set_id: int) -> RewriteSet:

@@ -9,7 +9,17 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from kemi.core.request import SipUri
-from kemi.records import PinnedCall, PinnedTarget, ReplyOverride
+from kemi.records import (
+    HuntRule,
+    Login,
+    PeeringGroup,
+    PeeringRule,
+    PeerServer,
+    PinnedCall,
+    PinnedLeg,
+    PinnedTarget,
+    ReplyOverride,
+)
 
 Trace = tuple[str, ...]
 
@@ -38,6 +48,69 @@ class Challenge(NamedTuple):
     trace: Trace
 
 
+class Choice(NamedTuple):
+    """A server, or a rule of a group without one, that was weighed for a call. why: it was left out, "" = it was not.
+
+    name: "group/server". cost_micros, currency: what a call of expected_s seconds would cost the carrier's owner.
+    """
+
+    rule_id: int
+    group_id: int
+    server_id: int
+    name: str
+    prefix: str
+    cost_micros: int = 0
+    currency: str = ""
+    expected_s: int = 0
+    why: str = ""
+
+
+class Candidate(NamedTuple):
+    """A server that could take the call. cost: what it would cost its owner. rule: by which it was found.
+
+    expected_micros: what a call of the expected length, begun now, costs in the deck's currency. compared_micros: the
+    same in the currency that all candidates of the call are compared in. is_first: of carriers that come before all
+    others, whatever the profile says.
+    """
+
+    rule: PeeringRule
+    group: PeeringGroup
+    server: PeerServer
+    cost: PinnedLeg
+    expected_micros: int
+    compared_micros: int
+    is_first: bool = True
+
+
+class Weighed(NamedTuple):
+    """The carriers that were weighed for a call expected to last call_s seconds: candidates in hunting order, the rest.
+
+    They become choices when somebody asks: `tandem explain` does, a node that routes calls never.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    left_out: tuple[Choice, ...] = ()
+    call_s: int = 0
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """All of them, the candidates first."""
+        candidates = (
+            Choice(
+                rule_id=rule.id,
+                group_id=group.id,
+                server_id=server.id,
+                name=f"{group.name}/{server.name}",
+                prefix=rule.callee_prefix,
+                cost_micros=micros,
+                currency=leg.currency,
+                expected_s=self.call_s,
+            )
+            for rule, group, server, leg, micros, _, _ in self.candidates
+        )
+        return (*candidates, *self.left_out)
+
+
 class Reject(NamedTuple):
     """A final refusal. account_id: the level that refused, 0 = none. call: what a CDR can say about it."""
 
@@ -49,6 +122,12 @@ class Reject(NamedTuple):
     account_id: int
     trace: Trace
     call: PinnedCall | None = None
+    weighed: Weighed = Weighed()
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The carriers that were weighed, in hunting order, and those left out."""
+        return self.weighed.choices
 
 
 class Register(NamedTuple):
@@ -65,13 +144,30 @@ class Header(NamedTuple):
     value: str
 
 
+class ServerLimits(NamedTuple):
+    """What an attempt at a server has to obey; as in PeerServer.
+
+    hosts: addresses of the group's enabled servers, to which a redirect may lead.
+    """
+
+    socket: str = ""
+    channels_max: int = 0
+    cps_max: int = 0
+    ring_max_s: int = 0
+    pdd_max_ms: int = 0
+    redirects: bool = False
+    hosts: tuple[str, ...] = ()
+    hunt: tuple[HuntRule, ...] = ()
+    login: Login | None = None
+
+
 class Target(NamedTuple):
     """One attempt, ready for the branch route: per-carrier edits, computed from the original numbers.
 
     kind: "server" (send to next_hop) or "local" (look the address of record up among registrations).
     ruri: for a server the R-URI to send. next_hop: `sip:<ip>:<port>;transport=…`. address_of_record: local only.
     from_uri, from_display: what the From shall say, "" = unchanged. remove: header names to strip.
-    pinned: the same candidate as pinned with the hold.
+    pinned: the same candidate as pinned with the hold. limits: of a server, as far as they concern an attempt.
     """
 
     kind: str
@@ -83,6 +179,7 @@ class Target(NamedTuple):
     remove: tuple[str, ...]
     pinned: PinnedTarget
     address_of_record: str = ""
+    limits: ServerLimits = ServerLimits()
 
 
 OUT: Final = 1
@@ -132,6 +229,12 @@ class Route(NamedTuple):
     trace: Trace
     emergency: bool = False
     replies: tuple[ReplyOverride, ...] = ()
+    weighed: Weighed = Weighed()
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """As of a refusal."""
+        return self.weighed.choices
 
 
 Decision = Challenge | Reject | Register | Route

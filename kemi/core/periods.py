@@ -31,7 +31,8 @@ def bands(rate: Rate, periods: Sequence[Period], zone: tzinfo, from_ms: int, to_
     periods: of the rate set. The last band never ends, at least one is returned.
     """
     priced = [(periods[at.period], at) for at in sorted(rate.periods) if 0 <= at.period < len(periods)]
-    edges = sorted({minute * MINUTE_S for period, _ in priced for span in period.spans for minute in span})
+    minutes = {minute for period, _ in priced for span in period.spans for minute in span}
+    edges = sorted(minute * MINUTE_S for minute in minutes if 0 <= minute * MINUTE_S <= WEEK_S)  # no week has others
     found: list[Band] = []
     at_s, end_s = _clamped(from_ms // 1000), _clamped(-(-to_ms // 1000))
     while True:
@@ -55,7 +56,7 @@ def midnights(zone: tzinfo, from_ms: int, to_ms: int) -> list[int]:
     while at_ms <= end_ms:
         if at_ms > from_ms:
             found.append(at_ms)
-        at_ms = _next_midnight_ms(zone, at_ms // QUARTER_MS)
+        at_ms = _next_midnight_ms(zone, at_ms // QUARTER_MS + 1)  # a midnight may be amid a quarter: some offsets were
     return found
 
 

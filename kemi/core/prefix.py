@@ -12,11 +12,13 @@ Rule 1: bytes that are no bucket find nothing; they never raise.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final
 
 BUCKET_DIGITS: Final = 4
 PREFIX_DIGITS_MAX: Final = 15  # E.164
 CLASSES_MAX: Final = 1 << 16
+KEPT_MAX: Final = 1_000  # numbers whose fields are remembered: a call looks the same one up in every deck
 SECTION_ROWS_MAX: Final = (1 << 24) - 1
 
 _SUFFIX_DIGITS_MAX: Final = PREFIX_DIGITS_MAX - BUCKET_DIGITS
@@ -30,7 +32,7 @@ def longest(digits: str, buckets: Callable[[str], bytes | None]) -> tuple[str, i
     digits: of the number, without "+"; what stands beyond 15 digits is not looked at. Anything but digits: None.
     buckets: gives the packed bucket of a field, None where the set has none.
     """
-    for field in reversed(bucket_fields(digits)):
+    for field in _longest_first(digits):
         bucket = buckets(field)
         if bucket is None:
             continue
@@ -41,11 +43,17 @@ def longest(digits: str, buckets: Callable[[str], bytes | None]) -> tuple[str, i
     return None
 
 
+@lru_cache(maxsize=KEPT_MAX)
 def bucket_fields(digits: str) -> tuple[str, ...]:
     """Return the fields that may hold a prefix of `digits`, shortest first: "1", "12", "123", "1234"."""
     if not (digits.isascii() and digits.isdecimal()):
         return ()
     return tuple(digits[:length] for length in range(1, min(BUCKET_DIGITS, len(digits)) + 1))
+
+
+@lru_cache(maxsize=KEPT_MAX)
+def _longest_first(digits: str) -> tuple[str, ...]:
+    return bucket_fields(digits)[::-1]
 
 
 def pack_bucket(entries: Mapping[str, int]) -> bytes:
@@ -79,29 +87,39 @@ def _bcd(digits: str) -> bytes:
 
 def _search(bucket: bytes, rest: str) -> tuple[int, int] | None:
     """Return (digits of the suffix, class index) of the longest suffix that `rest` begins with."""
-    at = 0
-    while at + _HEAD_BYTES <= len(bucket):
-        length = bucket[at]
-        count = int.from_bytes(bucket[at + 1 : at + _HEAD_BYTES], "big")
+    at, size = 0, len(bucket)
+    while at + _HEAD_BYTES <= size:
+        length, high, middle, low = bucket[at : at + _HEAD_BYTES]
+        count = high << 16 | middle << 8 | low
         width = (length + 1) // 2 + _CLASS_BYTES
-        rows = bucket[at + _HEAD_BYTES : at + _HEAD_BYTES + count * width]
-        if length <= len(rest) and len(rows) == count * width:
-            class_index = _find(rows, width, _bcd(rest[:length]))
+        at += _HEAD_BYTES
+        if at + count * width > size:
+            return None  # cut off: no other section follows
+        if length <= len(rest):
+            # The field itself as a prefix stands alone in its section: nothing to search.
+            key = _bcd(rest[:length]) if length else b""
+            class_index = _find(bucket, at, count, width, key) if length or count != 1 else _class(bucket, at)
             if class_index is not None:
                 return length, class_index
-        at += _HEAD_BYTES + len(rows)
+        at += count * width
     return None
 
 
-def _find(rows: bytes, width: int, key: bytes) -> int | None:
-    low, high = 0, len(rows) // width
+def _find(bucket: bytes, begin: int, count: int, width: int, key: bytes) -> int | None:
+    """Return the class of the row with this key among `count` rows from `begin` on."""
+    low, high, key_bytes = 0, count, len(key)
     while low < high:
         middle = (low + high) // 2
-        if rows[middle * width : middle * width + len(key)] < key:
+        at = begin + middle * width
+        if bucket[at : at + key_bytes] < key:
             low = middle + 1
         else:
             high = middle
-    at = low * width
-    if at >= len(rows) or rows[at : at + len(key)] != key:
+    at = begin + low * width
+    if low == count or bucket[at : at + key_bytes] != key:
         return None
-    return int.from_bytes(rows[at + len(key) : at + width], "big")
+    return _class(bucket, at + key_bytes)
+
+
+def _class(bucket: bytes, at: int) -> int:
+    return bucket[at] << 8 | bucket[at + 1]

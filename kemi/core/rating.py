@@ -11,12 +11,16 @@ Until there is an answer, a schedule says the most that any answer in time could
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import repeat
 from typing import Final, NamedTuple
 
 from kemi.core.outcome import HoldRow
 from kemi.records import Band, PinnedLeg, Rate
 
 SCHEDULE_ROWS_MAX: Final = 16
+SLICES_MAX: Final = 1_024  # of which it is kept per process where their rows stand, < 1 kB each
+COLUMNS_MAX: Final = 4_096  # prices of a rate in the rows of a slice that are kept per process, < 1 kB each
 SECONDS_PER_MINUTE: Final = 60
 NANOS: Final = 1_000_000_000
 MICROS_MAX: Final = 2**53 - 1  # Redis counts in doubles; what costs more costs this, which nobody has
@@ -33,8 +37,9 @@ def price(rate: Rate, talk_s: int) -> int:
     """
     if talk_s <= 0:
         return 0
-    micros = rate.connect_micros + _ceil_div(rate.per_min_micros * _increment_end(rate, talk_s), SECONDS_PER_MINUTE)
-    return min(MICROS_MAX, max(micros, rate.min_micros))
+    sixtieths = rate.per_min_micros * _step_end(rate.first_s, rate.next_s, talk_s)
+    micros = max(rate.connect_micros - (-sixtieths // SECONDS_PER_MINUTE), rate.min_micros)  # rounded up
+    return min(MICROS_MAX, micros)
 
 
 def cost(leg: PinnedLeg, talk_s: int, answered_ms: int) -> int:
@@ -44,7 +49,7 @@ def cost(leg: PinnedLeg, talk_s: int, answered_ms: int) -> int:
     """
     if talk_s <= 0:
         return 0
-    if _is_plain(leg):
+    if leg.round_to_micros == 1 and not leg.bands and leg.rounding == "up":  # the rate alone says it
         return price(leg.rate, talk_s)
     sixtieths = _banded(leg, talk_s, answered_ms) if leg.bands else _unbanded(leg.rate, talk_s)
     unit = max(1, leg.round_to_micros)
@@ -92,19 +97,15 @@ def schedule(
     if to_s <= from_s:
         return ()
     window_ms = max(0, until_ms - answered_ms)
-    funds = [_Priced.of(_dearest(leg, to_s, answered_ms, window_ms) for leg in legs) for legs in legs_by_fund]
-    steps = {step for fund in funds for step in fund.increments()}
-    at_s = _boundary(steps, from_s + 1, to_s)
-    first_gap_s = at_s - from_s
-    spread = (to_s - from_s) / first_gap_s
-    rows = [HoldRow(at_s, tuple(fund.charge(at_s, answered_ms) for fund in funds))]
-    while at_s < to_s:
-        row = len(rows)
-        wanted_s = from_s + int(first_gap_s * spread ** (row / (SCHEDULE_ROWS_MAX - 1)))
-        is_last = row == SCHEDULE_ROWS_MAX - 1
-        at_s = to_s if is_last else _boundary(steps, max(wanted_s, at_s + 1), to_s)
-        rows.append(HoldRow(at_s, tuple(fund.charge(at_s, answered_ms) for fund in funds)))
-    return tuple(rows) if _is_possible(rows[-1]) else tuple(filter(_is_possible, rows))
+    funds = [
+        [_dearest(leg, to_s, answered_ms, window_ms) if leg.bands else leg for leg in legs] for legs in legs_by_fund
+    ]
+    steps = frozenset([(leg.rate.first_s, leg.rate.next_s) for legs in funds for leg in legs if _has_increments(leg)])
+    of = _Slice(steps, from_s, to_s)
+    columns = [_column(legs, of, answered_ms) for legs in funds]
+    prices = zip(*columns, strict=True) if columns else repeat(())
+    rows = tuple(map(HoldRow, _stops(of), prices))
+    return rows if _is_possible(rows[-1]) else tuple(filter(_is_possible, rows))
 
 
 def raised(rows: Iterable[HoldRow], held_micros: Sequence[int]) -> tuple[HoldRow, ...]:
@@ -128,43 +129,58 @@ def _is_possible(row: HoldRow) -> bool:
     return max(row.price_micros, default=0) <= CALL_MICROS_MAX
 
 
-class _Priced(NamedTuple):
-    """What one fund pays, sorted once so that a row costs little: rates that say all, and legs that take more."""
-
-    rates: tuple[Rate, ...]
-    legs: tuple[PinnedLeg, ...]
-
-    @classmethod
-    def of(cls, legs: Iterable[PinnedLeg]) -> _Priced:
-        rates: list[Rate] = []
-        others: list[PinnedLeg] = []
-        for leg in legs:
-            if leg.exchange_nanos or not _is_plain(leg):
-                others.append(leg)
-            elif leg.rate.per_min_micros or leg.rate.connect_micros or leg.rate.min_micros:
-                rates.append(leg.rate)
-        return cls(tuple(rates), tuple(others))
-
-    def charge(self, talk_s: int, answered_ms: int) -> int:
-        micros = 0
-        for rate in self.rates:
-            micros += price(rate, talk_s)
-        for leg in self.legs:
-            micros += charge(leg, talk_s, answered_ms)
-        return min(MICROS_MAX, micros)
-
-    def increments(self) -> Iterable[tuple[int, int]]:
-        for rate in self.rates:
-            if rate.per_min_micros:
-                yield rate.first_s, rate.next_s
-        for leg in self.legs:
-            if leg.rate.per_min_micros or any(band.per_min_micros for band in leg.bands):
-                yield leg.rate.first_s, leg.rate.next_s
+Step = tuple[int, int]
+"""first_s and next_s of a rate."""
 
 
-def _is_plain(leg: PinnedLeg) -> bool:
-    """Whether the rate alone says the cost."""
-    return not leg.bands and leg.round_to_micros == 1 and leg.rounding == "up"
+class _Slice(NamedTuple):
+    """What a schedule reaches over, and the steps of all that pay for it: where its rows stand follows from these."""
+
+    steps: frozenset[Step]
+    from_s: int
+    to_s: int
+
+
+@lru_cache(maxsize=SLICES_MAX)
+def _stops(of: _Slice) -> tuple[int, ...]:
+    """Return the seconds of the rows. Most calls share their increments and the slice, so they are kept."""
+    steps, from_s, to_s = of
+    at_s = _boundary(steps, from_s + 1, to_s)
+    first_gap_s = at_s - from_s
+    spread = (to_s - from_s) / first_gap_s
+    found = [at_s]
+    while at_s < to_s:
+        row = len(found)
+        wanted_s = from_s + int(first_gap_s * spread ** (row / (SCHEDULE_ROWS_MAX - 1)))
+        is_last = row == SCHEDULE_ROWS_MAX - 1
+        at_s = to_s if is_last else _boundary(steps, max(wanted_s, at_s + 1), to_s)
+        found.append(at_s)
+    return tuple(found)
+
+
+def _column(legs: Sequence[PinnedLeg], of: _Slice, answered_ms: int) -> Sequence[int]:
+    """Return what one fund pays in each row. Nothing is capped here: a row that would be is left out anyway."""
+    columns = [_leg_column(leg, of, answered_ms) for leg in legs]
+    if len(columns) == 1:
+        return columns[0]
+    return [sum(prices) for prices in zip(*columns, strict=True)] if columns else [0] * len(_stops(of))
+
+
+def _leg_column(leg: PinnedLeg, of: _Slice, answered_ms: int) -> Sequence[int]:
+    """Return the charge of a leg in each row."""
+    if leg.bands or leg.exchange_nanos or leg.round_to_micros != 1 or leg.rounding != "up":
+        return [charge(leg, talk_s, answered_ms) for talk_s in _stops(of)]
+    return _rate_column(leg.rate, of)
+
+
+@lru_cache(maxsize=COLUMNS_MAX)
+def _rate_column(rate: Rate, of: _Slice) -> tuple[int, ...]:
+    """Return the same where the rate alone says it. A level's rates are few, and every call of it asks for one."""
+    return tuple(price(rate, talk_s) for talk_s in _stops(of))
+
+
+def _has_increments(leg: PinnedLeg) -> bool:
+    return bool(leg.rate.per_min_micros) or any(band.per_min_micros for band in leg.bands)
 
 
 def _dearest(leg: PinnedLeg, to_s: int, answered_ms: int, window_ms: int) -> PinnedLeg:
@@ -257,7 +273,7 @@ def _step_end(first_s: int, next_s: int, talk_s: int) -> int:
     return first_s - (first_s - talk_s) // next_s * next_s
 
 
-def _boundary(steps: Iterable[tuple[int, int]], talk_s: int, to_s: int) -> int:
+def _boundary(steps: Iterable[Step], talk_s: int, to_s: int) -> int:
     """Return the last second up to `to_s` that costs every fund what `talk_s` costs."""
     ends = (_step_end(first_s, next_s, talk_s) for first_s, next_s in steps)
     return min(to_s, min(ends, default=to_s))

@@ -53,10 +53,12 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         "called_suspended": Refusal(480, "Temporarily Unavailable", 20),
         "called_unavailable": Refusal(480, "Temporarily Unavailable", 20),
         "called_busy": Refusal(486, "Busy Here", 17),
+        "blocked_in": Refusal(603, "Decline", 21),  # the called does not want this caller, by any way
         # May they: 403, because the same call would be refused again until somebody changes a setting.
         "suspended": Refusal(403, "Account Suspended", 21),
         "locked": Refusal(403, "Account Locked", 21),
         "barred": Refusal(403, "Destination Barred", 21),
+        "blocked_out": Refusal(403, "Number Blocked", 21),
         "no_rate": Refusal(403, "Destination Has No Rate", 21),
         "no_exchange": Refusal(403, "No Exchange Rate", 21),
         "forbidden": Refusal(403, "Destination Forbidden", 21),

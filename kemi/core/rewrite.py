@@ -2,19 +2,24 @@
 
 Rule 1: the first matching rule, and only that one, is applied.
 Rule 2: nothing here raises. A rule that cannot be used counts as not matching, and the trace says why.
+Rule 3: the caller chooses what is tried, so a list is bounded as a whole: rules beyond RULES_MAX, and those whose
+patterns go beyond WAYS_MAX together, cannot be used. Postgres refuses them when they are written.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from kemi.core.pattern import COMPILED_MAX, compile_pattern
+from kemi.core.pattern import WAYS_MAX, compile_pattern
 from kemi.core.request import E164
 from kemi.records import RewriteRule
 
-DIGITS_MAX: Final = 64  # characters of a number that is rewritten, and of the result
+DIGITS_MAX: Final = 64  # characters of a number that is rewritten, and of the result; patterns see more than that
+RULES_MAX: Final = 500  # that one list may have
+SETS_MAX: Final = 1_024  # lists of rules kept ready per process
 
 _SEPARATORS: Final = str.maketrans("", "", "-.()")  # visual separators: RFC 3966 §3
 _E164: Final = re.compile(r"[1-9][0-9]{2,14}", re.ASCII)
@@ -23,6 +28,8 @@ _ESCAPE: Final = re.compile(r"\\([1-9])")
 
 def rewrite(rules: tuple[RewriteRule, ...], digits: str) -> tuple[str, str]:
     r"""Return `digits` rewritten by the first rule that matches, and the trace sentence, "" when none had a say.
+
+    The sentence begins with the rule that matched, since a trail cuts long ones; then those that cannot be used.
 
     rules: in ascending priority. The pattern is searched, anchored only as written; what it matched, and nothing
     else, gives way to the replacement, in which \1 … \9 stand for the groups (an unused group is empty).
@@ -34,11 +41,17 @@ def rewrite(rules: tuple[RewriteRule, ...], digits: str) -> tuple[str, str]:
         return digits, f"not rewritten: {len(digits)} characters, at most {DIGITS_MAX} are"
     if not (digits.isascii() and digits.isprintable()):
         return digits, "not rewritten: characters that no number has"
+    if not rules:
+        return digits, ""
     passed_over: list[str] = []
-    for rule in rules:
-        result, fault = _apply(rule, digits)
-        if result is not None:
-            return result, "; ".join((*passed_over, f"rule {rule.id}: {digits} → {result}"))
+    for rule in _ready(rules):
+        match = rule.search(digits)
+        fault = rule.fault
+        if match is not None:
+            result = rule.applied(match)
+            if len(result) <= DIGITS_MAX:
+                return result, "; ".join((f"rule {rule.id}: {digits} → {result}", *passed_over))
+            fault = f"the result has {len(result)} characters"
         if fault:
             passed_over.append(f"rule {rule.id} passed over: {fault}")
     return digits, "; ".join(passed_over)
@@ -57,26 +70,45 @@ def to_e164(text: str) -> E164 | None:
     return E164(digits) if _E164.fullmatch(digits) else None
 
 
-def _apply(rule: RewriteRule, digits: str) -> tuple[str | None, str]:
-    """Return (result, ""), or (None, fault), the fault "" where the rule simply does not match."""
+def _never(_digits: str) -> None:
+    """Find nothing, as a pattern does that cannot be used."""
+
+
+class _Ready(NamedTuple):
+    """A rule ready to be tried. search: of its pattern. pieces: text and groups by turns. fault: why it is useless."""
+
+    id: int
+    search: Callable[[str], re.Match[str] | None] = _never
+    pieces: tuple[str, ...] = ()
+    fault: str = ""
+
+    def applied(self, match: re.Match[str]) -> str:
+        """Return the text in which this rule's pattern was found, with what it matched replaced."""
+        replacement = "".join((match[int(piece)] or "") if at % 2 else piece for at, piece in enumerate(self.pieces))
+        return match.string[: match.start()] + replacement + match.string[match.end() :]
+
+
+@lru_cache(maxsize=SETS_MAX)
+def _ready(rules: tuple[RewriteRule, ...]) -> tuple[_Ready, ...]:
+    """Return the rules ready to be tried; the first that is too much, and all after it, are told by that one alone."""
+    made: list[_Ready] = []
+    ways = 0
+    for rule in rules:
+        ways += compile_pattern(rule.pattern).ways
+        if len(made) == RULES_MAX:
+            return (*made, _Ready(rule.id, fault=f"it and all after it: a list has at most {RULES_MAX} rules"))
+        if ways > WAYS_MAX:
+            return (*made, _Ready(rule.id, fault="it and all after it: too many ways to try the list"))
+        made.append(_made_ready(rule))
+    return tuple(made)
+
+
+def _made_ready(rule: RewriteRule) -> _Ready:
     pattern = compile_pattern(rule.pattern)
     if pattern.regex is None:
-        return None, f"pattern refused ({pattern.fault})"
-    pieces = _pieces(rule.replacement)
-    if pieces is None or max((int(group) for group in pieces[1::2]), default=0) > pattern.regex.groups:
-        return None, f"replacement {rule.replacement!r} names a group that the pattern lacks"
-    match = pattern.search(digits)
-    if match is None:
-        return None, ""
-    replacement = "".join((match[int(piece)] or "") if at % 2 else piece for at, piece in enumerate(pieces))
-    result = digits[: match.start()] + replacement + digits[match.end() :]
-    if len(result) > DIGITS_MAX:
-        return None, f"the result has {len(result)} characters"
-    return result, ""
-
-
-@lru_cache(maxsize=COMPILED_MAX)
-def _pieces(replacement: str) -> tuple[str, ...] | None:
-    """Return text and group numbers by turns; None when a backslash is not followed by 1 … 9."""
-    pieces = tuple(_ESCAPE.split(replacement))
-    return None if any("\\" in text for text in pieces[::2]) else pieces
+        return _Ready(rule.id, fault=f"pattern refused ({pattern.fault})")
+    pieces = tuple(_ESCAPE.split(rule.replacement))
+    is_text = not any("\\" in text for text in pieces[::2])
+    if not is_text or max((int(group) for group in pieces[1::2]), default=0) > pattern.regex.groups:
+        return _Ready(rule.id, fault=f"replacement {rule.replacement!r} names a group that the pattern lacks")
+    return _Ready(rule.id, pattern.regex.search, pieces)

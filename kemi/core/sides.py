@@ -13,11 +13,13 @@ from typing import Final, NamedTuple
 from kemi.core.uri import parse_uri
 
 CSEQ_MAX: Final = 2**31 - 2**16  # of a request that we pass on; above it there is room for our own BYE
+CSEQ_OURS: Final = 17  # over the last request: the stack counts our logins on the called side, at most one an attempt
 CSEQ_LEAP: Final = 2**15  # over the requests of a call that were not seen here
 CALLER: Final = "caller"
 CALLEE: Final = "callee"
 ROUTES_MAX: Final = 16
 _ANGLE: Final = re.compile(r"<([^<>\s]+)>")
+_QUOTED: Final = re.compile(r'\s*"(?:[^"\\]|\\.)*"\s*(?=<)', re.DOTALL)  # a display name, whatever it holds
 _BARE: Final = re.compile(r"\s*([^<>\s;,\"]+)")
 _TRANSPORT: Final = re.compile(r";transport=(\w+)", re.IGNORECASE)
 _TRANSPORTS: Final = ("udp", "tcp")
@@ -27,7 +29,8 @@ class Side(NamedTuple):
     """One side. tag, uri: as in its From or To. ip: where its messages come from; hop: the same as a URI.
 
     target: its Contact, "" when there is none that can be used. route: the proxies between us and it, nearest first.
-    cseq: the highest of its own requests. shown: the From that it sees, only for a called side.
+    cseq: the highest of its own requests. shown: the From that it sees, only for a called side. socket: of ours, where
+    its messages arrive, `udp:<address>:<port>`, "" = not known here.
     """
 
     tag: str
@@ -38,6 +41,7 @@ class Side(NamedTuple):
     route: tuple[str, ...] = ()
     cseq: int = 0
     shown: str = ""
+    socket: str = ""
 
     @property
     def ruri(self) -> str:
@@ -51,6 +55,14 @@ class Side(NamedTuple):
             return self.route[0]
         return "" if _is_plain(self.ruri) else self.hop
 
+    def socket_to(self, next_hop: str) -> str:
+        """Return the socket of ours to send from, "" where another transport or address family leads there."""
+        hop = next_hop or self.ruri
+        transport = _TRANSPORT.search(hop)
+        kind, _, ours = self.socket.partition(":")
+        is_same = kind == (transport.group(1).lower() if transport else "udp")
+        return self.socket if is_same and (ours[:1] == "[") == (":" in host_of(hop)) else ""
+
     def is_at(self, ip: str) -> bool:
         """Tell whether messages of this side may come from `ip`."""
         hosts = {host_of(uri) for uri in (self.target, *self.route[:1]) if uri}
@@ -62,8 +74,11 @@ class Side(NamedTuple):
         return self._replace(target=target, hop=hop) if target and ip == self.ip else self
 
     def as_told(self) -> Side:
-        """Return this side as an answer told of it, for somebody who has seen none of its requests since."""
-        return self._replace(cseq=self.cseq + CSEQ_LEAP)
+        """Return this side as an answer told of it, for somebody who has seen none of its requests since.
+
+        Perhaps on another node, with other sockets.
+        """
+        return self._replace(cseq=self.cseq + CSEQ_LEAP, socket="")
 
     def after(self, before: Side) -> Side:
         """Return this side, of which `before` was known; a CSeq never falls."""
@@ -78,6 +93,9 @@ def source_uri(ip: str, port: int, transport: str) -> str:
 
 def contact_uri(contact: str) -> str:
     """Return the first URI of a Contact header, "" when it is no SIP URI."""
+    if contact.lstrip()[:1] == '"':
+        named = _QUOTED.match(contact)
+        contact = contact[named.end() :] if named else ""
     match = _ANGLE.search(contact) or _BARE.match(contact)
     uri = match.group(1) if match else ""
     parsed = parse_uri(uri)

@@ -23,6 +23,7 @@ ENTRIES_MAX = 1024  # sources looked at per call: a shared SBC stands for many s
 TRACED_MAX = 16  # of those passed over, how many get a sentence each
 
 
+@lru_cache(maxsize=COMPILED_MAX)
 def networks(masks: Masks, ip: str) -> tuple[str, ...]:
     """Return the short key names (`src:203.0.113.0/24`) that may describe address `ip`, longest mask first.
 
@@ -37,6 +38,12 @@ def networks(masks: Masks, ip: str) -> tuple[str, ...]:
     fitting = sorted({length for length in lengths if 0 <= length <= bits}, reverse=True)
     beginnings = ((length, value >> (bits - length) << (bits - length)) for length in fitting)
     return tuple(keys.sources(f"{type(address)(beginning)}/{length}") for length, beginning in beginnings)
+
+
+def same_address(one: str, other: str) -> bool:
+    """Whether two texts are the same address, however each is written; text that is no address is nobody's."""
+    address = _address(one)
+    return address is not None and address == _address(other)
 
 
 def in_order(groups: Iterable[Sources], transport: str, from_uri: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
@@ -65,9 +72,11 @@ def label(source: Source) -> str:
     return f"{kind} {source.id} by {source.network}"
 
 
+@lru_cache(maxsize=COMPILED_MAX)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(text.partition("%")[0])  # an IPv6 zone says where, not who
+        bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+        address = ip_address(bare.partition("%")[0])  # an IPv6 zone says where, not who
     except ValueError:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

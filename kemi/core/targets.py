@@ -1,30 +1,35 @@
 """What each attempt sends: R-URI, next hop, From and identity headers.
 
 Rule 1: every edit starts from the call's E.164 numbers, so the second carrier never sees what was made for the first.
-Rule 2: identity towards a carrier is ours to assert (RFC 3325): whatever the caller sent of it is stripped. Credentials
-and our own X-Tandem headers are stripped always.
-Rule 3: a phone is shown the caller in E.164 with "+", which it can dial back. It gets no P-Asserted-Identity: it needs
+Rule 2: identity towards a carrier is ours to assert (RFC 3325): whatever was sent of it is stripped, whoever sent it,
+and set anew for a server that is trusted, in the headers that it wants. Credentials and our own X-Tandem headers are
+stripped always.
+Rule 3: a hidden number is told to trusted servers only, and only where it is said with it that it is hidden.
+Rule 4: a phone is shown the caller in E.164 with "+", which it can dial back. It gets no P-Asserted-Identity: it needs
 none, and would learn numbers that their owners asked to hide.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from kemi.core.asserted import parties
 from kemi.core.called import Called
-from kemi.core.caller_id import ANONYMOUS, CallerId, bare_uri
+from kemi.core.caller_id import ANONYMOUS, ANONYMOUS_HOST, CallerId, Diverted
 from kemi.core.draft import Draft
-from kemi.core.numbers import rules_towards
-from kemi.core.order import Candidate
-from kemi.core.outcome import Header, Target
-from kemi.core.request import E164, SipUri
+from kemi.core.kept import Kept
+from kemi.core.numbers import routing_number, rules_towards
+from kemi.core.outcome import Candidate, Header, ServerLimits, Target
+from kemi.core.request import E164, CallRequest, SipUri
 from kemi.core.rewrite import rewrite
-from kemi.records import PeeringGroup, PeerServer, PinnedTarget
+from kemi.core.uri import DEFAULT_PORTS
+from kemi.records import EmergencyRoute, Identity, PeeringGroup, PeerServer, PinnedTarget, PortedNumber, RewriteSet
 
-ANONYMOUS_HOST: Final = "anonymous.invalid"  # RFC 3323 §4.1.1.3
 ANONYMOUS_DISPLAY: Final = "Anonymous"
-SIP_PORT: Final = 5060
+SERVERS_KEPT: Final = 4_096  # of which it is kept how they are reached, per process, < 2 kB each
 
 ALWAYS_REMOVED: Final = (
     "Authorization",  # a response that could be attacked offline: never beyond the node that asked for it
@@ -33,14 +38,17 @@ ALWAYS_REMOVED: Final = (
     "P-Preferred-Identity",
     "Remote-Party-ID",
     "Privacy",
+    "Diversion",
+    "CC-Diversion",  # its name before the RFC, still sent
     "History-Info",  # numbers along the way, not ours to pass on
+    "P-Served-User",  # whom another network serves
     "P-Charge-Info",  # who pays is between us and our tenants
     "Identity",  # signs a From that we may have changed
+    "Identity-Info",
+    "n",  # Identity-Info in short: the stack knows the short forms of the other names, not this one
     "Referred-By",
     "X-Tandem-*",  # all names that begin so: what we say to ourselves cannot be said by others
 )
-REMOVED_FROM_SUBSCRIBERS: Final = (*ALWAYS_REMOVED, "Diversion")
-"""A peer may report a diversion that happened beyond it; a subscriber may not invent one."""
 
 REMOVED_OF_HIDDEN: Final = (
     "Reply-To",
@@ -51,10 +59,19 @@ REMOVED_OF_HIDDEN: Final = (
     "Subject",
     "In-Reply-To",
     "P-Access-Network-Info",
+    "Geolocation",
+    "Proxy-Require",  # of a privacy service, which is us: RFC 3323 §5
 )
-"""What else tells who calls, when he asked not to be told: RFC 3323 §5.3 and the place that a network adds."""
+"""What else tells who calls, when he asked not to be told: RFC 3323 §5.3, and the place that a network adds."""
+
+ASSERTING: Final = (("pai", "P-Asserted-Identity"), ("ppi", "P-Preferred-Identity"))
+"""Headers that cannot say by themselves that their number is hidden."""
 
 _USER_MARKS: Final = "-_.!~*'()&=+$,?/"  # besides letters and digits: RFC 3261 §25.1 `user`, without ";"
+_PLAIN: Final = re.compile(r"\+?[0-9A-Za-z]*", re.ASCII)  # what nearly every number is: nothing to escape
+
+Dialect = Callable[[str], str]
+"""Writes an E.164 number as the next hop reads it."""
 
 
 def from_uri(caller: CallerId, user: str, host: str) -> str:
@@ -64,103 +81,221 @@ def from_uri(caller: CallerId, user: str, host: str) -> str:
     return str(SipUri("sip", escaped(user), host))
 
 
-def to_carrier(draft: Draft, candidate: Candidate, caller: CallerId, host: str, callee: E164) -> Target:
-    """Return the attempt at a carrier's server. host: the caller's domain."""
+def to_carrier(
+    draft: Draft,
+    candidate: Candidate,
+    caller: CallerId,
+    host: str,
+    callee: E164,
+    ported: PortedNumber | None = None,
+) -> Target:
+    """Return the attempt at a carrier's server. host: the caller's domain. ported: as what the callee is served now."""
     group, server = candidate.group, candidate.server
     rules = rules_towards(draft, group, server)
-    called_user, called_sentence = rewrite(rules.callee_out, callee)
-    caller_user, caller_sentence = rewrite(rules.caller_out, caller.number) if caller.number else ("", "")
-    for sentence in (called_sentence, caller_sentence):
-        draft.note(sentence and f"server {server.id}: {sentence}")
+    routing = routing_number(callee, ported)
+    is_routed = server.ported == "routing" and routing != callee
+    caller_rules = rules.caller_lnp if is_routed and rules.caller_lnp else rules.caller_out
+    called_user = _called_user(draft, server, rules, callee, routing)
+    caller_user, sentence = rewrite(caller_rules, caller.number) if caller.number else ("", "")
+    draft.note(_of_server(server, sentence))
     pinned = PinnedTarget(group.id, server.id, f"{group.name}/{server.name}", candidate.cost)
-    target = _to_server(server, called_user, pinned)._replace(
-        from_uri=from_uri(caller, caller_user, host),
-        from_display=_display(caller, caller_user),
-        headers=_identity(caller, caller_user, host),
-    )
-    return _hidden(draft, target) if caller.anonymous else target
+    named = _named(server.identity, caller, caller_user, lambda number: rewrite(caller_rules, number)[0], host)
+    target = _to_server(group, server, called_user, pinned, named)
+    return _hidden(draft.call, target) if caller.anonymous else target
 
 
-def to_emergency(group: PeeringGroup, server: PeerServer, dialled: str, caller: CallerId, host: str) -> Target:
-    """Return the attempt at a server of an emergency route: the number as dialled, the caller in E.164.
+def to_emergency(group: PeeringGroup, server: PeerServer, route: EmergencyRoute, caller: CallerId, host: str) -> Target:
+    """Return the attempt at a server of an emergency route: what the route calls, the caller in E.164.
 
-    Without a number to call back (nobody could be identified) the From stays as it came.
+    It does not count on the server's channels and calls a second. Without a number to call back (nobody could be
+    identified) the From stays as it came; with one, that is shown, whatever the server is shown of other calls.
     """
-    target = _to_server(server, dialled, PinnedTarget(group.id, server.id, f"{group.name}/{server.name}"))
-    if not caller.number:
-        return target
-    user = f"+{caller.number}"
-    return target._replace(
-        from_uri=from_uri(caller, user, host),
-        from_display=_display(caller, user),
-        headers=_identity(caller, user, host),
-    )
+    called_user = escaped(route.routing or route.number)
+    pinned = PinnedTarget(group.id, server.id, f"{group.name}/{server.name}")
+    named = _AS_IT_CAME
+    if caller.number:
+        headers = tuple(word for word in server.identity.headers if word != "diversion")
+        identity = server.identity._replace(shown="caller", headers=headers)
+        named = _named(identity, caller, _with_plus(caller.number), _with_plus, host)
+    target = _to_server(group, server, called_user, pinned, named)
+    return target._replace(limits=target.limits._replace(channels_max=0, cps_max=0))
 
 
-def to_phone(draft: Draft, called: Called, caller: CallerId, *, is_from_peer: bool) -> Target:
+def to_phone(draft: Draft, called: Called, caller: CallerId) -> Target:
     """Return the attempt at the phones registered for a line of ours.
 
-    The From is in the called line's own domain, where the number can be dialled back.
+    The From is in the called line's own domain, where the number can be dialled back. Who diverted the call is told
+    where that is not hidden.
     """
-    user = f"+{caller.number}" if caller.number else ""
+    user, host = _with_plus(caller.number), called.subscriber.domain
+    open_to_all = tuple(diverted for diverted in caller.diversions if not diverted.is_hidden)
     target = Target(
         kind="local",
         ruri=f"sip:{called.address_of_record}",
         next_hop="",
-        from_uri=from_uri(caller, user, called.subscriber.domain),
-        from_display=_display(caller, user),
-        headers=(),
-        remove=ALWAYS_REMOVED if is_from_peer else REMOVED_FROM_SUBSCRIBERS,
+        from_uri=from_uri(caller, user, host),
+        from_display=_display(caller, user, is_replaced=caller.replaced),
+        headers=_diversions(open_to_all, _with_plus, host),
+        remove=ALWAYS_REMOVED,
         pinned=PinnedTarget(0, 0, called.address_of_record),
         address_of_record=called.address_of_record,
     )
-    return _hidden(draft, target) if caller.anonymous else target
+    return _hidden(draft.call, target) if caller.anonymous else target
 
 
 def escaped(user: str) -> str:
     """Return the user part of a URI with every character escaped that may not stand there (# of a rule, say)."""
-    return quote(user, safe=_USER_MARKS, errors="replace")
+    return user if _PLAIN.fullmatch(user) else quote(user, safe=_USER_MARKS, errors="replace")
 
 
-def _to_server(server: PeerServer, user: str, pinned: PinnedTarget) -> Target:
-    """Return the bare attempt at a server, the From untouched."""
-    port = server.port or SIP_PORT
-    next_hop = SipUri("sip", "", server.address, port)
+def _called_user(draft: Draft, server: PeerServer, rules: RewriteSet, callee: E164, routing: str) -> str:
+    """Return the user part of the R-URI: what was dialled or its routing number, in the server's dialect."""
+    is_routed = server.ported == "routing" and routing != callee
+    called_rules = rules.callee_lnp if is_routed and rules.callee_lnp else rules.callee_out
+    user, sentence = rewrite(called_rules, routing if is_routed else callee)
+    draft.note(_of_server(server, sentence))
+    if server.ported == "rn" and routing != callee:
+        return f"{escaped(user)};rn=+{escaped(routing)};npdi"  # RFC 4694 §5: parameters of the number, so of the user
+    return escaped(user)
+
+
+def _of_server(server: PeerServer, sentence: str) -> str:
+    return sentence and f"server {server.id}: {sentence}"
+
+
+class _Reached(NamedTuple):
+    """How a server is reached, and what an attempt there has to obey; but for where its redirects may lead."""
+
+    address: str
+    next_hop: str
+    limits: ServerLimits
+
+
+def _reach(server: PeerServer) -> _Reached:
+    transport = server.transport or "udp"
+    port = server.port or DEFAULT_PORTS["sips" if transport == "tls" else "sip"]
+    next_hop = str(SipUri("sip", "", server.address, port))
+    limits = ServerLimits(
+        socket=server.socket,
+        channels_max=server.channels_max,
+        cps_max=server.cps_max,
+        ring_max_s=server.ring_max_s,
+        pdd_max_ms=server.pdd_max_ms,
+        redirects=server.redirects,
+        hunt=server.hunt,
+        login=server.login,
+    )
+    return _Reached(next_hop.removeprefix("sip:"), f"{next_hop};transport={transport}", limits)
+
+
+_REACHED: Final = Kept(_reach, SERVERS_KEPT)
+
+
+class _Named(NamedTuple):
+    """How an attempt names the caller. from_uri, from_display: "" = as they came."""
+
+    from_uri: str
+    from_display: str
+    headers: tuple[Header, ...]
+
+
+_AS_IT_CAME: Final = _Named("", "", ())
+
+
+def _to_server(group: PeeringGroup, server: PeerServer, user: str, pinned: PinnedTarget, named: _Named) -> Target:
+    """Return the attempt at a server. user: escaped. A redirect leads to enabled servers of its group only."""
+    address, next_hop, limits = _REACHED.of(server)
+    if server.redirects:
+        hosts = tuple(other.address for other in group.servers if other.enabled and other.address)
+        limits = limits._replace(hosts=hosts)
     return Target(
         kind="server",
-        ruri=str(SipUri("sip", escaped(user), server.address, port)),
-        next_hop=f"{next_hop};transport={server.transport or 'udp'}",
-        from_uri="",
-        from_display="",
-        headers=(),
-        remove=REMOVED_FROM_SUBSCRIBERS,
+        ruri=f"sip:{user}@{address}" if user else f"sip:{address}",
+        next_hop=next_hop,
+        from_uri=named.from_uri,
+        from_display=named.from_display,
+        headers=named.headers,
+        remove=ALWAYS_REMOVED,
         pinned=pinned,
+        limits=limits,
     )
 
 
-def _hidden(draft: Draft, target: Target) -> Target:
+def _named(identity: Identity, caller: CallerId, user: str, dialect: Dialect, host: str) -> _Named:
+    """Return the caller as a server wants him named. user: his number in its dialect."""
+    host = identity.host or host
+    is_own = identity.shown == "own" and caller.own not in ("", caller.number)
+    shown = dialect(caller.own) if is_own else user
+    uri = str(SipUri("sip", escaped(user), host)) if user else ""
+    return _Named(
+        uri if uri and not (is_own or caller.anonymous) else from_uri(caller, shown, host),
+        _display(caller, shown, is_replaced=caller.replaced or is_own),
+        _identity(identity, caller, uri) + _diverted(identity, caller, dialect, host),
+    )
+
+
+def _hidden(call: CallRequest, target: Target) -> Target:
     """Return the attempt without what else names the caller.
 
-    His Contact stays, since he is reached there, but only its URI: the display name and the parameters, which may hold
-    the serial number of his phone, go.
+    Of his Contact only the address stays: its user may be the number, its name and parameters his name and the serial
+    number of his phone. Requests inside the call reach him all the same, since we know his Contact.
     """
     remove = (*target.remove, *REMOVED_OF_HIDDEN)
-    uri = bare_uri(draft.call.contact)
-    if not uri:
+    if not call.contact:
         return target._replace(remove=remove)
-    return target._replace(remove=(*remove, "Contact"), headers=(*target.headers, Header("Contact", f"<{uri}>")))
+    known = parties(call.contact)
+    uri = known[0].uri if known and known[0].uri.host else SipUri("sip", "", call.source_ip, call.source_port)
+    transport = f";transport={call.transport}" if call.transport != "udp" else ""
+    contact = Header("Contact", f"<{uri._replace(user='')}{transport}>")
+    return target._replace(remove=(*remove, "Contact"), headers=(*target.headers, contact))
 
 
-def _display(caller: CallerId, user: str) -> str:
-    """Return the display name to set, "" = leave it. One that was sent with a number not allowed goes with it."""
+def _display(caller: CallerId, user: str, *, is_replaced: bool) -> str:
+    """Return the display name to set, "" = leave it. One that was sent with a number not shown goes with it."""
     if caller.anonymous or not user:
         return ANONYMOUS_DISPLAY
-    return user if caller.replaced else ""
+    return user if is_replaced else ""
 
 
-def _identity(caller: CallerId, user: str, host: str) -> tuple[Header, ...]:
-    """Return the identity that a carrier is told, hidden callers included; none for a caller without a number."""
-    if not user:
+def _identity(identity: Identity, caller: CallerId, uri: str) -> tuple[Header, ...]:
+    """Return who calls, hidden callers included, in the headers that a trusted server wants.
+
+    uri: of the caller, "" for one without a number, who is named nowhere. What cannot say that its number is hidden
+    goes only with Privacy.
+    """
+    if not identity.is_trusted or not uri:
         return ()
-    asserted = Header("P-Asserted-Identity", f"<{SipUri('sip', escaped(user), host)}>")
-    return (asserted, Header("Privacy", "id")) if caller.anonymous else (asserted,)
+    says_hidden = caller.anonymous and "privacy" in identity.headers
+    headers = [Header(name, f"<{uri}>") for word, name in ASSERTING if word in identity.headers]
+    if caller.anonymous and not says_hidden:
+        headers = []
+    if "rpid" in identity.headers:
+        privacy = "full" if caller.anonymous else "off"
+        headers.append(Header("Remote-Party-ID", f"<{uri}>;party=calling;privacy={privacy}"))
+    return (*headers, Header("Privacy", "id")) if says_hidden else tuple(headers)
+
+
+def _diverted(identity: Identity, caller: CallerId, dialect: Dialect, host: str) -> tuple[Header, ...]:
+    """Return over whom the call came to a trusted server: who diverted it, else our line that shows another number."""
+    if not identity.is_trusted or "diversion" not in identity.headers:
+        return ()
+    is_elsewhere = identity.shown != "own" and caller.own not in ("", caller.number)
+    own = (Diverted(caller.own, is_hidden=caller.anonymous),) if is_elsewhere else ()
+    return _diversions(caller.diversions or own, dialect, host)
+
+
+def _diversions(diversions: tuple[Diverted, ...], dialect: Dialect, host: str) -> tuple[Header, ...]:
+    """Return Diversion headers as RFC 5806 §4 writes them, latest first."""
+    return tuple(
+        Header(
+            "Diversion",
+            f"<{SipUri('sip', escaped(dialect(diverted.number)), host)}>;reason={diverted.reason}"
+            + (f";counter={diverted.counter}" if diverted.counter else "")
+            + (";privacy=full" if diverted.is_hidden else ""),
+        )
+        for diverted in diversions
+    )
+
+
+def _with_plus(number: str) -> str:
+    return f"+{number}" if number else ""

@@ -20,6 +20,7 @@ DEFAULT_PORTS: Final = {"sip": 5060, "sips": 5061}
 # RFC 3261 §25.1 `user` without ";", which begins the user's parameters, and without escapes.
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,?/")
 _USER: Final = re.compile(r"(?:%[0-9A-Fa-f]{2}|[!#-$&-;=?-~])+", re.ASCII)  # printable, without space " % < >
+_HARMLESS: Final = re.compile(r"[A-Za-z0-9_.!~*'()&=+$,?/-]+", re.ASCII)  # _PLAIN
 _CHARACTER: Final = re.compile(r"%([0-9A-Fa-f]{2})|(.)", re.ASCII)
 # `_` is no host name character, but is met in the field.
 _HOST_PORT: Final = re.compile(
@@ -62,6 +63,8 @@ def default_port(uri: SipUri) -> int:
 def _user(text: str) -> str:
     """Return the user without parameters in its one spelling, "" when it is none."""
     bare = text.partition(";")[0]
+    if _HARMLESS.fullmatch(bare):  # what nearly every user is
+        return bare
     if not _USER.fullmatch(bare):
         return ""
     return "".join(_spelled(match[1], match[2]) for match in _CHARACTER.finditer(bare))

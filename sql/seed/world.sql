@@ -11,7 +11,7 @@
 --   select world.did('442079460001', 'alice@a.example');
 --   select world.trusted('alice@a.example', '127.0.2.9', 'udp');
 --   select world.carrier('acme', '127.0.1.1', 5080, '44', '0.004');      -- of the root; takes every number
---   select world.carrier_of('North', 'own', '127.0.1.9', 5080, '44', '0.003');
+--   select world.carrier_of('North', 'own', '127.0.1.9', 5080, '44', '0.003');   -- and North may sell at a loss, if it is no root
 --
 -- Prices are units of the currency per minute, 'forbidden' or
 --   '<per minute> [<first s>/<next s>] [+<connect fee>] [min <least price of a call>] [@<period> <per minute>[+<connect fee>]] …'
@@ -31,10 +31,42 @@
 --   world.carrier_in(owner, name, currency, address, port, variadic prices)  -- a carrier whose deck is in another currency
 --   world.carrier_limits(carrier, owed => null, day => null, month => null)  -- null = unlimited
 --   world.overcommit(account, percent)                       -- of top-ups of accounts below it; null = unguarded
+--
+-- Routing. `who` is an account's name or an address of record; `server` is "<carrier>/<server>", or a name that only one server has;
+-- null: none, or as it was. An option's value is text as for the column; a list is 'a,b' or an array's literal '{a,b}'.
+--   world.time_set(owner, name, timezone => 'UTC', spans text[] => '{}', shut text[] => '{}', open text[] => '{}')
+--                                                            -- spans: as of world.period, 'Mo-Fr 08:00-18:00' too; days: '2026-12-24', '12-25',
+--                                                            -- '12-24..01-06', '2026-08-01..2026-08-14'
+--   world.barring(owner, name, mode, patterns text[], time_set => null, spares_internal => false)  -- mode: blacklist, whitelist
+--   world.bar(who, level, side => 'admin')                   -- side: admin, own; level null: none
+--   world.ported(digits, routing, carrier => null)           -- a number or the beginning of some
+--   world.destination(prefix, seconds)                       -- how long a call there is expected to last; again: changed
+--   world.emergency(number, carriers text[], domain => '', region => '', routing => '')
+--   world.rule(carrier, callee_prefix, callee_pattern => '', caller_pattern => '', stopper => false, block => false, time_set => null,
+--              valid_from timestamptz => null, valid_to timestamptz => null, description => '', enabled => true)
+--   world.no_rules(carrier)                                  -- takes nothing any more, before rules of its own: world.carrier made one for every number
+--   world.server(carrier, name, address, port, weight => 10)
+--   world.server_named(carrier, name, host, port, weight => 10)  -- an address comes from world.resolved or from the resolver
+--   world.resolved(server, variadic addresses inet[])        -- what its name stands for; none: nothing
+--   world.peer_option(server, key, value)                    -- weight, port, transport, enabled, aliases, socket, probe, channels_max, cps_max,
+--                                                            -- ring_max_s, pdd_max_ms, redirects, ported (number, routing, rn), is_trusted,
+--                                                            -- identity_shown (caller, own), identity_headers, identity_host, rewrite_set
+--                                                            -- (id), login ('username:realm:password'), login_register_s, login_contact_user
+--   world.hunt(server, status, action, told_status => null, told_phrase => null)   -- action: stop, continue; again: changed
+--   world.quality(server, asr_pct, acd_s, pdd_ms, calls => 100)  -- as if it had done so lately
+--   world.carrier_option(carrier, key, value)                -- priority, enabled, share, may_return, rewrite_set
+--   world.account_option(account, key, value)                -- routing, barred, blocked_in, blocked_out, carriers (all, own_first, own_only),
+--                                                            -- loss_pct, attempts_max, status, timezone
+--   world.subscriber_option(aor, key, value)                 -- blocked_in, blocked_out, clir, region, cli, cli_policy, allowed_clis, status, lock, rewrite_set
+--   world.domain_option(domain, key, value)                  -- region, enabled, rewrite_set
+--   world.reply(account, reason, status, phrase)             -- a tenant's own answer
+--   world.rewrite(owner, set_name, side, pattern, replacement)   -- side: caller_in, callee_in, caller_out, callee_out, caller_lnp, callee_lnp
 
 create schema if not exists world;
 comment on schema world is 'Words for writing small worlds (sql/seed/world.sql). Not part of a production database.';
 
+-- Who is called what. Volatile: they see what the same statement has made before. A condition on rows asks with (select …): once in a
+-- query and not once for each row of it.
 create or replace function world.account_id(of_name text) returns bigint language plpgsql as $$
 declare
   ids bigint[] := array(select a.id from tandem.account a where a.name = of_name);
@@ -66,6 +98,17 @@ begin
   return found_id;
 end $$;
 
+-- null for null: no time set.
+create or replace function world.time_set_id(of_name text) returns bigint language plpgsql as $$
+declare
+  ids bigint[] := array(select t.id from tandem.time_set t where t.name = of_name);
+begin
+  if cardinality(ids) <> 1 and of_name is not null then
+    raise exception 'world: % time sets are called %', cardinality(ids), of_name;
+  end if;
+  return ids[1];
+end $$;
+
 create or replace function world.micros(units numeric) returns bigint language sql immutable
 return (units * 1000000)::bigint;
 
@@ -80,35 +123,42 @@ create table if not exists world.period_word (
 );
 comment on table world.period_word is 'What world.period has said.';
 
--- A part of the week for later prices. A span: days, times or both: 'Mon-Fri 08:00-18:00', 'Sat', 'Fri-Mon', 'Sun 20:00-24:00'; times hold for
--- each of the days. Said again, it holds for prices that come after.
-create or replace function world.period(name text, variadic spans text[]) returns void language plpgsql as $$
+-- Parts of the week in minutes since Monday 00:00. A span: days, times or both: 'Mon-Fri 08:00-18:00', 'Sat', 'Fr-Mo', 'Sun 20:00-24:00',
+-- '08:00-18:00'; times hold for each of the days.
+create or replace function world.spans(said text[]) returns int4range[] language plpgsql as $$
 declare
-  days  constant text[] := '{Mon,Tue,Wed,Thu,Fri,Sat,Sun}';
-  said  text;
+  days  constant text[] := '{Mo,Tu,We,Th,Fr,Sa,Su}';
+  one   text;
   parts text[];
   made  int4range[] := '{}';
   first integer;
   last  integer;
 begin
-  if cardinality(spans) = 0 then
-    raise exception 'world: period % has no spans', name;
-  end if;
-  foreach said in array spans loop
-    parts := regexp_match(said, '^([A-Z][a-z]{2})(?:-([A-Z][a-z]{2}))?(?: ([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2}))?$');
-    first := array_position(days, parts[1]) - 1;
-    last := array_position(days, coalesce(parts[2], parts[1])) - 1;
-    if parts is null or first is null or last is null then
-      raise exception 'world: % is no span of the week', said;
+  foreach one in array said loop
+    parts := regexp_match(case when one ~ '^[0-9]' then 'Mo-Su ' || one else one end,
+      '^(Mon?|Tue?|Wed?|Thu?|Fri?|Sat?|Sun?)(?:-(Mon?|Tue?|Wed?|Thu?|Fri?|Sat?|Sun?))?(?: ([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2}))?$');
+    if parts is null then
+      raise exception 'world: % is no span of the week', one;
     end if;
+    first := array_position(days, left(parts[1], 2)) - 1;
+    last := array_position(days, left(coalesce(parts[2], parts[1]), 2)) - 1;
     for step in 0 .. (last - first + 7) % 7 loop
       made := made || int4range(
         (first + step) % 7 * 1440 + coalesce(parts[3]::integer * 60 + parts[4]::integer, 0),
         (first + step) % 7 * 1440 + coalesce(parts[5]::integer * 60 + parts[6]::integer, 1440));
     end loop;
   end loop;
+  return made;
+end $$;
+
+-- A part of the week for later prices. Said again, it holds for prices that come after.
+create or replace function world.period(name text, variadic spans text[]) returns void language plpgsql as $$
+begin
+  if cardinality(spans) = 0 then
+    raise exception 'world: period % has no spans', name;
+  end if;
   delete from world.period_word w where w.name = period.name;
-  insert into world.period_word(name, spans) values (period.name, made);
+  insert into world.period_word(name, spans) values (period.name, world.spans(period.spans));
 end $$;
 
 -- A tariff with a ready rate set in force. The same owner and name again: a new version comes into force.
@@ -133,7 +183,7 @@ end $$;
 
 create or replace function world.tariff_id(owner text, of_name text) returns bigint language plpgsql as $$
 declare
-  found_id bigint := (select t.id from tandem.tariff t where t.account_id = world.account_id(owner) and t.name = of_name);
+  found_id bigint := (select t.id from tandem.tariff t where t.account_id = (select world.account_id(owner)) and t.name = of_name);
 begin
   if found_id is null then
     raise exception 'world: % has no tariff %', owner, of_name;
@@ -206,7 +256,7 @@ create or replace function world.tariff_option(owner text, tariff text, timezone
   update tandem.tariff t
      set timezone = coalesce(tariff_option.timezone, t.timezone), rounding = coalesce(tariff_option.rounding, t.rounding),
          round_to_micros = coalesce(world.micros(round_to)::integer, t.round_to_micros), onnet = coalesce(tariff_option.onnet, t.onnet)
-   where t.id = world.tariff_id(owner, tariff)
+   where t.id = (select world.tariff_id(owner, tariff))
 $$;
 
 create or replace function world.deck(owner text, tariff text, valid_from timestamptz, variadic prices text[] default '{}') returns void
@@ -247,7 +297,7 @@ declare
 begin
   insert into tandem.account(kind, name, parent_id, tariff_id, currency)
   select account.kind, account.name, t.account_id, t.id, coalesce(account.currency, t.currency)
-    from tandem.tariff t where t.id = world.tariff_id(parent, account.tariff)
+    from tandem.tariff t where t.id = (select world.tariff_id(parent, account.tariff))
   returning * into made;
   update tandem.fund f set credit_limit_micros = world.micros(credit_limit) where f.account_id = made.id and credit_limit <> 0;
   if opening <> 0 then
@@ -271,12 +321,12 @@ returns void language sql as $$
   update tandem.fund f
      set channels_max = channels, cps_max = cps, channels_in_max = channels_in, channels_out_max = channels_out,
          day_max_micros = world.micros(day), month_max_micros = world.micros(month)
-    from tandem.account a where a.id = world.account_id(account) and f.account_id = a.id and f.currency = a.currency
+    from tandem.account a where a.id = (select world.account_id(account)) and f.account_id = a.id and f.currency = a.currency
 $$;
 
 create or replace function world.threshold(account text, kind text, amount numeric, lock text default null) returns bigint language sql as $$
   insert into tandem.threshold(account_id, currency, kind, amount_micros, lock)
-  select a.id, a.currency, threshold.kind, world.micros(amount), threshold.lock from tandem.account a where a.id = world.account_id(account)
+  select a.id, a.currency, threshold.kind, world.micros(amount), threshold.lock from tandem.account a where a.id = (select world.account_id(account))
   returning id
 $$;
 
@@ -290,7 +340,7 @@ create or replace function world.money(account text, kind text, amount numeric, 
 $$;
 
 create or replace function world.overcommit(account text, percent integer) returns void language sql as $$
-  update tandem.account set overcommit_pct = percent where id = world.account_id(overcommit.account)
+  update tandem.account set overcommit_pct = percent where id = (select world.account_id(overcommit.account))
 $$;
 
 create or replace function world.domain(name text, account text, rewrite_set bigint default null) returns bigint language sql as $$
@@ -322,7 +372,7 @@ $$;
 
 create or replace function world.did(number text, aor text) returns bigint language sql as $$
   insert into tandem.number(e164, account_id, subscriber_id)
-  select did.number, s.account_id, s.id from tandem.subscriber s where s.id = world.subscriber_id(aor)
+  select did.number, s.account_id, s.id from tandem.subscriber s where s.id = (select world.subscriber_id(aor))
   returning id
 $$;
 
@@ -347,16 +397,19 @@ begin
   return made;
 end $$;
 
+-- A world's reseller pays the root for every call, those that its own carrier carries included, so what it sells at would seldom cover
+-- both: the loss guard leaves it alone. A world about the guard says its loss_pct after its carriers; any but 0 may stand before them.
 create or replace function world.carrier_of(owner text, name text, address inet, port integer, variadic prices text[])
 returns bigint language sql as $$
-  select world.carrier_in(owner, carrier_of.name, a.currency, address, port, variadic prices) from tandem.account a where a.id = world.account_id(owner)
+  update tandem.account a set loss_pct = -1 where a.id = (select world.account_id(owner)) and a.kind <> 'root' and a.loss_pct = 0;
+  select world.carrier_in(owner, carrier_of.name, a.currency, address, port, variadic prices) from tandem.account a where a.id = (select world.account_id(owner))
 $$;
 
 create or replace function world.carrier_limits(carrier text, owed numeric default null, day numeric default null, month numeric default null)
 returns void language sql as $$
   update tandem.peering_group
      set owed_max_micros = world.micros(owed), day_max_micros = world.micros(day), month_max_micros = world.micros(month)
-   where id = world.carrier_id(carrier)
+   where id = (select world.carrier_id(carrier))
 $$;
 
 create or replace function world.carrier(name text, address inet, port integer, variadic prices text[]) returns bigint
@@ -370,10 +423,20 @@ returns bigint language sql as $$
   values (world.carrier_id(carrier), name, address, port, weight) returning id
 $$;
 
+drop function if exists world.rule(text, text, text, text, boolean);
 create or replace function world.rule(carrier text, callee_prefix text, callee_pattern text default '', caller_pattern text default '',
-                                      stopper boolean default false) returns bigint language sql as $$
-  insert into tandem.peering_rule(group_id, callee_prefix, callee_pattern, caller_pattern, stopper)
-  values (world.carrier_id(carrier), callee_prefix, callee_pattern, caller_pattern, stopper) returning id
+                                      stopper boolean default false, block boolean default false, time_set text default null,
+                                      valid_from timestamptz default null, valid_to timestamptz default null, description text default '',
+                                      enabled boolean default true) returns bigint language sql as $$
+  insert into tandem.peering_rule(group_id, callee_prefix, callee_pattern, caller_pattern, stopper, block, time_set_id, valid_from, valid_to,
+                                  description, enabled)
+  values (world.carrier_id(carrier), callee_prefix, callee_pattern, caller_pattern, stopper, block, world.time_set_id(time_set), valid_from, valid_to,
+          description, enabled)
+  returning id
+$$;
+
+create or replace function world.no_rules(carrier text) returns void language sql as $$
+  delete from tandem.peering_rule where group_id = (select world.carrier_id(carrier))
 $$;
 
 -- The next inbound rule of a carrier. code null: when it does not match the carrier is passed over.
@@ -381,7 +444,7 @@ create or replace function world.inbound(carrier text, field text, part text, pa
 returns bigint language sql as $$
   insert into tandem.inbound_rule(group_id, priority, field, part, pattern, code, phrase)
   select world.carrier_id(carrier), 1 + coalesce(max(r.priority), 0), inbound.field, inbound.part, inbound.pattern, inbound.code, inbound.phrase
-    from tandem.inbound_rule r where r.group_id = world.carrier_id(carrier)
+    from tandem.inbound_rule r where r.group_id = (select world.carrier_id(carrier))
   returning id
 $$;
 
@@ -400,3 +463,161 @@ begin
     from tandem.rewrite_rule r where r.rewrite_set_id = this_set and r.side = rewrite.side;
   return this_set;
 end $$;
+
+-- Sets the column `key` of the row `id` of a table to a value as text; a list may come without its braces.
+create or replace function world.set_option(of_table text, id bigint, key text, value text) returns void language plpgsql as $$
+declare
+  is_list constant boolean := (select a.attndims > 0 from pg_attribute a
+                                where a.attrelid = ('tandem.' || of_table)::regclass and a.attname = key and a.attnum > 0 and not a.attisdropped);
+begin
+  if is_list is null then
+    raise exception 'world: % has no %', of_table, key;
+  end if;
+  execute format('update tandem.%I set %I = %L where id = %L', of_table, key,
+                 case when is_list and value !~ '^\{' then '{' || value || '}' else value end, id);
+end $$;
+
+create or replace function world.account_option(account text, key text, value text) returns void language sql as $$
+  select world.set_option('account', world.account_id(account), key, value)
+$$;
+
+create or replace function world.subscriber_option(aor text, key text, value text) returns void language sql as $$
+  select world.set_option('subscriber', world.subscriber_id(aor), case key when 'rewrite_set' then 'rewrite_set_id' else key end, value)
+$$;
+
+create or replace function world.domain_option(domain text, key text, value text) returns void language sql as $$
+  select world.set_option('sip_domain', world.domain_id(domain), case key when 'rewrite_set' then 'rewrite_set_id' else key end, value)
+$$;
+
+create or replace function world.carrier_option(carrier text, key text, value text) returns void language sql as $$
+  select world.set_option('peering_group', world.carrier_id(carrier), case key when 'rewrite_set' then 'rewrite_set_id' else key end, value)
+$$;
+
+-- By "<carrier>/<server>", or by a name that only one server has.
+create or replace function world.server_id(of_name text) returns bigint language plpgsql as $$
+declare
+  ids bigint[] := array(select s.id from tandem.peering_server s join tandem.peering_group g on g.id = s.group_id
+                         where of_name in (s.name, g.name || '/' || s.name));
+begin
+  if cardinality(ids) <> 1 then
+    raise exception 'world: % servers are called %', cardinality(ids), of_name;
+  end if;
+  return ids[1];
+end $$;
+
+create or replace function world.peer_option(server text, key text, value text) returns void language plpgsql as $$
+declare
+  this_server constant bigint := world.server_id(server);
+  said        text[];
+begin
+  if key = 'login' then  -- the realm may hold colons, a user name may not
+    said := regexp_match(value, '^([^:]+):(.+):([^:]+)$');
+    update tandem.peering_server s
+       set login_username = said[1], login_realm = said[2], login_ha1 = md5(value), login_register_s = case when said is null then 0 else s.login_register_s end
+     where s.id = this_server;
+  else
+    perform world.set_option('peering_server', this_server, case key when 'rewrite_set' then 'rewrite_set_id' else key end, value);
+  end if;
+end $$;
+
+create or replace function world.server_named(carrier text, name text, host text, port integer, weight integer default 10)
+returns bigint language sql as $$
+  insert into tandem.peering_server(group_id, name, host, port, weight)
+  values (world.carrier_id(carrier), name, host, port, weight) returning id
+$$;
+
+create or replace function world.resolved(server text, variadic addresses inet[] default '{}') returns void language plpgsql as $$
+declare
+  this_server constant bigint := world.server_id(server);
+begin
+  delete from tandem.peering_server_address a where a.server_id = this_server and a.address <> all (addresses);
+  insert into tandem.peering_server_address(server_id, address) select this_server, ip from unnest(addresses) as ip on conflict do nothing;
+end $$;
+
+create or replace function world.hunt(server text, status integer, action text, told_status integer default null, told_phrase text default null)
+returns void language sql as $$
+  insert into tandem.hunt_rule(server_id, status, action, told_status, told_phrase)
+  values (world.server_id(server), status, action, told_status, told_phrase)
+  on conflict (server_id, status) do update set action = excluded.action, told_status = excluded.told_status, told_phrase = excluded.told_phrase
+$$;
+
+create or replace function world.quality(server text, asr_pct double precision, acd_s double precision, pdd_ms double precision,
+                                         calls double precision default 100) returns void language sql as $$
+  insert into tandem.server_quality(server_id, attempts, answered, talk_s, rung, pdd_ms)
+  select world.server_id(server), calls, answered, answered * acd_s, calls, calls * quality.pdd_ms from (select calls * asr_pct / 100 as answered) as c
+  on conflict (server_id) do update set attempts = excluded.attempts, answered = excluded.answered, talk_s = excluded.talk_s,
+                                        rung = excluded.rung, pdd_ms = excluded.pdd_ms, at = now()
+$$;
+
+create or replace function world.days(of_set bigint, of_kind text, said text[]) returns void language plpgsql as $$
+declare
+  one   text;
+  parts text[];
+begin
+  foreach one in array said loop
+    parts := regexp_match(one, '^((?:[0-9]{4}-)?[0-9]{2}-[0-9]{2})(?:\.\.((?:[0-9]{4}-)?[0-9]{2}-[0-9]{2}))?$');
+    if parts is null then
+      raise exception 'world: % is no day and no range of days', one;
+    end if;
+    insert into tandem.time_set_day(time_set_id, kind, first_day, last_day)
+    values (of_set, of_kind, replace(parts[1], '-', '')::integer, replace(coalesce(parts[2], parts[1]), '-', '')::integer);
+  end loop;
+end $$;
+
+create or replace function world.time_set(owner text, name text, timezone text default 'UTC', spans text[] default '{}', shut text[] default '{}',
+                                          open text[] default '{}') returns bigint language plpgsql as $$
+declare
+  made bigint;
+begin
+  insert into tandem.time_set(account_id, name, timezone) values (world.account_id(owner), time_set.name, time_set.timezone) returning id into made;
+  insert into tandem.time_set_span(time_set_id, span) select made, span from unnest(world.spans(spans)) as span on conflict do nothing;
+  perform world.days(made, 'shut', shut), world.days(made, 'open', open);
+  return made;
+end $$;
+
+create or replace function world.barring(owner text, name text, mode text, patterns text[], time_set text default null,
+                                         spares_internal boolean default false) returns bigint language sql as $$
+  with level as (
+    insert into tandem.barring_level(account_id, name, mode, spares_internal, time_set_id)
+    values (world.account_id(owner), barring.name, barring.mode, barring.spares_internal, world.time_set_id(barring.time_set))
+    returning id
+  ), rule as (
+    insert into tandem.barring_rule(barring_level_id, pattern) select level.id, pattern from level, unnest(patterns) as pattern
+  )
+  select id from level
+$$;
+
+create or replace function world.bar(who text, level text, side text default 'admin') returns void language plpgsql as $$
+declare
+  ids bigint[] := array(select b.id from tandem.barring_level b where b.name = level);
+begin
+  if cardinality(ids) <> 1 and level is not null then
+    raise exception 'world: % barring levels are called %', cardinality(ids), level;
+  elsif side not in ('admin', 'own') then
+    raise exception 'world: a level is set by admin or own, not by %', side;
+  end if;
+  perform world.set_option(case when who like '%@%' then 'subscriber' else 'account' end,
+                           case when who like '%@%' then world.subscriber_id(who) else world.account_id(who) end,
+                           case side when 'own' then 'own_barring_id' else 'barring_id' end, ids[1]::text);
+end $$;
+
+create or replace function world.ported(digits text, routing text, carrier text default null) returns void language sql as $$
+  insert into tandem.ported_number(digits, routing, group_id)
+  values (digits, routing, case when carrier is not null then world.carrier_id(carrier) end)
+$$;
+
+create or replace function world.destination(prefix text, seconds integer) returns void language sql as $$
+  insert into tandem.destination(prefix, expected_s) values (prefix, seconds)
+  on conflict on constraint destination_pkey do update set expected_s = excluded.expected_s
+$$;
+
+create or replace function world.emergency(number text, carriers text[], domain text default '', region text default '', routing text default '')
+returns bigint language sql as $$
+  insert into tandem.emergency_route(number, group_ids, domain, region, routing)
+  select number, array_agg(world.carrier_id(carrier) order by place), domain, region, routing from unnest(carriers) with ordinality as c(carrier, place)
+  returning id
+$$;
+
+create or replace function world.reply(account text, reason text, status integer, phrase text) returns void language sql as $$
+  insert into tandem.reply_override(account_id, reason, status, phrase) values (world.account_id(account), reason, status, phrase)
+$$;

@@ -16,6 +16,13 @@ select 'acct:' || a.id as name,
        coalesce((select jsonb_agg(jsonb_build_array(o.reason, o.status, o.phrase) order by o.reason)
                    from tandem.reply_override o where o.account_id = a.id), '[]') as replies,
        exists (select from tandem.peering_group g where g.account_id = a.id) as owns_carriers,
-       tandem.lock_rank(a.lock) as lock
+       tandem.lock_rank(a.lock) as lock,
+       coalesce(a.barring_id, 0) as barring_id,
+       coalesce(a.own_barring_id, 0) as own_barring_id,
+       a.blocked_in,
+       a.blocked_out,
+       a.carriers,
+       a.loss_pct,
+       a.attempts_max
   from tandem.account a;
-comment on view sync.account is 'Account of kemi/records.py.';
+comment on view sync.account is 'Account of kemi/records.';

@@ -10,4 +10,4 @@ select 'fx' as name,
                           order by d.base, d.quote, d.valid_from)
                   filter (where d.until is null or d.until > coalesce((select h.at from tandem.horizon h), '-infinity')), '[]') as rates
   from dated d;
-comment on view sync.exchange is 'Exchange of kemi/records.py. Rates that were over before the horizon are left out.';
+comment on view sync.exchange is 'Exchange of kemi/records. Rates that were over before the horizon are left out.';

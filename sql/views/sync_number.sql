@@ -10,4 +10,4 @@ select 'num:' || n.e164 as name,
   from tandem.number n
   left join tandem.subscriber s on s.id = n.subscriber_id
   left join tandem.sip_domain d on d.id = s.sip_domain_id;
-comment on view sync.number is 'Number of kemi/records.py; subscriber is empty while the number reaches nobody.';
+comment on view sync.number is 'Number of kemi/records; subscriber is empty while the number reaches nobody.';

@@ -18,4 +18,4 @@ select 'rset:' || s.id as name,
            from tandem.rate_period w where w.rate_set_id = s.id), '[]') as periods
   from tandem.rate_set s
  where s.state = 'ready';
-comment on view sync.rate_set is 'RateSet of kemi/records.py.';
+comment on view sync.rate_set is 'RateSet of kemi/records.';

@@ -7,6 +7,7 @@ select 'dom:' || d.name as name,
        d.name as label,
        d.account_id,
        d.enabled,
-       coalesce(d.rewrite_set_id, 0) as rewrite_set_id
+       coalesce(d.rewrite_set_id, 0) as rewrite_set_id,
+       d.region
   from tandem.sip_domain d;
-comment on view sync.sip_domain is 'SipDomain of kemi/records.py.';
+comment on view sync.sip_domain is 'SipDomain of kemi/records.';

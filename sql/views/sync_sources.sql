@@ -6,7 +6,7 @@ with peer as (  -- two servers of a group on one address are one source: the gro
   select distinct on (network, s.group_id) s.id, network, s.group_id
     from tandem.peering_server s
     join tandem.peering_group g on g.id = s.group_id
-    cross join lateral tandem.server_networks(s.address, s.aliases) as network
+    cross join lateral tandem.networks_of_server(s.id, s.address, s.aliases) as network
    where s.enabled and g.enabled
    order by network, s.group_id, s.id
 ), source as (
@@ -24,4 +24,4 @@ select 'src:' || network as name,
                  order by kind, id) as entries
   from source
  group by network;
-comment on view sync.sources is 'Sources of kemi/records.py.';
+comment on view sync.sources is 'Sources of kemi/records.';

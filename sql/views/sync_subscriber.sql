@@ -13,7 +13,14 @@ select 'sub:' || s.username || '@' || d.name as name,
        coalesce(s.cli::text, '') as cli,
        s.allowed_clis,
        case s.cli_policy when 'override' then 0 when 'anonymise' then 1 when 'reject' then 2 end as cli_policy,
-       coalesce(s.rewrite_set_id, 0) as rewrite_set_id
+       coalesce(s.rewrite_set_id, 0) as rewrite_set_id,
+       coalesce(s.barring_id, 0) as barring_id,
+       coalesce(s.own_barring_id, 0) as own_barring_id,
+       s.blocked_in,
+       s.blocked_out,
+       s.clir as is_hidden,
+       s.region,
+       tandem.lock_rank(s.lock) as lock
   from tandem.subscriber s
   join tandem.sip_domain d on d.id = s.sip_domain_id;
-comment on view sync.subscriber is 'Subscriber of kemi/records.py.';
+comment on view sync.subscriber is 'Subscriber of kemi/records.';

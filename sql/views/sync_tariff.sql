@@ -19,4 +19,4 @@ select 'tar:' || t.id as name,
                    from tandem.tariff_deck k where k.tariff_id = t.id) as d
           where d.until is null or d.until > coalesce((select h.at from tandem.horizon h), '-infinity')), '[]') as decks
   from tandem.tariff t;
-comment on view sync.tariff is 'Tariff of kemi/records.py; a rate set 0 = no prices. Decks that were over before the horizon are left out.';
+comment on view sync.tariff is 'Tariff of kemi/records; a rate set 0 = no prices. Decks that were over before the horizon are left out.';

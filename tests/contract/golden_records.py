@@ -46,6 +46,29 @@ _TARGET_2 = records.PinnedTarget(3, 7, "acme/gw1", _LEG_2._replace(level=0, paye
 _CALL_2 = _CALL._replace(legs=(_LEG_2, _LEG), targets=(_TARGET_2,))
 _CALL_3 = _CALL_2._replace(part_at_ms=(1_700_002_800_000, 1_700_006_400_000))
 _END_2 = records.CallEnd("refused", 1_700_000_000_900, 0, 0, 0, 403, "spend_day", 21, "", 0, (), ("hold refused",), 5)
+_CALL_4 = _CALL_3._replace(routing="449901234567", hidden=True)
+_ATTEMPT_2 = records.Attempt(7, 503, 1_700_000_000_100, 1_700_000_000_350, -1, "unreachable")
+_END_3 = records.CallEnd(
+    "answered", 1_700_000_060_000, 1_700_000_001_000, 58_500, 59, 200, "", 16, "caller", 8,
+    (_ATTEMPT_2, records.Attempt(8, 200, 1_700_000_000_360, 1_700_000_001_000, 420)), ("done",),
+)  # fmt: skip
+_HUNT_RULE = records.HuntRule(480, "stop", 486, "Busy Here")
+_IDENTITY = records.Identity(False, "own", ("ppi", "rpid"), "sip.us.example")
+_LOGIN = records.Login("trunk-7", "acme.example", "a" * 32, 600, "trunk7")
+_SERVER_2 = records.PeerServer(
+    7, "gw1", "2001:db8::7", 5080, "tcp", 10, True, 3, "tcp:[2001:db8::1]:5060", True, 30, 5, 40, 6_000, True, "rn",
+    (_HUNT_RULE,), _IDENTITY, _LOGIN,
+)  # fmt: skip
+_PEERING_RULE_2 = records.PeeringRule(
+    9, 3, "44", "^sip:4420", "^sip:49", False, True, True, 1_700_000_000_000, 1_800_000_000_000, 6,
+)  # fmt: skip
+_GROUP_2 = records.PeeringGroup(3, "acme", 1, 10, True, 4, "EUR", 2, (_SERVER,), (_INBOUND,), "month")
+_BARRING_RULE = records.BarringRule(17, "^44(9|87)")
+_HOLIDAYS = records.DayRange(1224, 106)
+_PORTED = records.PortedNumber("442071234567", "449901", 3)
+_DESTINATION = records.Destination("4420", 95)
+_SERVER_QUALITY = records.ServerQuality(7, 55, 120, 2_500)
+_EMERGENCY_ROUTE_2 = records.EmergencyRoute("", "112", (3,), "london", "442070000112")
 _EMERGENCY_ROUTE = records.EmergencyRoute("a.example", "112", (3, 4))
 _OVERRIDE = records.ReplyOverride("credit", 402, "Top up please")
 
@@ -62,43 +85,68 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
             9, 2, records.AccountKind.CUSTOMER, records.Status.ACTIVE, "South", "USD", 4, "America/New_York", (), (),
             (), False, records.Lock.ALL,
         ),
+        records.Account(
+            9, 2, records.AccountKind.CUSTOMER, records.Status.ACTIVE, "South", "USD", 4, "UTC", ("share",), (), (),
+            False, records.Lock.NONE, 4, 5, ("anonymous", "4420*"), ("44[89]*",), "own_first", 5, 3,
+        ),
     ),
-    "Attempt": (_ATTEMPT,),
+    "Attempt": (_ATTEMPT, _ATTEMPT_2),
     "Band": _BANDS,
-    "CallEnd": (_END, _END_2),
+    "BarringLevel": (records.BarringLevel(4, "no premium", True, (_BARRING_RULE,), 6, True),),
+    "BarringRule": (_BARRING_RULE,),
+    "CallEnd": (_END, _END_2, _END_3),
     "CallEvent": (
         records.CallEvent("settle", 2, _CALL.rid, 3, (_POSTING,), _CALL, _END),
         records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_2, _END_2, 3_600),
         records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_3, _END_2, 3_600),
+        records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_4, _END_3, 3_600),
     ),
+    "DayRange": (_HOLIDAYS,),
     "Deck": (_DECK,),
-    "Emergency": (records.Emergency((_EMERGENCY_ROUTE,)),),
-    "EmergencyRoute": (_EMERGENCY_ROUTE,),
+    "Destination": (_DESTINATION,),
+    "Destinations": (records.Destinations((records.Destination("4", 180), _DESTINATION)),),
+    "Emergency": (records.Emergency((_EMERGENCY_ROUTE,)), records.Emergency((_EMERGENCY_ROUTE_2,))),
+    "EmergencyRoute": (_EMERGENCY_ROUTE, _EMERGENCY_ROUTE_2),
     "Exchange": (records.Exchange((_EXCHANGE_RATE,)),),
     "ExchangeRate": (_EXCHANGE_RATE,),
     "FundPosting": (_POSTING,),
+    "HuntRule": (_HUNT_RULE,),
+    "Identity": (_IDENTITY,),
     "InboundRule": (_INBOUND,),
+    "Lengths": (records.Lengths((12, 4)),),
+    "Login": (_LOGIN,),
     "Masks": (records.Masks((32, 24), (128, 64)),),
     "Number": (records.Number("442079460001", 5, records.Status.ACTIVE, "alice@a.example"),),
-    "PeerServer": (_SERVER,),
+    "PeerServer": (_SERVER, _SERVER_2),
     "PeeringGroup": (
         records.PeeringGroup(3, "acme", 1, 10, True, 4, "EUR", 2, (_SERVER,), (_INBOUND,)),
-        records.PeeringGroup(3, "acme", 1, 10, True, 4, "EUR", 2, (_SERVER,), (_INBOUND,), "month"),
+        _GROUP_2,
+        _GROUP_2._replace(servers=(_SERVER_2,), share=60, may_return=True),
     ),
-    "PeeringRule": (_PEERING_RULE,),
-    "PeeringRules": (records.PeeringRules((_PEERING_RULE,)),),
+    "PeeringRule": (_PEERING_RULE, _PEERING_RULE_2),
+    "PeeringRules": (records.PeeringRules((_PEERING_RULE,)), records.PeeringRules((_PEERING_RULE_2,))),
+    "Peers": (records.Peers((3, 5)),),
     "Period": (_PERIOD,),
     "PeriodPrice": (_PERIOD_PRICE,),
     "Opening": (records.Opening(17, 20_261_122, 1_250_000, 202_611, 90_000_000),),
-    "PinnedCall": (_CALL, _CALL_2, _CALL_3),
+    "PinnedCall": (_CALL, _CALL_2, _CALL_3, _CALL_4),
     "PinnedLeg": (_LEG, _LEG_2),
     "PinnedTarget": (_TARGET, _TARGET_2),
+    "PortedNumber": (_PORTED,),
+    "Quality": (records.Quality((_SERVER_QUALITY,)),),
     "Rate": (_RATE, _RATE_2),
     "RateSet": (records.RateSet(11, (_RATE, _RATE_OF_LEG)), records.RateSet(13, (_RATE_2,), (_PERIOD,))),
     "ReplyOverride": (_OVERRIDE,),
     "RewriteRule": (_RULE,),
-    "RewriteSet": (records.RewriteSet(2, "as dialled", (_RULE,), (_RULE, _RULE), (), (_RULE,)),),
-    "SipDomain": (records.SipDomain(6, "a.example", 2, True, 2),),
+    "RewriteSet": (
+        records.RewriteSet(2, "as dialled", (_RULE,), (_RULE, _RULE), (), (_RULE,)),
+        records.RewriteSet(2, "as dialled", (_RULE,), (), (), (_RULE,), (_RULE, _RULE), (_RULE,)),
+    ),
+    "ServerQuality": (_SERVER_QUALITY,),
+    "SipDomain": (
+        records.SipDomain(6, "a.example", 2, True, 2),
+        records.SipDomain(6, "a.example", 2, True, 2, "london"),
+    ),
     "Source": (_SOURCE,),
     "Sources": (records.Sources((_SOURCE,)),),
     "Span": (_PERIOD.spans[0],),
@@ -107,10 +155,21 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
             8, "alice", "a.example", 5, records.Status.ACTIVE, "0" * 32, "f" * 64, "442079460001",
             ("44207946*",), records.CliPolicy.REJECT, 2,
         ),
+        records.Subscriber(
+            8, "alice", "a.example", 5, records.Status.ACTIVE, "0" * 32, "f" * 64, "442079460001", (),
+            records.CliPolicy.OVERRIDE, 2, 4, 5, ("anonymous",), ("44[89]*",), True, "london",
+            records.Lock.OUTGOING,
+        ),
     ),
     "Tariff": (
         records.Tariff(3, 2, "retail", "EUR", 11),
         records.Tariff(3, 2, "retail", "USD", 11, "Europe/Berlin", "half_even", 100, "other", 12, (_DECK,)),
+    ),
+    "TimeSet": (
+        records.TimeSet(
+            6, "office", "Europe/London", (records.Span(480, 1_080),), (_HOLIDAYS,),
+            (records.DayRange(20_261_224, 20_261_224),),
+        ),
     ),
     "Window": (records.Window(20_261_122, 1_795_388_400_000),),
 }  # fmt: skip

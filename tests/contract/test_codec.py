@@ -80,7 +80,9 @@ def test_rows_of_older_writers_take_the_defaults(name: str) -> None:
         assert record[:length] == EXAMPLES[name][-1][:length]  # type: ignore[index]  # every example is a tuple
 
 
-@pytest.mark.parametrize("name", sorted(RECORDS))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, kind in RECORDS.items() if len(kind._fields) > len(kind._field_defaults))
+)
 def test_a_row_that_lacks_a_required_field_is_refused(name: str) -> None:
     """An error that names the record, not a record with holes."""
     kind: Any = RECORDS[name]

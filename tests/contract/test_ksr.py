@@ -102,7 +102,7 @@ def test_every_callback_that_is_named_somewhere_exists() -> None:
     named = set(re.findall(r'(?:event_callback", "|route=|_route_callback=")(?!none)(\w+)', CONFIGURATION))
     assert named == {"ksr_dialog_event", "ksr_agent_tick", "ksr_reply_route"}
 
-    for name in (*named, *BY_KAMAILIO, ksr_hunt.BRANCH, ksr_hunt.FAILURE, ksr_within.FAILURE, "noc"):
+    for name in (*named, *BY_KAMAILIO, ksr_hunt.BRANCH, ksr_hunt.REPLY, ksr_hunt.FAILURE, ksr_within.FAILURE, "noc"):
         assert callable(getattr(Handler, name)), name
 
 

@@ -19,7 +19,7 @@ from tools.stack.stack import Stack
 def endpoint(stack: Stack) -> Endpoint:
     """Return where the session's stack can be reached."""
     values = plan.environment(stack.layout)
-    return Endpoint(values["TANDEM_SIP"], values["DATABASE_URL"], values["REDIS_URL"])
+    return Endpoint(values["TANDEM_SIP"], values["DATABASE_URL"], values["REDIS_URL"], values["TANDEM_SIP6"])
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from tools.stack.stack import Stack
 
 BY_CI: Final = ("make lint", "make test")
 STARTING: Final = ("make run", "make up", "make down")
+FRESH: Final = ".venv/bin/tandem lint-routes"
+"""It finds fault with the worlds of scenarios, some of which are there for their faults."""
 
 
 def commands() -> list[str]:
@@ -35,7 +37,7 @@ def test_ci_runs_what_only_ci_can() -> None:
     assert set(BY_CI) | set(STARTING) < set(commands())
 
 
-@pytest.mark.parametrize("command", [line for line in commands() if line not in (*BY_CI, *STARTING)])
+@pytest.mark.parametrize("command", [line for line in commands() if line not in (*BY_CI, *STARTING, FRESH)])
 def test_a_command_of_the_readme_works(command: str, stack: Stack) -> None:
     """It exits 0 and says something, with the stack up as the README says."""
     values = plan.environment(stack.layout)
@@ -48,11 +50,12 @@ def test_a_command_of_the_readme_works(command: str, stack: Stack) -> None:
 
 
 def test_up_and_down_as_the_readme_says() -> None:
-    """`make up` leaves a stack behind, `make down` none."""
+    """`make up` leaves a stack behind, with routes that have no fault, and `make down` none."""
     with short_directory() as folder:
         env = {**os.environ, "RUN_DIR": str(folder / "run"), "TANDEM_LISTEN": str(free_address())}
         subprocess.run(["make", "up"], cwd=PROJECT, env=env, timeout=120, check=True)
         assert (folder / "run" / "env").exists()
+        subprocess.run(shlex.split(FRESH), cwd=PROJECT, env=env, timeout=60, check=True)
         subprocess.run(["make", "down"], cwd=PROJECT, env=env, timeout=120, check=True)
         assert not (folder / "run" / "env").exists()
 

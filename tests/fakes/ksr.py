@@ -60,7 +60,11 @@ class FakeKsr(Module):
         self.avps: dict[str, list[str]] = {}
         self.dialog_vars: dict[str, str] = {}
         self.tables: dict[str, dict[str, Xval]] = {
-            name: {} for name in ("calls", "noc", "sides", "failing", "health", "nonce", "loops")
+            name: {}
+            for name in (
+                *("calls", "noc", "sides", "failing", "health", "proven", "nonce", "loops"),
+                *("busy", "channels", "cps", "earlies"),
+            )
         }
         self.iterators: dict[str, deque[str]] = {}
         self.queue: deque[tuple[str, str]] = deque()
@@ -131,6 +135,10 @@ class FakeKsr(Module):
     @strict
     def setdsturi(self, uri: str, /) -> bool:
         return bool(uri)
+
+    @strict
+    def forward(self) -> int:
+        return 1
 
     @strict
     def resetdsturi(self) -> bool:

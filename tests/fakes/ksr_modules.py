@@ -62,6 +62,16 @@ class Pv(Module):
         value = self.fake.pv_value(name)
         return value if isinstance(value, int) else 0
 
+    @strict
+    def sets(self, name: str, value: str, /) -> bool:
+        self.fake.pvs[name] = value
+        return True
+
+    @strict
+    def unset(self, name: str, /) -> bool:
+        self.fake.pvs.pop(name, None)
+        return True
+
 
 class Pvx(Module):
     module = "pvx."
@@ -165,6 +175,10 @@ class Tm(Module):
         return YES if callback else NO
 
     @strict
+    def t_on_reply(self, callback: str, /) -> int:
+        return YES if callback else NO
+
+    @strict
     def t_is_canceled(self) -> int:
         return NO
 
@@ -174,7 +188,7 @@ class Tm(Module):
 
     @strict
     def t_set_fr(self, invite_ms: int, ms: int, /) -> int:
-        return YES if invite_ms > 0 and ms > 0 else NO
+        return YES if invite_ms > 0 and ms >= 0 else NO
 
     @strict
     def t_uac_send(self, method: str, ruri: str, next_hop: str, socket: str, headers: str, body: str, /) -> int:
@@ -226,6 +240,11 @@ class Dialog(Module):
     @strict
     def var_gete(self, name: str, /) -> Xval:
         return self.fake.dialog_vars.get(name, "")
+
+    @strict
+    def var_rm(self, name: str, /) -> int:
+        self.fake.dialog_vars.pop(name, None)
+        return YES
 
 
 class Rr(Module):
@@ -283,6 +302,10 @@ class Uac(Module):
     def uac_replace_from(self, display: str, uri: str, /) -> int:
         return YES if display or uri else NO
 
+    @strict
+    def uac_auth_mode(self, mode: int, /) -> int:
+        return YES if mode == 1 and self.fake.avps.get("login_ha1") else NO
+
 
 class Registrar(Module):
     module = "registrar."
@@ -297,10 +320,10 @@ class Registrar(Module):
 
 
 class Htable(Module):
-    """`failing`, `nonce` and `loops` begin at 0, the others have no initial value: −255 when counted, as in C."""
+    """Tables that count begin at 0, the others have no initial value: −255 when counted, as in C."""
 
     module = "htable."
-    COUNTED = ("failing", "nonce", "loops")
+    COUNTED = ("earlies", "failing", "nonce", "loops", "channels", "cps")
     NOT_A_NUMBER = -255
 
     @strict
@@ -328,6 +351,14 @@ class Htable(Module):
             return self.NOT_A_NUMBER
         self._table(table)[key] = before + 1
         return before + 1
+
+    @strict
+    def sht_dec(self, table: str, key: str, /) -> int:
+        before = self._table(table).get(key, 0 if table in self.COUNTED else None)
+        if not isinstance(before, int):
+            return self.NOT_A_NUMBER
+        self._table(table)[key] = before - 1
+        return before - 1
 
     @strict
     def sht_rm(self, table: str, key: str, /) -> int:

@@ -8,12 +8,13 @@ carriers of the root: acme (group 3), bell (group 4); of reseller 2: own (group 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
 from kemi import keys
 from kemi.adapters.zones import Zones
+from kemi.core.candidates import prefixes
 from kemi.core.decide import decide
 from kemi.core.digest import make_nonce
 from kemi.core.outcome import Decision, Need, Reject, Route
@@ -22,11 +23,20 @@ from kemi.core.request import CallRequest, Credentials, Facts, SipUri
 from kemi.records import (
     Account,
     AccountKind,
+    BarringLevel,
+    BarringRule,
+    DayRange,
     Deck,
+    Destination,
+    Destinations,
     Emergency,
     EmergencyRoute,
     Exchange,
     ExchangeRate,
+    HuntRule,
+    Identity,
+    Lengths,
+    Login,
     Masks,
     Number,
     PeeringGroup,
@@ -35,10 +45,13 @@ from kemi.records import (
     PeerServer,
     Period,
     PeriodPrice,
+    PortedNumber,
+    Quality,
     Rate,
     RateSet,
     RewriteRule,
     RewriteSet,
+    ServerQuality,
     SipDomain,
     Source,
     SourceKind,
@@ -46,6 +59,7 @@ from kemi.records import (
     Span,
     Subscriber,
     Tariff,
+    TimeSet,
 )
 
 NOW_MS = 1_770_000_000_000
@@ -196,7 +210,23 @@ class ColdStore:
 
     def fetch(self, need: Need) -> None:
         """Bring what is asked for with all that it leads to, and the rates of the digits."""
-        waiting, seen = list(need.keys), set[str]()
+        numbers = need.digits.split(",")
+        routing = self._routing_of(numbers[0], need.keys)
+        if routing:
+            owners = [name.split(":")[1] for name in need.keys if name.startswith("rules:")]
+            rules = [f"rules:{owner}:{prefix}" for owner in owners for prefix in prefixes(routing)]
+            need = need._replace(keys=(*need.keys, *rules, keys.destinations(routing)))
+            numbers.append(routing)
+        self._bring(need.keys, [field for number in numbers for field in bucket_fields(number)])
+
+    def _routing_of(self, callee: str, names: Iterable[str]) -> str:
+        """Return the routing number that one of the records asked for gives `callee`, "" when none does."""
+        entries = [self._world.records.get(name) for name in sorted(names, key=len) if name.startswith("lnp:")]
+        ported = [entry for entry in entries if isinstance(entry, PortedNumber) and callee.startswith(entry.digits)]
+        return (ported[-1].routing or ported[-1].digits) + callee[len(ported[-1].digits) :] if ported else ""
+
+    def _bring(self, names: Iterable[str], fields: Iterable[str]) -> None:
+        waiting, seen = list(names), set[str]()
         while waiting:
             name = waiting.pop()
             if name in seen:
@@ -207,7 +237,7 @@ class ColdStore:
             waiting.extend(_led_to(record))
             if isinstance(record, Tariff):
                 set_ids = record.rate_set_id, record.inbound_rate_set_id, *(deck.rate_set_id for deck in record.decks)
-                for key in product(set_ids, bucket_fields(need.digits)):
+                for key in product(set_ids, fields):
                     self.rates[key] = self._world.rates.get(key)
 
     def decide(self, call: CallRequest, rounds_max: int, **fields: Any) -> tuple[Decision, int]:
@@ -231,6 +261,9 @@ _LEADS: Mapping[str, Any] = {
     "group_id": keys.peering_group,
     "domain": keys.sip_domain,
     "subscriber": keys.subscriber,
+    "barring_id": keys.barring_level,
+    "own_barring_id": keys.barring_level,
+    "time_set_id": keys.time_set,
 }
 
 
@@ -279,6 +312,42 @@ def enrich(world: World) -> None:
     world.change(keys.tariff(30), currency="USD")
     world.tariff(300 + BELL, {"33": Rate(6_000)}, "USD")
     world.exchange("USD", "EUR", 920_000_001)
+
+
+def regulate(world: World) -> None:
+    """Let there be barring, times, ported numbers, destinations, quality, and carriers with all their options."""
+    world.put(
+        keys.time_set(9),
+        TimeSet(9, "winter", "Europe/Berlin", (), (DayRange(20260701, 20260702),), (DayRange(1224, 106),)),
+    )
+    level = BarringLevel(
+        4, "no Italy", False, (BarringRule(1, "^39"), BarringRule(2, "^3900")), 9, spares_internal=True
+    )
+    world.put(keys.barring_level(4), level)
+    world.put(
+        keys.barring_level(5),
+        level._replace(id=5, is_whitelist=True, rules=(BarringRule(3, "^33|^44"),), time_set_id=0),
+    )
+    world.change(f"sub:{ALICE}", barring_id=4, blocked_out=("39*",), blocked_in=("39*", "anonymous"))
+    world.change(f"sub:{BOB}", own_barring_id=5, blocked_in=("39*",))
+    world.change(keys.account(DEALER), barring_id=5, own_barring_id=4, blocked_in=("3900*",), carriers="own_first")
+    world.change(
+        keys.account(RESELLER), carriers="own_first", loss_pct=5, routing=("quality", "share", "cost"), attempts_max=3
+    )
+    world.put(keys.QUALITY, Quality((ServerQuality(ACME_1, 50, 60, 500), ServerQuality(OWN_1, 50, 60, 500))))
+    world.put(keys.PORTED_LENGTHS, Lengths((11, 4)))
+    world.put(keys.ported(ABROAD), PortedNumber(ABROAD, "33777000000"))
+    world.put(keys.ported("3314"), PortedNumber("3314", "4930", BELL))
+    world.put(keys.destinations(ABROAD), Destinations((Destination("33", 60), Destination("3377", 90))))
+    world.rule(PeeringRule(91, ACME, "3377", time_set_id=9, valid_from_ms=1))
+    world.rule(PeeringRule(92, BELL, "337", block=True, valid_to_ms=NOW_MS - 1))
+    world.rule(PeeringRule(93, OWN, "", stopper=True))
+    hunt = HuntRule(486, "continue", 480, "Later")
+    world.change_server(
+        ACME_1, redirects=True, ported="rn", hunt=(hunt,), login=Login("u", "r", "0" * 32), ring_max_s=30
+    )
+    world.change_server(ACME_2, ported="routing", identity=Identity(False, "own", ("rpid",), "us.example"))
+    world.change_server(OWN_1, channels_max=5, cps_max=1, pdd_max_ms=4_000, address="198.51.100.9")
 
 
 def uri(text: str, host: str = "") -> SipUri:

@@ -190,3 +190,95 @@ update tandem.sip_domain set name = 'c.example' where name = 'a.example';
 update tandem.emergency_route set group_ids = '{2,1}';
 
 delete from tandem.emergency_route;
+
+select world.time_set('North', 'office', 'Europe/London', '{Mo-Fr 08:00-18:00}', '{12-24..01-06}', '{2026-05-01}');
+
+select world.time_set('North', 'office', 'Europe/London', '{Mo-Fr 08:00-18:00}', '{12-24..01-06}', '{2026-05-01}');
+update tandem.time_set set name = 'hours', timezone = 'UTC';
+update tandem.time_set_span set span = '[0,5)' where span @> 500;
+update tandem.time_set_day set kind = 'open' where kind = 'shut';
+
+select world.time_set('North', 'office', 'Europe/London', '{Sa}', '{12-24..01-06}'), world.time_set('North', 'other');
+update tandem.time_set_span set time_set_id = world.time_set_id('other');
+delete from tandem.time_set_day;
+delete from tandem.time_set where name = 'office';
+
+select world.barring('North', 'level', 'blacklist', '{^1900,^44(9|87)}');
+
+select world.time_set('North', 'office'), world.barring('North', 'level', 'blacklist', '{^1900}', 'office'), world.barring('North', 'other', 'whitelist', '{}');
+update tandem.barring_level set mode = 'whitelist', spares_internal = true, time_set_id = null where name = 'level';
+update tandem.barring_rule set barring_level_id = (select id from tandem.barring_level where name = 'other');
+
+select world.barring('North', 'level', 'blacklist', '{^1900}');
+select world.bar('Alpha', 'level'), world.bar('alice@a.example', 'level', 'own');
+
+select world.barring('North', 'level', 'blacklist', '{^1900}'), world.bar('North', 'level', 'own'), world.bar('bob@a.example', 'level');
+update tandem.subscriber set barring_id = null;
+
+select world.barring('North', 'level', 'blacklist', '{^1900}'), world.barring('North', 'other', 'blacklist', '{}');
+delete from tandem.barring_level where name = 'level';
+
+update tandem.account set blocked_in = '{anonymous}', blocked_out = '{44*}', carriers = 'own_first', loss_pct = 5, attempts_max = 2;
+
+update tandem.subscriber set blocked_in = '{anonymous}', blocked_out = '{44*}', clir = true, region = 'x', lock = 'foreign';
+
+update tandem.sip_domain set region = 'x';
+
+update tandem.emergency_route set region = 'x', routing = '4989110';
+
+select world.rewrite('Tandem', 'plus', 'callee_lnp', '^', '+');
+
+select world.server_named('acme', 'by name', 'sbc.acme.example', 5060);
+
+select world.server_named('acme', 'by name', 'sbc.acme.example', 5060), world.resolved('by name', '192.0.2.9', '2001:db8::9');
+
+select world.server_named('acme', 'by name', 'sbc.acme.example', 5060), world.resolved('by name', '192.0.2.9', '2001:db8::9');
+update tandem.peering_server set host = 'other.acme.example' where name = 'by name';
+
+select world.server_named('acme', 'by name', 'sbc.acme.example', 5060), world.resolved('by name', '192.0.2.9', '192.0.2.10');
+select world.resolved('by name', '192.0.2.10');
+update tandem.peering_server_address set address = '2001:db8::9';
+update tandem.peering_group set enabled = false where name = 'acme';
+
+select world.server_named('acme', 'by name', 'sbc.acme.example', 5060), world.resolved('by name', '192.0.2.9');
+update tandem.peering_server set group_id = 2 where name = 'by name';
+update tandem.peering_group set enabled = false, disabled_at = now() - interval '31 days' where name = 'blue';
+update tandem.emergency_route set group_ids = '{1}';
+delete from tandem.peering_group where name = 'blue';
+
+update tandem.peering_server set probe = true, channels_max = 1, cps_max = 1, ring_max_s = 1, pdd_max_ms = 1, redirects = true, ported = 'rn';
+
+update tandem.peering_server set is_trusted = false, identity_shown = 'own', identity_headers = '{}', identity_host = 'x', socket = 'udp:[::1]:5060';
+
+select world.peer_option('acme/acme', 'login', 'u:r:p'), world.peer_option('acme/acme', 'login_register_s', '60');
+
+update tandem.peering_server set probe = true;
+update tandem.peering_group set enabled = false;
+
+select world.hunt('acme/acme', 480, 'stop', 486, 'Busy Here');
+
+select world.hunt('acme/acme', 480, 'stop', 486, 'Busy Here'), world.hunt('blue/blue', 480, 'continue');
+update tandem.hunt_rule set status = 404, told_status = null, told_phrase = null where server_id = 1;
+delete from tandem.hunt_rule where server_id = 2;
+
+update tandem.peering_group set share = 5, may_return = true;
+
+select world.time_set('Tandem', 'office'), world.rule('acme', '44', block => true, time_set => 'office', valid_from => '2026-01-01', valid_to => '2027-01-01');
+
+select world.ported('4420', '4499'), world.ported('442071234567', '449901', 'acme');
+
+select world.ported('4420', '4499'), world.ported('442071234567', '449901', 'acme');
+update tandem.ported_number set digits = '44207123', group_id = null where digits = '442071234567';
+delete from tandem.ported_number where digits = '4420';
+
+select world.destination('4', 60), world.destination('4420', 90);
+
+select world.destination('4', 60), world.destination('4420', 90);
+update tandem.destination set prefix = '5' where prefix = '4';
+delete from tandem.destination where prefix = '4420';
+
+select world.quality('acme/acme', 50, 60, 2000);
+
+select world.quality('acme/acme', 50, 60, 2000), world.quality('blue/blue', 50, 60, 2000);
+select world.quality('acme/acme', 90, 60, 2000);
+delete from tandem.peering_server where name = 'blue';

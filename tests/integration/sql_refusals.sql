@@ -79,6 +79,9 @@ delete from tandem.account where id = 8;
 -- lock_is_known
 update tandem.account set lock = 'some';
 
+-- lock_is_known
+select world.subscriber_option('alice@a.example', 'lock', 'some');
+
 -- account 5 'Alpha': a lock is lowered by a person, through tandem.lock_v1, which says who and why
 select world.lock('Alpha', 'outgoing');
 update tandem.account set lock = 'foreign' where name = 'Alpha';
@@ -504,7 +507,7 @@ insert into tandem.reply_override values (1, 'No Credit', 402, 'Pay');
 -- status_is_400_to_699
 insert into tandem.reply_override values (1, 'credit', 200, 'Fine');
 
--- phrase_is_1_to_64_printable_characters
+-- phrase_is_1_to_64_printable_ascii_characters
 insert into tandem.reply_override values (1, 'credit', 402, e'Pay\r\nX: y');
 
 -- side_is_known
@@ -851,3 +854,368 @@ select tandem.act_as_v1(99, 'somebody');
 
 -- an actor has a name
 select tandem.act_as_v1(1, '');
+
+-- ## Times, barring, block lists
+
+-- timezone_is_known
+select world.time_set('North', 'x', 'Mars/Olympus');
+
+-- time_set_name_is_unique_in_its_account
+select world.time_set('North', 'x'), world.time_set('North', 'x');
+
+-- time set 1 'x' keeps its account: others may be using it
+select world.time_set('North', 'x');
+alter table tandem.time_set alter column id restart;
+update tandem.time_set set id = default;
+update tandem.time_set set account_id = 3;
+
+-- span_is_within_the_week
+insert into tandem.time_set_span(time_set_id, span) values (world.time_set('North', 'x'), '[10000,10081)');
+
+-- span_is_within_the_week
+insert into tandem.time_set_span(time_set_id, span) values (world.time_set('North', 'x'), '[5,5)');
+
+-- span_is_within_the_week
+insert into tandem.time_set_span(time_set_id, span) values (world.time_set('North', 'x'), '[5,)');
+
+-- first_day_is_a_day
+select world.time_set('North', 'x', 'UTC', '{}', '{02-30}');
+
+-- first_day_is_a_day
+select world.time_set('North', 'x', 'UTC', '{}', '{2026-02-29..2026-03-01}');
+
+-- last_day_is_a_day
+select world.time_set('North', 'x', 'UTC', '{}', '{12-24..12-32}');
+
+-- days_are_of_one_form_and_in_order
+select world.time_set('North', 'x', 'UTC', '{}', '{12-24..2026-12-26}');
+
+-- days_are_of_one_form_and_in_order
+select world.time_set('North', 'x', 'UTC', '{}', '{2026-12-26..2026-12-24}');
+
+-- kind_is_shut_or_open
+insert into tandem.time_set_day(time_set_id, kind, first_day, last_day) values (world.time_set('North', 'x'), 'closed', 101, 101);
+
+-- mode_is_blacklist_or_whitelist
+select world.barring('North', 'x', 'greylist', '{1}');
+
+-- barring_level_name_is_unique_in_its_account
+select world.barring('North', 'x', 'blacklist', '{1}'), world.barring('North', 'x', 'whitelist', '{1}');
+
+-- a_barring_rule_has_a_pattern
+select world.barring('North', 'x', 'blacklist', array['']);
+
+-- barring_rule_is_not_said_twice
+select world.barring('North', 'x', 'blacklist', '{1,1}');
+
+-- has nested or too many repeats: begin it with ^
+select world.barring('North', 'x', 'blacklist', '{(1+)+}');
+
+-- belongs to account 3, which is not account 2 nor above it
+select world.time_set('South', 'x'), world.barring('North', 'y', 'blacklist', '{1}', 'x');
+
+-- belongs to account 3, which is not account 5 nor above it
+select world.barring('South', 'x', 'blacklist', '{1}'), world.bar('Alpha', 'x');
+
+-- belongs to account 5, which is not account 2 nor above it
+select world.barring('Alpha', 'x', 'blacklist', '{1}'), world.bar('North', 'x', 'own');
+
+-- belongs to account 3, which is not account 5 nor above it
+select world.barring('South', 'x', 'blacklist', '{1}'), world.bar('alice@a.example', 'x');
+
+-- belongs to account 3, which is not account 5 nor above it
+select world.barring('South', 'x', 'blacklist', '{1}'), world.bar('alice@a.example', 'x', 'own');
+
+-- cannot move: the barring level x of its account Fjord belongs to account 2, which would no longer be above it
+select world.barring('North', 'x', 'blacklist', '{1}'), world.bar('Fjord', 'x');
+update tandem.subscriber set rewrite_set_id = null, sip_domain_id = (select world.domain('top.example', 'Tandem')) where account_id = 6;
+update tandem.account set parent_id = 1, tariff_id = 4 where name = 'Fjord';
+
+-- cannot move: the time set x of its barring level y belongs to account 2, which would no longer be above it
+select world.time_set('North', 'x'), world.barring('Fjord', 'y', 'blacklist', '{1}', 'x');
+update tandem.subscriber set rewrite_set_id = null, sip_domain_id = (select world.domain('top.example', 'Tandem')) where account_id = 6;
+update tandem.account set parent_id = 1, tariff_id = 4 where name = 'Fjord';
+
+-- violates foreign key constraint
+select world.barring('North', 'x', 'blacklist', '{1}'), world.bar('Alpha', 'x');
+delete from tandem.barring_level;
+
+-- violates foreign key constraint
+select world.time_set('North', 'x'), world.barring('North', 'y', 'blacklist', '{1}', 'x');
+delete from tandem.time_set;
+
+-- blocked_in_are_shell_patterns_over_digits
+select world.account_option('Alpha', 'blocked_in', 'unknown');
+
+-- blocked_out_are_shell_patterns_over_digits
+select world.account_option('Alpha', 'blocked_out', 'anonymous');
+
+-- blocked_out_are_shell_patterns_over_digits
+select world.subscriber_option('alice@a.example', 'blocked_out', '44*,44*');
+
+-- blocked_in_are_shell_patterns_over_digits
+select world.subscriber_option('alice@a.example', 'blocked_in', '+44');
+
+-- carriers_is_known
+select world.account_option('Alpha', 'carriers', 'mine');
+
+-- loss_is_any_or_0_to_1000_percent
+select world.account_option('Alpha', 'loss_pct', '-2');
+
+-- attempts_are_0_to_16
+select world.account_option('Alpha', 'attempts_max', '17');
+
+-- region_is_a_word
+select world.subscriber_option('alice@a.example', 'region', 'greater london');
+
+-- region_is_a_word
+select world.domain_option('a.example', 'region', 'greater london');
+
+-- ## Servers, hunting, rules
+
+-- a_server_has_an_address_or_a_name
+update tandem.peering_server set host = 'sbc.example' where id = 1;
+
+-- a_server_has_an_address_or_a_name
+update tandem.peering_server set address = null where id = 1;
+
+-- host_is_a_dns_name
+select world.server_named('acme', 'x', '192.0.2.300', 5060);
+
+-- host_is_a_dns_name
+select world.server_named('acme', 'x', 'SBC.example', 5060);
+
+-- server_name_and_port_are_unique
+select world.server_named('acme', 'x', 'sbc.example', 5060), world.server_named('blue', 'y', 'sbc.example', 5060);
+
+-- server 'x': 127.0.1.2/32 belongs to server 2 'blue' of group 'blue' already; an address belongs to one group only
+select world.server_named('acme', 'x', 'sbc.example', 5060), world.resolved('x', '127.0.1.2');
+
+-- server 'y': 192.0.2.7/32 belongs to server
+select world.server_named('acme', 'x', 'sbc.example', 5060), world.resolved('x', '192.0.2.7'), world.server('blue', 'y', '192.0.2.7', 5060);
+
+-- has no name that could stand for 192.0.2.7
+select world.resolved('acme/acme', '192.0.2.7');
+
+-- address_is_one_host
+select world.server_named('acme', 'x', 'sbc.example', 5060), world.resolved('x', '192.0.2.0/24');
+
+-- socket_is_transport_address_port
+select world.peer_option('acme/acme', 'socket', 'udp:sip.example:5060');
+
+-- socket_is_transport_address_port
+select world.peer_option('acme/acme', 'socket', 'udp:2001:db8::1:5060');
+
+-- socket_has_the_transport_of_its_server
+select world.peer_option('acme/acme', 'socket', 'tcp:192.0.2.1:5060');
+
+-- channels_are_0_to_100000
+select world.peer_option('acme/acme', 'channels_max', '-1');
+
+-- cps_is_0_to_10000
+select world.peer_option('acme/acme', 'cps_max', '-1');
+
+-- ring_is_0_to_180_s
+select world.peer_option('acme/acme', 'ring_max_s', '181');
+
+-- pdd_is_0_to_60000_ms
+select world.peer_option('acme/acme', 'pdd_max_ms', '-1');
+
+-- ported_is_known
+select world.peer_option('acme/acme', 'ported', 'dip');
+
+-- identity_shown_is_known
+select world.peer_option('acme/acme', 'identity_shown', 'nobody');
+
+-- identity_headers_are_known
+select world.peer_option('acme/acme', 'identity_headers', 'pai,identity');
+
+-- identity_headers_are_known
+select world.peer_option('acme/acme', 'identity_headers', 'pai,pai');
+
+-- identity_host_is_a_host
+select world.peer_option('acme/acme', 'identity_host', 'a b');
+
+-- a_login_is_whole
+select world.peer_option('acme/acme', 'login_username', 'x');
+
+-- login_ha1_is_32_lower_case_hex
+update tandem.peering_server set login_username = 'a', login_realm = 'b', login_ha1 = 'secret';
+
+-- login_username_is_1_to_128_printable_characters
+select world.peer_option('acme/acme', 'login', 'a"b:c:d');
+
+-- login_realm_is_1_to_128_printable_characters
+select world.peer_option('acme/acme', 'login', 'a:b"c:d');
+
+-- registering_needs_a_login
+select world.peer_option('acme/acme', 'login_register_s', '600');
+
+-- login_register_is_0_or_30_to_86400_s
+select world.peer_option('acme/acme', 'login', 'a:b:c'), world.peer_option('acme/acme', 'login_register_s', '29');
+
+-- login_contact_user_is_up_to_64_safe_characters
+select world.peer_option('acme/acme', 'login_contact_user', 'a@b');
+
+-- status_is_300_to_699
+select world.hunt('acme/acme', 200, 'stop');
+
+-- action_is_stop_or_continue
+select world.hunt('acme/acme', 503, 'retry');
+
+-- told_status_and_phrase_come_together
+select world.hunt('acme/acme', 503, 'stop', 480);
+
+-- told_status_is_400_to_699
+select world.hunt('acme/acme', 503, 'stop', 302, 'Elsewhere');
+
+-- told_phrase_is_1_to_64_printable_ascii_characters
+select world.hunt('acme/acme', 503, 'stop', 480, E'a\r\nb');
+
+-- share_is_1_to_1000
+select world.carrier_option('acme', 'share', '0');
+
+-- a_rule_ends_after_it_begins
+select world.rule('acme', '44', valid_from => '2027-01-01', valid_to => '2026-01-01');
+
+-- rule_begins_between_2000_and_2100
+select world.rule('acme', '44', valid_from => '1999-01-01');
+
+-- rule_ends_between_2000_and_2100
+select world.rule('acme', '44', valid_to => 'infinity');
+
+-- a_rule_blocks_or_stops
+select world.rule('acme', '44', stopper => true, block => true);
+
+-- description_is_up_to_200_printable_characters
+select world.rule('acme', '44', description => repeat('x', 201));
+
+-- peering_rule_is_not_said_twice
+select world.rule('acme', '44', valid_to => '2027-01-01'), world.rule('acme', '44', stopper => true, valid_to => '2027-01-01');
+
+-- belongs to account 2, which is not account 1 nor above it
+select world.time_set('North', 'x'), world.rule('acme', '44', time_set => 'x');
+
+-- ## Numbers
+
+-- side_is_known
+select world.rewrite('Tandem', 'plus', 'lnp', '^', '+');
+
+-- prefix_is_1_to_15_digits
+select world.ported('0044', '4499');
+
+-- prefix_is_1_to_15_digits
+select world.ported('44', 'D044');
+
+-- a_port_changes_something
+select world.ported('4420', '4420');
+
+-- carrier_of_a_ported_number_exists
+insert into tandem.ported_number(digits, routing, group_id) values ('44', '4499', 99);
+
+-- carrier_of_a_ported_number_exists
+select world.ported('4420', '4499', 'crown');
+update tandem.peering_group set enabled = false, disabled_at = now() - interval '31 days' where name = 'crown';
+delete from tandem.peering_group where name = 'crown';
+
+-- ported_number_pkey
+select world.ported('4420', '4499'), world.ported('4420', '4498');
+
+-- expected_is_1_s_to_4_hours
+select world.destination('44', 0);
+
+-- an_emergency_number_is_for_a_domain_or_a_region
+select world.emergency('110', '{acme}', 'a.example', 'bavaria');
+
+-- emergency_number_is_unique_in_its_domain
+select world.emergency('110', '{acme}', region => 'bavaria'), world.emergency('110', '{blue}', region => 'bavaria');
+
+-- routing_is_up_to_32_dialable_characters
+select world.emergency('110', '{acme}', routing => 'sip:110@x');
+
+-- region_is_a_word
+select world.emergency('110', '{acme}', region => 'greater london');
+
+-- sums_are_not_negative
+select world.quality('acme/acme', -1, 60, 500);
+
+-- pass_is_positive
+insert into tandem.generation(config_pass) values (0);
+
+-- ## What is stored is what is used
+
+-- phrase_is_1_to_64_printable_ascii_characters
+select world.reply('Tandem', 'credit', 402, 'Kein Güthaben');
+
+-- phrase_is_1_to_64_printable_ascii_characters
+update tandem.inbound_rule set code = 480, phrase = 'Später' where id = 1;
+
+-- told_phrase_is_1_to_64_printable_ascii_characters
+select world.hunt('acme/acme', 503, 'stop', 480, 'Später');
+
+-- told_status_is_no_challenge
+select world.hunt('acme/acme', 503, 'stop', 407, 'Proxy Authentication Required');
+
+-- told_status_is_no_challenge
+select world.hunt('acme/acme', 503, 'stop', 401, 'Unauthorized');
+
+-- blocked_in_have_no_empty_range
+select world.account_option('North', 'blocked_in', '{44[1-20-9]*,33[9-0]*}');
+
+-- blocked_out_have_no_empty_range
+select world.subscriber_option('alice@a.example', 'blocked_out', '{[!5-3]*}');
+
+-- allowed_clis_have_no_empty_range
+update tandem.subscriber set allowed_clis = '{44[2-1]}' where username = 'alice';
+
+-- belongs to account 4 'Fjord'; ported numbers count for all accounts, so only a carrier of the root may serve them
+select world.carrier_of('Fjord', 'fjords own', '198.51.100.77', 5060, '44', '0.01');
+select world.ported('442071', '442071', 'fjords own');
+
+-- ## Lists of patterns
+
+-- has nested or too many repeats: begin it with ^, and repeat without bound once or twice
+insert into tandem.rewrite_rule(rewrite_set_id, side, priority, pattern, replacement) values (1, 'callee_in', 500, '(?:.|.){14}x', '');
+
+-- the patterns of this side of the rewrite set have 149769 ways to be tried together, at most 133128 are allowed
+insert into tandem.rewrite_set(id, account_id, name) overriding system value values (90, 1, 'much');
+insert into tandem.rewrite_rule(rewrite_set_id, side, priority, pattern, replacement)
+select 90, 'callee_out', n, '.*x' || n, '' from generate_series(1, 9) as n;
+
+-- this side of the rewrite set would have 501 patterns; at most 500 are allowed
+insert into tandem.rewrite_set(id, account_id, name) overriding system value values (90, 1, 'many');
+insert into tandem.rewrite_rule(rewrite_set_id, side, priority, pattern, replacement)
+select 90, 'callee_out', n, '^' || n, '' from generate_series(1, 501) as n;
+
+-- the patterns of the barring level have 149769 ways
+select world.barring('Tandem', 'heavy', 'blacklist', array(select '[0-9]*x' || n from generate_series(1, 9) as n));
+
+-- the patterns of the inbound rules of the carrier have
+insert into tandem.inbound_rule(group_id, priority, field, part, pattern)
+select 1, 100 + n, 'from', 'uri', '.*x' || n from generate_series(1, 9) as n;
+
+-- the patterns of the trusted sources of the network have 149769 ways
+insert into tandem.trusted_source(subscriber_id, network, from_pattern)
+select (select min(id) from tandem.subscriber), '198.51.100.9', '.*x' || n from generate_series(1, 9) as n;
+
+-- the patterns of the peering rules of the account have 149769 ways
+insert into tandem.peering_rule(group_id, account_id, callee_prefix, caller_pattern)
+select g.id, g.account_id, '44' || n, '.*x' || n from generate_series(1, 9) as n, tandem.peering_group g where g.name = 'acme';
+
+-- ## What names of servers stand for
+
+-- is the address of no host
+select world.server_named('acme', 'named', 'sip.acme.example', 5060), world.resolved('named', '0.0.0.0');
+
+-- is the address of no host
+select world.server_named('acme', 'named', 'sip.acme.example', 5060), world.resolved('named', '239.1.2.3');
+
+-- is the address of no host
+select world.server_named('acme', 'named', 'sip.acme.example', 5060), world.resolved('named', 'fe80::1');
+
+-- lies in network 198.51.100.0/24 of trusted source
+insert into tandem.trusted_source(subscriber_id, network) select min(id), '198.51.100.0/24' from tandem.subscriber;
+select world.server_named('acme', 'named', 'sip.acme.example', 5060), world.resolved('named', '198.51.100.60');
+
+-- lock_is_known
+select world.subscriber_option('alice@a.example', 'lock', 'some');

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kemi.adapters.redis_client import RedisClient
+from kemi.adapters.redis_funds import Balance, FundTerms
 from kemi.core.amounts import amount
+from kemi.core.outcome import OUT
+from kemi.records import Status
 from tests.fix_postgres import Database
 from tests.sync_pair import SyncPair
 from tools.errors import OperatorError
-from tools.explain import billed, ended, explain, sides
-from tools.explain_past import PastCall
+from tools.explain import explain
+from tools.explain_data import sides
+from tools.explain_past import PastCall, billed, ended
+from tools.explain_request import Origin, origin
+from tools.explain_whatif import Purse, _full
 
 UK = "00442071234567"
+KEYS = [
+    "verdict", "reason", "status", "caller", "callee", "chain", "candidates", "rejected", "trace", "generation",
+]  # fmt: skip
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PAST = PastCall(
     "r1", "past@ua", NOON, NOON, NOON, "out", "alice@a.example", 5, "442079460001", "442071234567", "answered", 200, "",
@@ -50,17 +60,111 @@ def asked(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 def test_a_routed_call(asked: Any) -> None:
-    """Carriers cheapest first, each level's price, what the poorest fund pays for, and the trace of a live call."""
-    found = asked(caller="alice@a.example", callee=UK)
-    assert found["decision"] == "route"
-    assert found["fetches"] <= 2
-    assert [target["name"].split("/")[0].split("-")[0] for target in found["targets"]] == ["acme", "blue", "crown"]
-    assert [leg["rate"]["per_min_micros"] for leg in found["levels"]] == [20_000, 8_000]
-    assert [leg["prefix"] for leg in found["levels"]] == ["4420", "4420"]
-    assert [fund["available_micros"] for fund in found["funds"]] == [20_000_000, 500_000_000]
-    assert [fund["talk_s"] for fund in found["funds"]] == [14_400, 14_400]
+    """Ten keys: who, the chain with rates and balances, carriers cheapest first, the trace of a live call."""
+    found = asked(from_="alice@a.example", to=UK)
+    assert list(found) == KEYS
+    assert (found["verdict"], found["reason"], found["status"]) == ("route", "", 0)
+    assert (found["caller"], found["callee"]) == ("442079460001", "442071234567")
+    assert [each["name"].split("/")[0] for each in found["candidates"]] == ["acme", "blue", "crown"]
+    assert all(each["tried"] for each in found["candidates"])
+    assert found["candidates"][0]["next_hop"] == "sip:127.0.1.1:5080;transport=udp"
+    assert [each["place"] for each in found["candidates"]] == [1, 2, 3]
+    assert found["rejected"] == []
+    assert [(level["account"], level["side"]) for level in found["chain"]] == [("Alpha", "out"), ("North", "out")]
+    assert [level["rate"]["per_min_micros"] for level in found["chain"]] == [20_000, 8_000]
+    assert [level["rate"]["prefix"] for level in found["chain"]] == ["4420", "4420"]
+    assert [level["fund"]["balance_micros"] for level in found["chain"]] == [20_000_000, 500_000_000]
+    assert [level["fund"]["talk_s"] for level in found["chain"]] == [14_400, 14_400]
     assert any("digest proves sub alice@a.example" in sentence for sentence in found["trace"])
     assert any("→" in sentence and "rule" in sentence for sentence in found["trace"])
+    assert found["generation"] > 1 << 32
+
+
+def test_what_the_expected_call_costs_and_why_a_carrier_is_left_out(asked: Any, pair: SyncPair) -> None:
+    """True cost, by the destination's expected length; a disabled carrier and one that sells at a loss are named."""
+    pair.sql("select world.destination('4420', 240)")
+    pair.sql("update tandem.peering_group set enabled = false where name = 'acme'")
+    pair.sql("select world.carrier('dear', '127.0.1.9', 5080, '4420', '0.5')")
+    pair.once()
+    found = asked(from_="alice@a.example", to=UK)
+    first = found["candidates"][0]
+    assert (first["name"], first["cost_micros"], first["currency"], first["expected_s"]) == (
+        "blue/blue", 18_000, "EUR", 240,
+    )  # fmt: skip
+    left_out = {each["name"].split("/")[0]: each["reason"] for each in found["rejected"]}
+    assert set(left_out) == {"acme", "dear"}
+    assert "disabled" in left_out["acme"]
+    assert left_out["dear"] == "dearer than level 2 pays"  # North: the root owns it
+
+
+def test_more_candidates_than_attempts_are_told_and_marked(asked: Any, pair: SyncPair) -> None:
+    """All of them in order; those that one call does not reach are not tried."""
+    pair.sql("update tandem.account set attempts_max = 2 where name = 'Alpha'")
+    pair.once()
+    found = asked(from_="alice@a.example", to=UK)
+    assert [each["tried"] for each in found["candidates"]] == [True, True, False]
+    assert found["candidates"][2]["ruri"] == ""
+
+
+def test_a_draw_is_told_and_is_that_of_the_nodes(
+    asked: Any, pair: SyncPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is equal is drawn, call by call: one order would be taken for the only one."""
+    drawn = "the order among equals is drawn for each call: of 100, first comes "
+    alone = asked(from_="alice@a.example", to=UK)["trace"]
+    assert alone[-1].startswith("what nodes remember of servers that failed lately is not looked at")
+    pair.sql("update tandem.account set routing = '{weight}'")
+    pair.once()
+    monkeypatch.delenv("TANDEM_SECRET", raising=False)
+    monkeypatch.setenv("RUN_DIR", str(tmp_path))
+    unknown = asked(from_="alice@a.example", to=UK)["trace"][-1]
+    assert unknown.startswith(drawn)
+    assert unknown.endswith("their secret is not known here (TANDEM_SECRET), so nodes draw another order")
+    orders = set[tuple[str, ...]]()
+    for n in range(12):
+        (tmp_path / "secret").write_text(f"of the stack, the {n}th\n")
+        by_file = asked(from_="alice@a.example", to=UK)
+        monkeypatch.setenv("TANDEM_SECRET", f"of the stack, the {n}th")
+        by_variable = asked(from_="alice@a.example", to=UK)
+        monkeypatch.delenv("TANDEM_SECRET")
+        assert by_file["trace"] == by_variable["trace"]
+        assert by_file["candidates"] == by_variable["candidates"]
+        assert by_file["trace"][-1].startswith(drawn)
+        assert "secret" not in by_file["trace"][-1]
+        orders.add(tuple(each["name"] for each in by_file["candidates"]))
+    assert len(orders) > 1
+
+
+def test_a_refusal_has_the_same_keys(asked: Any) -> None:
+    """Reason, status, and whose chain it is; no price was reached."""
+    found = asked(from_="alice@a.example", to="001900123456")
+    assert list(found) == KEYS
+    assert (found["verdict"], found["reason"], found["status"]) == ("reject", "forbidden", 403)
+    assert [level["account"] for level in found["chain"]] == ["Alpha", "North"]
+    assert found["chain"][0]["rate"] is None
+    assert found["candidates"] == []
+
+
+def test_a_caller_whom_nobody_knows(asked: Any) -> None:
+    """A challenge has them too."""
+    found = asked(from_="nobody@a.example", to=UK)
+    assert list(found) == KEYS
+    assert (found["verdict"], found["reason"], found["status"]) == ("challenge", "challenge", 407)
+    assert found["chain"] == []
+
+
+def test_at_another_time(asked: Any, pair: SyncPair) -> None:
+    """The clock moves, the tables do not: a rule of the night takes calls at night."""
+    pair.sql("select world.time_set('Tandem', 'night', 'UTC', '{Mo-Su 20:00-24:00}')")
+    pair.sql(
+        "update tandem.peering_rule set time_set_id = (select id from tandem.time_set)"
+        " where group_id = (select id from tandem.peering_group where name = 'acme')"
+    )
+    pair.once()
+    at_noon = asked(from_="alice@a.example", to=UK, at="2026-11-24T12:00")
+    at_night = asked(from_="alice@a.example", to=UK, at="2026-11-24T22:30+01:00")
+    assert [found["candidates"][0]["name"] for found in (at_noon, at_night)] == ["blue/blue", "acme/acme"]
+    assert any("time set" in each["reason"] for each in at_noon["rejected"])
 
 
 def test_a_price_in_another_currency_that_changes_with_the_clock(
@@ -75,65 +179,100 @@ def test_a_price_in_another_currency_that_changes_with_the_clock(
     dollars = "(select id from tandem.tariff where name = 'dollars')"
     pair.sql(f"update tandem.account set tariff_id = {dollars} where name = 'Alpha'")  # noqa: S608  a constant
     pair.once()
-    found = asked(caller="alice@a.example", callee=UK)
-    leg = found["levels"][0]
-    assert (leg["currency"], leg["fund_currency"], leg["exchange_nanos"]) == ("USD", "EUR", 920_000_000)
-    assert (leg["minute_micros"], leg["minute_charge_micros"]) == (50_000, 46_000)
-    assert {band["per_min_micros"] for band in leg["bands"]} == {20_000, 30_000}
-    assert [fund["side"] for fund in found["funds"]] == ["out", "out"]
-    explain(caller="alice@a.example", callee=UK)
+    found = asked(from_="alice@a.example", to=UK)
+    rate = found["chain"][0]["rate"]
+    assert (rate["currency"], rate["fund_currency"], rate["exchange_nanos"]) == ("USD", "EUR", 920_000_000)
+    assert (rate["minute_micros"], rate["minute_charge_micros"]) == (50_000, 46_000)
+    assert {band["per_min_micros"] for band in rate["bands"]} == {20_000, 30_000}
+    explain(from_="alice@a.example", to=UK)
     out = capsys.readouterr().out
     for part in ("0.05 USD (half even to 0.01)", "0.046 EUR (1 USD = 0.92 EUR)", "→ 0.0", "UTC"):
         assert part in " ".join(out.split())
 
 
 def test_the_same_for_people(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None:
-    """Headline, trace, and three tables."""
-    assert pair.outbox_is_empty()
+    """Headline, trace, and four tables; nobody's name moves the cursor or makes it bold."""
+    pair.sql("update tandem.account set name = '[bold]A\u202eB' where name = 'Alpha'")
+    pair.sql("update tandem.peering_group set enabled = false where name = 'acme'")
+    pair.once()
     explain(caller="alice@a.example", callee=UK)
     out = capsys.readouterr().out
-    assert out.startswith("ROUTE out: 3 targets, funds pay for ")
-    for part in ("Targets, in order", "Prices", "Funds", "acme", "0.02 EUR", "configuration as of pass"):
+    assert out.startswith("ROUTE out: 2 targets, funds pay for ")
+    for part in ("Candidates, in order", "Left out", "Prices", "Funds", "acme", "0.02 EUR", "configuration generation"):
         assert part in out
+    assert "[bold]A\\u202eB" in out.replace("\n", "")
 
 
 @pytest.mark.parametrize(
-    ("options", "decision", "words"),
+    ("options", "verdict", "words"),
     [
-        ({"caller": "nobody@a.example", "callee": UK}, "challenge", "nobody@a.example"),
-        ({"caller": "alice@a.example", "callee": "001900123456"}, "reject", "may not call it by tariff"),
-        ({"caller": "sip:442079460012@x", "callee": UK, "from_ip": "127.0.2.1"}, "route", "is sub pbx@a.example"),
-        ({"caller": "4915112345678", "callee": "442079460001", "from_ip": "127.0.1.1"}, "route", "is peer acme"),
-        ({"caller": "anonymous", "callee": "442079460001", "from_ip": "127.0.1.1"}, "reject", "inbound rule"),
-        ({"caller": "447700900000", "callee": UK, "subscriber": "anna@a.example"}, "reject", "caller ID 447700900000"),
-        ({"caller": "442079460001", "callee": UK, "account": 5}, "route", "alice@a.example"),
-        ({"caller": "alice@a.example", "callee": "112"}, "route", "emergency number 112"),
-        ({"caller": "alice@a.example", "callee": "hello"}, "reject", "hello"),
+        ({"from_": "sip:442079460012@x", "to": UK, "source": "127.0.2.1/udp"}, "route", "is sub pbx@a.example"),
+        ({"from_": "+4915112345678", "to": "+442079460001", "source": "127.0.1.1:5080/udp"}, "route", "is peer acme"),
+        ({"from_": "anonymous", "to": "442079460001", "source": "127.0.1.1"}, "reject", "inbound rule"),
+        ({"from_": "447700900000", "to": UK, "subscriber": "anna@a.example"}, "reject", "caller ID 447700900000"),
+        ({"to": UK, "subscriber": "anna@a.example"}, "route", "digest proves sub anna@a.example"),
+        ({"from_": "442079460001", "to": UK, "account": 5}, "route", "alice@a.example"),
+        ({"from_": "alice@a.example", "to": "112"}, "route", "emergency number 112"),
+        ({"from_": "alice@a.example", "to": "hello"}, "reject", "hello"),
     ],
 )
-def test_whoever_may_call(asked: Any, options: dict[str, Any], decision: str, words: str) -> None:
+def test_whoever_may_call(asked: Any, options: dict[str, Any], verdict: str, words: str) -> None:
     """By digest, by trusted address, as a peer; with a claimed number; for an account's first subscriber."""
     found = asked(**options)
-    assert found["decision"] == decision
+    assert found["verdict"] == verdict
     assert any(words in sentence for sentence in found["trace"])
 
 
-def test_a_fund_without_money(asked: Any) -> None:
-    """The call is decided, and the funds say how far it would go, or that it would be refused: nothing is held."""
-    found = asked(caller="bob@a.example", callee="07911123456")
-    assert [fund["talk_s"] for fund in found["funds"]] == [12_000, 14_400, 14_400]  # 20 EUR at 0.10 30/6; 4 h
-    found = asked(caller="dave@b.example", callee="0044207123456")
-    assert found["funds"][0]["talk_s"] == 0
-    assert "funds pay for 0 s" in found["headline"]
+def test_a_call_to_a_line_of_ours(asked: Any) -> None:
+    """The one candidate is the line, and both chains are told."""
+    found = asked(from_="alice@a.example", to="02079460011")
+    assert [each["name"] for each in found["candidates"]] == ["bob@a.example"]
+    assert {level["side"] for level in found["chain"]} == {"out", "in"}
+
+
+def test_a_fund_that_could_not_pay(asked: Any, pair: SyncPair) -> None:
+    """What the store would say to the hold as the funds stand is the verdict; the carriers are told all the same."""
+    found = asked(from_="dave@b.example", to="0044207123456")
+    assert (found["verdict"], found["reason"]) == ("reject", "no_credit")
+    assert found["chain"][0]["fund"]["talk_s"] == 0
+    assert [each["name"] for each in found["candidates"]] == ["acme/acme", "blue/blue", "crown/crown"]
+    assert "hold refused by level 1" in found["trace"][-1]
+    pair.sql("select tandem.topup_v1(id, 5000000, 'test', 'test') from tandem.account where name = 'Delta'")
+    pair.once()
+    assert asked(from_="dave@b.example", to="0044207123456")["verdict"] == "route"
+
+
+@pytest.mark.parametrize(
+    ("terms", "taken", "word"),
+    [
+        (None, {}, "status"),
+        (FundTerms(1, 0, status=Status.SUSPENDED), {}, "status"),
+        (FundTerms(1, 0, channels_max=1), {"channels": 1}, "channels"),
+        (FundTerms(1, 0, channels_max=2), {"channels": 1}, ""),
+        (FundTerms(1, 0, channels_out_max=1), {"channels": 1, "channels_out": 1}, "channels_out"),
+        (FundTerms(1, 0, channels_in_max=1), {"channels": 1, "channels_in": 1}, ""),
+    ],
+)
+def test_a_fund_that_takes_no_call(terms: FundTerms | None, taken: dict[str, Any], word: str) -> None:
+    """In the store's words, for the side that the call is on: here it leaves."""
+    empty = Balance("5:EUR", terms, charged_micros=0, held_micros=0, channels=0, n=0)
+    assert _full(Purse(5, 1, OUT, empty._replace(**taken), 0)) == word
+
+
+def test_how_far_the_poorest_fund_goes(asked: Any) -> None:
+    """20 EUR at 0.10 30/6; everybody else pays for the longest call."""
+    found = asked(from_="bob@a.example", to="07911123456")
+    assert [level["fund"]["talk_s"] for level in found["chain"]] == [12_000, 14_400, 14_400]
 
 
 def test_a_past_call(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None:
     """From the CDR and its payments: outcome, attempts, trace, prices."""
     pair.sql(
         "insert into tandem.cdr(rid, call_id, node, started_at, answered_at, ended_at, direction, source, account_id,"
-        " caller, callee, outcome, sip_status, ended_by, talk_ms, billed_s, attempts, trace)"
+        " caller, callee, outcome, sip_status, ended_by, talk_ms, billed_s, attempts, trace, config_pass)"
         " values ('r1', 'past@ua', 'node1', now(), now(), now(), 'out', 'alice@a.example', 5, '442079460001',"
-        " '442071234567', 'answered', 200, 'callee', 58500, 59, '[[7, 503], [8, 200]]', '{rule 12: 00 → +}')"
+        " '442071234567', 'answered', 200, 'callee', 58500, 59, '[[7, 503], [8, 200]]',"
+        " E'{rule 12: 00 → +,\"caller \\u202e\"}', (7::bigint << 32) + 5)"
     )
     pair.sql(
         "insert into tandem.cdr_leg(rid, level, payer_id, payee_id, currency, price_micros, tariff_id, prefix, book,"
@@ -149,6 +288,8 @@ def test_a_past_call(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None
         "Payments for 59 s",
         "rule 12: 00 → +",
         "tried server 7: 503",
+        f"configuration generation {(7 << 32) + 5}",
+        "caller \\u202e",
         "0.019667 EUR",
         "0.01 USD",
         "0.0092 EUR",
@@ -158,6 +299,34 @@ def test_a_past_call(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None
     explain(call_id="past@ua", as_json=True)
     call = json.loads(capsys.readouterr().out)[0]
     assert [leg["price_micros"] for leg in call["legs"]] == [19_667, 10_000, 2_950]
+    assert set(KEYS) <= set(call)
+    assert (call["verdict"], call["generation"]) == ("route", (7 << 32) + 5)
+    assert [(each["server_id"], each["status"]) for each in call["candidates"]] == [(7, 503), (8, 200)]
+
+
+def test_a_past_hunt_and_its_configuration(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None:
+    """A record per attempt: which server, what it said or why it was not asked, how soon it rang; and since when."""
+    pair.sql("insert into tandem.generation(config_pass, applied_at) values (1000, '2026-11-22T04:00Z')")
+    pair.sql(
+        "insert into tandem.cdr(rid, call_id, node, started_at, ended_at, direction, source, account_id, caller,"
+        " callee, outcome, sip_status, attempts, config_pass)"
+        " values ('r3', 'hunt@ua', 'node1', now(), now(), 'out', 'alice@a.example', 5, '442079460001',"
+        " '442071234567', 'answered', 200, '[[1, 503], [2, 200]]', 1005)"
+    )
+    pair.sql(
+        "insert into tandem.cdr_attempt(rid, n, server_id, status, asked_at, ended_at, pdd_ms, why)"
+        " select 'r3', v.n, s.id, v.status, now(), now(), v.pdd_ms, v.why from tandem.peering_server s"
+        " join (values ('acme', 1, 503, null, 'cps'), ('blue', 2, 200, 1500, '')) as v(name, n, status, pdd_ms, why)"
+        " using (name)"
+    )
+    explain(call_id="hunt@ua")
+    out = capsys.readouterr().out
+    assert "tried server 1 (acme/acme): 503 (cps)\n" in out
+    assert "tried server 2 (blue/blue): 200, rang after 1.5 s\n" in out
+    assert "configuration generation 1005, in force since 2026-11-22 04:00:00 UTC" in out
+    explain(call_id="hunt@ua", as_json=True)
+    call = json.loads(capsys.readouterr().out)[0]
+    assert [(each["name"], each["status"]) for each in call["candidates"]] == [("acme/acme", 503), ("blue/blue", 200)]
 
 
 def test_a_past_refusal_names_the_level(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,8 +374,13 @@ def test_a_past_call_says_why_less_is_billed_than_was_talked(talk_ms: int, told:
     ("options", "sentence"),
     [
         ({"call_id": "never@ua"}, "no call with Call-ID 'never@ua' is settled"),
-        ({"caller": "alice@a.example"}, "name CALLER and CALLEE"),
-        ({"caller": "1", "callee": "2", "account": 4_711}, "account 4711 has no active subscriber"),
+        ({"from_": "alice@a.example"}, "name --from and --to"),
+        ({"to": UK}, "name --from and --to"),
+        ({"from_": "1", "to": "2", "account": 4_711}, "account 4711 has no active subscriber"),
+        ({"from_": "1", "to": "2", "source": "acme/udp"}, "'acme/udp' is no source"),
+        ({"from_": "1", "to": "2", "source": "127.0.0.1:70000/udp"}, "is no source"),
+        ({"from_": "1", "to": "2", "source": "127.0.0.1/sctp"}, "is no source"),
+        ({"from_": "1", "to": "2", "at": "tomorrow"}, "'tomorrow' is no time"),
     ],
 )
 def test_what_cannot_be_explained_is_said(pair: SyncPair, options: dict[str, Any], sentence: str) -> None:
@@ -220,7 +394,7 @@ def test_an_unloaded_redis_is_said(pair: SyncPair) -> None:
     """Without configuration nothing can be decided."""
     pair.redis.execute("FLUSHALL")
     with pytest.raises(OperatorError, match="holds no configuration yet"):
-        explain(caller="alice@a.example", callee=UK)
+        explain(from_="alice@a.example", to=UK)
 
 
 @pytest.mark.parametrize(
@@ -244,3 +418,19 @@ def test_amounts_are_exact(micros: int, text: str) -> None:
 def test_a_payment_stands_on_one_side(direction: str, payments: list[tuple[int, int]], told: list[str]) -> None:
     """The caller's chain up to the root, then the called number's."""
     assert sides(direction, payments) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("203.0.113.7/udp", Origin("203.0.113.7", 5060, "udp")),
+        ("203.0.113.7:5080/TCP", Origin("203.0.113.7", 5080, "tcp")),
+        ("203.0.113.7", Origin("203.0.113.7", 5060, "udp")),
+        ("[2001:DB8::7]:5080/tls", Origin("2001:db8::7", 5080, "tls")),
+        ("2001:db8::7/udp", Origin("2001:db8::7", 5060, "udp")),
+        ("[2001:db8::7]/udp", Origin("2001:db8::7", 5060, "udp")),
+    ],
+)
+def test_a_source_is_an_address_a_port_and_a_transport(text: str, told: Origin) -> None:
+    """IPv6 with or without brackets; an address is told in one spelling."""
+    assert origin(text) == told

@@ -17,7 +17,7 @@ from kemi.adapters.redis_funds import Funds
 from kemi.core.sides import CSEQ_LEAP
 from kemi.records import CallEvent
 from tests.dialogs import confirm, talking
-from tests.edge import NOWHERE, SOON_S, Edge
+from tests.edge import ACME_HOST, NOWHERE, SOON_S, Edge
 from tests.edge_world import load_world, place, set_credit
 from tests.fakes.world import ABROAD, CUSTOMER, World
 from tests.kamailio_node import Node, running_kamailio
@@ -58,7 +58,7 @@ class Cell(NamedTuple):
 def cell() -> Iterator[Cell]:
     """Run a node that a test may kill, with money for twelve seconds."""
     home = Path(tempfile.mkdtemp(prefix="tdm-"))
-    with running_redis() as redis, Endpoint(NOWHERE) as acme:
+    with running_redis() as redis, Endpoint(NOWHERE, ACME_HOST) as acme:
         admin, world = RedisClient(redis.url, TIMEOUT_MS), World()
         place(world, acme)
         writer = load_world(admin, world)
@@ -66,7 +66,7 @@ def cell() -> Iterator[Cell]:
         with running_kamailio(redis.worker_url, env=SETTINGS, folder=home) as node:
             acme.server = node.address
             with Endpoint(node.address, "127.0.0.2") as phone:
-                yield Cell(Edge(node, redis, admin, writer, acme, acme), phone, home)
+                yield Cell(Edge(node, redis, admin, writer, acme, acme, world), phone, home)
         admin.close()
     shutil.rmtree(home)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from kemi.agent_closing import OTHERS_LEAP
+from kemi.core.sides import CSEQ_OURS
 from tests.dialogs import CALLER, LONG_S, SHORT, confirm, one_caller, refused, talking
 from tests.edge import Edge, running_edge
 from tests.edge_world import set_credit
@@ -60,7 +61,7 @@ def test_the_caller_cannot_move_the_other_side(edge: Edge, phone: Endpoint, meth
     invite, final = talking(edge, phone)
     with edge.phone(CALLER) as sink:
         forged = edge.acme.back(method, invite, cseq=7).replace(edge.acme.contact, sink.contact)
-        phone.send(forged.replace(f"127.0.0.1:{edge.acme.port};branch", f"{CALLER}:{phone.port};branch"))
+        phone.send(forged.replace(f"{edge.acme.host}:{edge.acme.port};branch", f"{CALLER}:{phone.port};branch"))
         got = phone.wait_request(method)
         phone.send(phone.reply(got, 200, "OK"))
 
@@ -78,7 +79,7 @@ def test_our_bye_is_above_every_cseq_seen(edge: Edge, phone: Endpoint) -> None:
     assert refused(phone, phone.within("INFO", final, cseq=3)) == 500
     assert refused(phone, phone.within("INFO", final, cseq=2**31 - 1)) == 500
 
-    assert ended_by_money(edge, phone, final).get("CSeq") == "2000000001 BYE"
+    assert ended_by_money(edge, phone, final).get("CSeq") == f"{2_000_000_000 + CSEQ_OURS} BYE"
 
 
 @pytest.mark.usefixtures("poor")
@@ -89,7 +90,10 @@ def test_our_bye_that_is_refused_is_repeated_with_a_higher_cseq(edge: Edge, phon
 
     second = ended_by_money(edge, phone, final)
 
-    assert (first.get("CSeq"), second.get("CSeq")) == ("3 BYE", f"{4 + OTHERS_LEAP} BYE")
+    assert (first.get("CSeq"), second.get("CSeq")) == (
+        f"{2 + CSEQ_OURS} BYE",
+        f"{3 + CSEQ_OURS + OTHERS_LEAP} BYE",
+    )
 
 
 @pytest.mark.usefixtures("poor")

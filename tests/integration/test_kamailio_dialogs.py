@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from kemi.core.sides import CSEQ_OURS
 from tests.dialogs import CALLER, SHORT, confirm, drained, hang_up, methods, one_caller, refused, talking
 from tests.edge import Edge, running_edge
 from tests.sip import Endpoint, uri
@@ -122,7 +123,7 @@ def test_a_bye_that_the_other_side_never_hears_is_followed_by_ours(edge: Edge, p
         bye = edge.acme.wait_request("BYE")
     edge.acme.send(edge.acme.reply(bye, 200, "OK"))
 
-    assert bye.get("CSeq") == "6 BYE"
+    assert bye.get("CSeq") == f"{5 + CSEQ_OURS} BYE"
     edge.acme.send(edge.acme.reply(unheard, 481, "No Such Call"))
     assert phone.final().status == 481
     assert edge.event(final.get("Call-ID")).end.outcome == "answered"
@@ -131,7 +132,7 @@ def test_a_bye_that_the_other_side_never_hears_is_followed_by_ours(edge: Edge, p
 def test_a_bye_in_the_name_of_the_other_side_ends_the_call_there_too(edge: Edge, phone: Endpoint) -> None:
     invite, final = talking(edge, phone)
     forged = edge.acme.back("BYE", invite, cseq=7).replace(
-        f"127.0.0.1:{edge.acme.port};branch", f"{CALLER}:{phone.port};branch"
+        f"{edge.acme.host}:{edge.acme.port};branch", f"{CALLER}:{phone.port};branch"
     )
     phone.send(forged)
     confirm(phone)

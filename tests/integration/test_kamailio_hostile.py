@@ -262,7 +262,7 @@ def test_an_anonymous_caller_stays_so_towards_carrier_and_phone(edge: Edge, phon
             told = "\n".join(f"{name}: {value}" for name, value in invite.headers).lower()
             assert "joe" not in told, told
             assert uri(invite.get("From")) == "sip:anonymous@anonymous.invalid"
-            assert invite.all("Contact") == [f"<{phone.contact}>"]
+            assert invite.all("Contact") == [f"<sip:{phone.host}:{phone.port}>"]
         assert register(desk, BOB, expires_s=0).status == 200
 
 

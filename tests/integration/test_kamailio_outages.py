@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kemi.adapters.redis_client import RedisClient
-from tests.edge import NOWHERE, SOON_S, Edge, running_edge
+from tests.edge import ACME_HOST, NOWHERE, SOON_S, Edge, running_edge
 from tests.edge_world import load_world, place, welcome
 from tests.fakes.world import ABROAD, World
 from tests.kamailio_node import running_kamailio
@@ -183,13 +183,13 @@ def test_a_spool_survives_the_death_of_its_node(edge: Edge, phone: Endpoint) -> 
 
 def test_another_node_ends_the_call_of_a_dead_one() -> None:
     """The token in the Record-Route names the reservation: the BYE is relayed, and the call is settled."""
-    with running_redis() as redis, Endpoint(NOWHERE) as acme:
+    with running_redis() as redis, Endpoint(NOWHERE, ACME_HOST) as acme:
         admin, world = RedisClient(redis.url, TIMEOUT_MS), World()
         place(world, acme)
         writer = load_world(admin, world)
         first = Path(tempfile.mkdtemp(prefix="tdm-"))
         with running_kamailio(redis.worker_url, folder=first) as node, Endpoint(node.address) as phone:
-            edge = Edge(node, redis, admin, writer, acme, acme)
+            edge = Edge(node, redis, admin, writer, acme, acme, world)
             acme.server = node.address
             _, final = talking(phone, edge)
             until(lambda: agent(edge)["talking"] == 1, SOON_S, "the answer mark")
@@ -209,13 +209,13 @@ def test_another_node_ends_the_call_of_a_dead_one() -> None:
 
 def test_what_a_node_did_not_see_begin_may_only_end_and_only_among_its_own_hosts() -> None:
     """After a restart: no re-INVITE, no BYE to elsewhere, no other Call-ID; the end itself is settled."""
-    with running_redis() as redis, Endpoint(NOWHERE) as acme, Endpoint(NOWHERE, "127.0.0.3") as victim:
+    with running_redis() as redis, Endpoint(NOWHERE, ACME_HOST) as acme, Endpoint(NOWHERE, "127.0.0.3") as victim:
         admin, world = RedisClient(redis.url, TIMEOUT_MS), World()
         place(world, acme)
         writer = load_world(admin, world)
         first = Path(tempfile.mkdtemp(prefix="tdm-"))
         with running_kamailio(redis.worker_url, folder=first) as node, Endpoint(node.address, "127.0.0.2") as phone:
-            edge = Edge(node, redis, admin, writer, acme, acme)
+            edge = Edge(node, redis, admin, writer, acme, acme, world)
             acme.server = node.address
             _, final = talking(phone, edge)
             until(lambda: agent(edge)["talking"] == 1, SOON_S, "the answer mark")

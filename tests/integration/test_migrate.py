@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,21 @@ def test_wrong_encoding(postgres_server: PostgresServer) -> None:
             admin.execute(sql.SQL("drop database {} with (force)").format(name))
 
 
+@contextmanager
+def _release_before(database: Database, root: Path, first: str) -> Iterator[None]:
+    """Apply what comes before migration `first`; afterwards the rest is there again, not applied."""
+    new = root / "new"
+    new.mkdir()
+    for path in [*(root / "functions").iterdir(), *(root / "views").iterdir(), *(root / "migrations").iterdir()]:
+        if path.parent.name != "migrations" or path.name > first:
+            path.rename(new / f"{path.parent.name}~{path.name}")
+    _apply(database, root)
+    yield
+    for path in new.iterdir():
+        folder, _, name = path.name.partition("~")
+        path.rename(root / folder / name)
+
+
 _OLD_LEDGER = """
 insert into tandem.account(kind, name, currency) values ('root', 'R', 'EUR');
 insert into tandem.tariff(account_id, name, currency) values (1, 't', 'EUR');
@@ -192,16 +209,8 @@ insert into tandem.peering_group(account_id, name, tariff_id) values (1, 'acme',
 
 def test_a_ledger_of_the_release_before(empty_database: Database, root: Path) -> None:
     """What calls had charged is summed up, funds get their calendar and carriers their state."""
-    new = root / "new"
-    new.mkdir()
-    for path in [*(root / "functions").iterdir(), *(root / "views").iterdir(), *(root / "migrations").iterdir()]:
-        if path.parent.name != "migrations" or path.name > "0012":
-            path.rename(new / f"{path.parent.name}~{path.name}")
-    _apply(empty_database, root)
-    empty_database.run(_OLD_LEDGER.encode())
-    for path in new.iterdir():
-        folder, _, name = path.name.partition("~")
-        path.rename(root / folder / name)
+    with _release_before(empty_database, root, "0012"):
+        empty_database.run(_OLD_LEDGER.encode())
     assert any(name.startswith("migrations/0012_") for name in _apply(empty_database, root))
     assert empty_database.run("select account_id, charged_micros, n, events from tandem.fund_charge order by 1") == [
         (2, 507, 2, 2),
@@ -210,3 +219,23 @@ def test_a_ledger_of_the_release_before(empty_database: Database, root: Path) ->
     assert empty_database.run("select account_id, spent_micros from tandem.fund_window") == [(2, 507), (2, 507)]
     assert empty_database.one("select count(*) from tandem.fund_calendar") == 2
     assert empty_database.run("select id, spent from sync.peering_group") == [(1, "")]
+
+
+_OLD_PATTERNS = r"""
+insert into tandem.account(kind, name, currency) values ('root', 'R', 'EUR');
+insert into tandem.rewrite_set(account_id, name) values (1, 's');
+insert into tandem.rewrite_rule(rewrite_set_id, side, priority, pattern, replacement)
+values (1, 'callee_in', 1, '^00', ''), (1, 'callee_in', 2, 'x{,3}', ''), (1, 'callee_in', 3, '1*2*3*4*', '');
+"""
+
+
+def test_patterns_of_the_release_before(empty_database: Database, root: Path) -> None:
+    """Those that no worker would run are named, and nothing is applied before they are written another way."""
+    with _release_before(empty_database, root, "0020"):
+        empty_database.run(_OLD_PATTERNS.encode())
+    refusal = _refusal(empty_database, root)
+    assert "write these patterns another way, then migrate: rewrite rule 2 'x{,3}' is no regular expression" in refusal
+    assert "rewrite rule 3 '1*2*3*4*' has nested or too many repeats" in refusal
+    assert "rewrite rule 1" not in refusal
+    empty_database.run("update tandem.rewrite_rule set pattern = '^' || priority where priority > 1")
+    assert "migrations/0020_pre_patterns.sql" in _apply(empty_database, root)

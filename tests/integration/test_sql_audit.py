@@ -69,6 +69,8 @@ def test_secrets_stay_out(demo: Database) -> None:
     """A changed password is seen as changed; neither the old nor the new hash is stored."""
     demo.run("update tandem.subscriber set ha1_md5 = repeat('0', 32) where username = 'alice'")
     assert _last(demo, "subscriber")[-1] == ["ha1_md5"]
+    demo.run("select world.peer_option('acme/acme', 'login', 'tandem:acme.example:secret')")
+    assert _last(demo, "peering_server")[-1] == ["login_ha1", "login_realm", "login_username"]
     assert demo.one("select count(*) from tandem.audit where before::text ~ 'ha1' or after::text ~ 'ha1'") == 0
 
 

@@ -19,6 +19,8 @@ SILENT = {
     ("rate", "rate_set"),
 }
 
+ONES = {("masks", "masks"), ("peers", "peers")}  # what any change of a carrier may change
+
 LONG_DISABLED = b"""
 update tandem.peering_group set enabled = false, disabled_at = now() - interval '31 days' where name = %s
 """
@@ -105,7 +107,7 @@ def test_moved_address(demo: Database) -> None:
         ("sources", "src:127.0.1.1/32"),
         ("sources", "src:127.0.1.9/32"),
         ("sources", "src:127.0.9.0/24"),
-        ("masks", "masks"),
+        *ONES,
     }
 
 
@@ -118,18 +120,18 @@ def test_first_and_last_carrier(demo: Database) -> None:
     demo.outbox()
     demo.run("insert into tandem.peering_group(account_id, name, tariff_id) values (2, 'own', %s)", deck)
     group = demo.one("select id from tandem.peering_group where name = 'own'")
-    assert demo.outbox() == {("peering_group", f"pg:{group}"), ("account", "acct:2"), ("masks", "masks")}
+    assert demo.outbox() == {("peering_group", f"pg:{group}"), ("account", "acct:2"), *ONES}
     demo.run("insert into tandem.peering_rule(group_id, callee_prefix) values (%s, '44'), (%s, '')", group, group)
     assert demo.outbox() == {("peering_rules", "rules:2:44"), ("peering_rules", "rules:2:")}
     demo.run("update tandem.peering_group set priority = 7 where name = 'own'")
-    assert demo.outbox() == {("peering_group", f"pg:{group}"), ("masks", "masks")}
+    assert demo.outbox() == {("peering_group", f"pg:{group}"), *ONES}
     demo.run(LONG_DISABLED, "own")
     demo.outbox()
     demo.run("delete from tandem.peering_group where name = 'own'")
     assert demo.outbox() == {
         ("peering_group", f"pg:{group}"),
         ("account", "acct:2"),
-        ("masks", "masks"),
+        *ONES,
         ("peering_rules", "rules:2:44"),
         ("peering_rules", "rules:2:"),
     }
@@ -181,3 +183,27 @@ def test_one_notification_per_statement(demo_database: Database) -> None:
         demo_database.run("update tandem.subscriber set status = 'active' where username = 'nobody'")
         demo_database.run("notify tandem_outbox, 'end'")
         assert [notice.payload for notice in listener.notifies(timeout=10, stop_after=2)] == ["", "end"]
+
+
+def test_what_a_name_stands_for(demo: Database) -> None:
+    """A server's resolved address names its source and its group; a server that goes takes them with it."""
+    demo.run("select world.server_named('acme', 'by name', 'sbc.acme.example', 5060)")
+    demo.outbox()
+    resolved = {("peering_group", "pg:1"), ("sources", "src:192.0.2.9/32"), ("masks", "masks")}
+    demo.run("select world.resolved('by name', '192.0.2.9')")
+    assert demo.outbox() == resolved
+    demo.run("update tandem.peering_server_address set resolved_at = now()")
+    assert demo.outbox() == resolved
+    demo.run("update tandem.peering_server set enabled = false where name = 'by name'")
+    assert demo.outbox() == resolved | ONES
+    demo.run("delete from tandem.peering_server where name = 'by name'")
+    assert demo.outbox() == resolved | ONES
+
+
+def test_a_destination_of_one_digit(demo: Database) -> None:
+    """It stands in the ten records that its numbers are looked up in; a longer one in one."""
+    demo.outbox()
+    demo.run("select world.destination('4', 180), world.destination('4420', 95)")
+    assert demo.outbox() == {("destinations", f"dest:4{digit}") for digit in range(10)}
+    demo.run("select world.destination('4420', 96)")
+    assert demo.outbox() == {("destinations", "dest:44")}

@@ -1,9 +1,10 @@
-"""The views of schema sync are the records of kemi/records.py, column by column and value by value."""
+"""The views of schema sync are the records of kemi/records, column by column and value by value."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
@@ -30,6 +31,13 @@ RECORDS: Final[dict[str, type[Any]]] = {
     "emergency": records.Emergency,
     "exchange": records.Exchange,
     "fund_terms": FundTerms,
+    "time_set": records.TimeSet,
+    "barring_level": records.BarringLevel,
+    "ported_number": records.PortedNumber,
+    "ported_lengths": records.Lengths,
+    "destinations": records.Destinations,
+    "quality": records.Quality,
+    "peers": records.Peers,
 }
 # Everything that the demo world does not use, so that no column is empty in all rows.
 RICH: Final = """
@@ -52,12 +60,14 @@ select world.exchange('USD', 'EUR', 0.9), world.exchange('JPY', 'EUR', 0.0061234
 select world.limits('Alpha', 9, 8, 7, 6, 5, 50), world.lock('Beta', 'all'), world.carrier_limits('blue', owed => 0);
 update tandem.account set timezone = 'America/New_York' where name = 'Alpha';
 """
+ROUTING: Final = Path(__file__).with_name("sql_routing.sql").read_bytes()
 
 
 @pytest.fixture
 def rich(demo: Database) -> Database:
     """Return the demo world with a value in every column."""
     demo.run(RICH)
+    demo.run(ROUTING)
     return demo
 
 
@@ -114,6 +124,12 @@ def test_names_are_those_of_keys(rich: Database) -> None:
         "rate_set": lambda row: keys.rate_set(row.id),
         "emergency": lambda _: keys.EMERGENCY,
         "exchange": lambda _: keys.EXCHANGE,
+        "time_set": lambda row: keys.time_set(row.id),
+        "barring_level": lambda row: keys.barring_level(row.id),
+        "ported_number": lambda row: keys.ported(row.digits),
+        "ported_lengths": lambda _: keys.PORTED_LENGTHS,
+        "quality": lambda _: keys.QUALITY,
+        "peers": lambda _: keys.PEERS,
     }
     for view, maker in makers.items():
         for name, row in _rows(rich, view).items():
@@ -129,7 +145,7 @@ def test_who_owns_carriers(rich: Database) -> None:
 
 def test_rules_stand_with_the_owner_of_their_group(rich: Database) -> None:
     """Rules of two owners with the same prefix are two records."""
-    assert set(_rows(rich, "peering_rules")) == {"rules:1:", "rules:2:", "rules:2:44"}
+    assert set(_rows(rich, "peering_rules")) == {"rules:1:", "rules:1:442", "rules:2:", "rules:2:44"}
     (entries,) = _rows(rich, "peering_rules")["rules:1:"]
     assert [entry[1] for entry in entries] == [1, 2, 3]
 

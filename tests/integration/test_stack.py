@@ -16,7 +16,7 @@ import pytest
 from tests.fix_stack import free_address, short_directory
 from tools.errors import OperatorError
 from tools.stack import kamailio, process
-from tools.stack.layout import Layout, venv_bin
+from tools.stack.layout import Layout, has_ipv6, venv_bin
 from tools.stack.stack import Stack
 from tools.wait import until
 
@@ -56,6 +56,14 @@ def test_a_stack_answers_sip_and_its_environment_lets_a_shell_join(stack: Stack)
     assert lines[:2] == ["t", "PONG"]
     assert lines[2].startswith("kamailio 5.6")
     assert lines[3] == f"{stack.layout.listen} n1"
+
+
+def test_a_stack_answers_over_ipv6_too(stack: Stack) -> None:
+    address = stack.layout.nodes[0].address6
+
+    assert (address is not None) == has_ipv6()
+    assert stack.env()["TANDEM_SIP6"] == str(address or "")
+    assert address is None or kamailio.answers_options(address)
 
 
 def test_what_holds_a_secret_is_for_its_owner_alone(stack: Stack) -> None:
@@ -224,6 +232,19 @@ def _tree(stack: Stack) -> set[process.Identity]:
             tree.add(who)
         pids += process.children(pid)
     return tree
+
+
+def test_no_hash_of_a_password_comes_into_the_log(stack: Stack) -> None:
+    """Postgres tells the whole row that it refuses, unless it is told not to."""
+    log = stack.layout.log_dir / "postgres.log"
+    with psycopg.connect(stack.env()["DATABASE_URL"], autocommit=True) as connection:
+        rows = connection.execute("select ha1_md5 from tandem.subscriber where ha1_md5 <> ''").fetchall()
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute("update tandem.subscriber set region = 'no word' where ha1_md5 <> ''")
+    until(lambda: "region_is_a_word" in log.read_text(), DEADLINE_S, "the refusal to be logged")
+    text = log.read_text()
+    assert rows
+    assert not any(hashed in text for (hashed,) in rows)
 
 
 def _replaced(stack: Stack, name: str, before: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -43,6 +44,8 @@ def account_id(pair: SyncPair, name: str) -> int:
 
 def test_every_kind_arrives(pair: SyncPair) -> None:
     """Each row of each view stands in Redis as the record of its kind; there is a view for each kind, and no other."""
+    pair.database.run(Path(__file__).with_name("sql_routing.sql").read_bytes())
+    pair.once()
     views = {name for (name,) in pair.sql("select viewname from pg_views where schemaname = 'sync'")}
     assert views == {kind.view for kind in KINDS} | {"rate"}
     for kind in KINDS:

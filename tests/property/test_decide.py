@@ -36,6 +36,7 @@ from tests.fakes.world import (
     from_trunk,
     invite,
     register,
+    regulate,
     request,
 )
 
@@ -85,7 +86,8 @@ requests = st.sampled_from(
 )
 
 
-NAMING: Final = ("username", "domain")  # of a subscriber: the store's views make the record's name of them
+NAMING: Final = ("username", "domain", "digits", "lengths")
+"""Fields that the store's views make of the same columns as a record's name, or of all such names."""
 
 
 @st.composite
@@ -94,6 +96,8 @@ def broken_worlds(draw: st.DrawFn) -> World:
     world = World()
     if draw(st.booleans()):
         enrich(world)
+    if draw(st.booleans()):
+        regulate(world)
     for _ in range(draw(st.integers(0, 8))):
         name = draw(st.sampled_from(sorted(world.records)))
         record: Any = world.records[name]
@@ -158,6 +162,7 @@ def market(offers: list[Carrier], profile: tuple[str, ...] = (), stopper: int = 
     world = World()
     world.forget_rules()
     world.change(keys.account(CUSTOMER), routing=profile)
+    world.tariff(30, {"33": Rate(2 * HELD_PRICE)})  # as much is left to the reseller as to the root
     for n, offer in enumerate(offers, 1000):
         world.tariff(n, {} if offer.price is None else {"33": Rate(offer.price)})
         server = PeerServer(n, "s", "203.0.113.99", 5060, "udp", offer.weight, offer.server_enabled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil
@@ -66,6 +66,19 @@ def by_the_clock(rate: Rate, plan: list[Period], zone: ZoneInfo, at_ms: int) -> 
         if place in of_class and any(span.from_min <= minute < span.to_min for span in period.spans):
             return of_class[place].per_min_micros, of_class[place].connect_micros
     return rate.per_min_micros, rate.connect_micros
+
+
+@LAW
+@given(
+    span=st.builds(Span, st.integers(-(2**63), 2**63), st.integers(-(2**63), 2**63)),
+    from_ms=st.integers(-(2**63), 2**63),
+    zone=st.sampled_from((UTC, ZoneInfo("Pacific/Kiritimati"), ZoneInfo("America/New_York"))),
+)
+def test_no_span_and_no_moment_raises(span: Span, from_ms: int, zone: tzinfo) -> None:
+    """Also those that Postgres refuses, and in the year 9999."""
+    rate = Rate(5, periods=(PeriodPrice(0, 1),))
+    assert bands(rate, (Period("odd", (span,)),), zone, from_ms, from_ms + 14_400_000)[-1].until_ms == 0
+    midnights(zone, from_ms, from_ms + 14_400_000)
 
 
 @LAW

@@ -15,7 +15,7 @@ from kemi.adapters.ksr_sides import is_away
 from kemi.adapters.redis_operations import Operation, Page, Reservation, Result
 from kemi.agent import Agent, Clock
 from kemi.agent_takeover import NodeWatch, silent_ns
-from kemi.core.sides import CSEQ_LEAP
+from kemi.core.sides import CSEQ_LEAP, CSEQ_OURS
 from kemi.records import PinnedCall
 from tests.fakes import calls as builders
 from tests.fakes.ksr import FakeKsr
@@ -123,7 +123,7 @@ def test_an_adopted_call_ends_with_its_money_on_both_sides(tmp_path: Path) -> No
 
     byes = [words for words in world.ksr.did("tm.t_uac_send") if words[0] == "BYE"]
     assert [words[1] for words in byes] == ["sip:alice@192.0.2.1", "sip:bob@198.51.100.1"]
-    assert f"CSeq: {builders.CALLER.cseq + CSEQ_LEAP + 1} BYE" in str(byes[1][4])
+    assert f"CSeq: {builders.CALLER.cseq + CSEQ_LEAP + CSEQ_OURS} BYE" in str(byes[1][4])
     assert world.ksr.did("dialog.dlg_set_timeout_id") == []
     (event,) = world.funds.events
     assert (event.end.ended_by, event.end.billed_s, event.postings[0].amount_micros) == ("money", 25, 25_000)

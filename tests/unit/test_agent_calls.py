@@ -34,6 +34,7 @@ from kemi.adapters.redis_operations import (
 from kemi.agent_calls import Calls
 from kemi.agent_orders import LetGo, LookUp, Order, Outgoing, Recheck
 from kemi.agent_talk import pack_legs
+from kemi.core.sides import CSEQ_OURS
 from kemi.records import Attempt, CallEnd, PinnedCall, Rate
 from kemi.settings import Limits
 from tests.fakes import calls as builders
@@ -135,7 +136,8 @@ def test_without_more_money_the_call_ends_at_its_deadline_on_both_sides(result: 
     call_id = pinned().call_id
     assert let_go == LetGo(RID, 7, 8)
     assert to_caller == Send(RID, "BYE", call_id, "sip:bob@c.example", "to", builders.CALLER, 1)
-    assert to_callee == Send(RID, "BYE", call_id, "sip:shown@c.example", "tag", builders.CALLEE, 3)
+    cseq = builders.CALLER.cseq + CSEQ_OURS
+    assert to_callee == Send(RID, "BYE", call_id, "sip:shown@c.example", "tag", builders.CALLEE, cseq)
     end = end_of(settlement)
     assert (end.ended_by, end.billed_s, end.talk_ms, end.server_id) == (by, 60, 60_000, 31)
     assert len(known) == 0
@@ -483,3 +485,25 @@ def test_the_end_of_a_call_that_nobody_answered_releases_it() -> None:
     (order,) = known.hear(Ended(RID, "", S, NOW_MS), S, NOW_MS)
 
     assert end_of(order).outcome == "cancelled"
+
+
+@pytest.mark.parametrize("state", ["held", "settled"])
+def test_an_answer_that_nobody_pays_for_is_ended_on_both_sides_and_told(state: str) -> None:
+    """Its lease was over when it came: it must neither go on nor leave no record."""
+    known = Calls(Limits())
+    late = started(at_ns=5 * S)._replace(call_id="call")
+
+    (question, let_go) = known.hear(late, 5 * S, NOW_MS)
+    sends = known.due(5 * S, NOW_MS)
+
+    assert isinstance(question, LookUp)
+    assert let_go == LetGo(RID, 7, 8)
+    assert methods(sends) == ["BYE", "BYE"]
+    assert {send.call_id for send in sends if isinstance(send, Send)} == {"call"}
+    row = Reservation(codec.pack(pinned()), ("5:EUR", "3:EUR"), 60, (60_000, 60_000), 0, 3, state, "n1", 0)
+    (order,) = known.looked_up(question.ended, row, NOW_MS, 6 * S, question.started)
+    end = end_of(order)
+    assert isinstance(order, Outgoing)
+    assert isinstance(order.operation, Settle if state == "held" else Late)
+    assert (end.outcome, end.ended_by, end.server_id) == ("answered", "lost_hold", 31)
+    assert known.hear(Ended(RID, "caller", 7 * S, NOW_MS), 7 * S, NOW_MS) == [], "it is told once"

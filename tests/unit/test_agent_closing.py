@@ -8,6 +8,7 @@ from kemi.adapters.ksr_bye import Send
 from kemi.adapters.ksr_queue import ByeAnswered, Ended, HangUp, LateAnswer, Moved
 from kemi.agent_calls import Calls
 from kemi.agent_closing import OTHERS_LEAP
+from kemi.core.sides import CSEQ_OURS
 from kemi.settings import Limits
 from tests.fakes import calls as builders
 from tests.unit.test_agent_calls import NOW_MS, RID, S, methods, pinned, talking
@@ -44,7 +45,7 @@ def test_a_bye_of_ours_is_repeated_with_a_rising_cseq_until_it_is_given_up() -> 
 
     sent = [order for at_s in range(1, 60) for order in known.due(at_s * S, NOW_MS) if isinstance(order, Send)]
 
-    assert [order.cseq for order in sent] == [3, 4, 5, 6]
+    assert [order.cseq for order in sent] == [builders.CALLER.cseq + CSEQ_OURS + n for n in range(4)]
     assert (known.closings.failed, len(known.closings)) == (1, 0)
 
 
@@ -60,7 +61,7 @@ def test_a_bye_that_is_refused_is_repeated_once_at_once_above_any_other_nodes_al
 
     (again,) = known.due(S, NOW_MS)
     assert isinstance(again, Send)
-    assert (again.to, again.cseq) == (builders.CALLEE, 4 + OTHERS_LEAP)
+    assert (again.to, again.cseq) == (builders.CALLEE, 3 + CSEQ_OURS + OTHERS_LEAP)
     known.hear(ByeAnswered(pinned().call_id, "tag", 500, builders.CALLEE.ip), S, NOW_MS)
     later = [order for order in known.due(int(3.9 * S), NOW_MS) if isinstance(order, Send)]
     assert builders.CALLEE not in [order.to for order in later], "no storm: the next one waits"
@@ -78,7 +79,7 @@ def test_our_bye_follows_where_a_side_went_and_its_cseq_never_falls() -> None:
     to_caller, to_callee = known.due(S, NOW_MS)
     assert isinstance(to_caller, Send)
     assert isinstance(to_callee, Send)
-    assert (to_caller.to.target, to_callee.cseq) == ("sip:alice@192.0.2.7", 10)
+    assert (to_caller.to.target, to_callee.cseq) == ("sip:alice@192.0.2.7", 9 + CSEQ_OURS)
 
 
 def test_a_late_answer_is_acknowledged_each_time_and_ended_once() -> None:
@@ -91,7 +92,7 @@ def test_a_late_answer_is_acknowledged_each_time_and_ended_once() -> None:
     assert {order.cseq for order in acks if isinstance(order, Send)} == {2}
     (bye,) = known.due(S, NOW_MS)
     assert isinstance(bye, Send)
-    assert (bye.method, bye.cseq, bye.is_by_hop) == ("BYE", 3, True)
+    assert (bye.method, bye.cseq, bye.is_by_hop) == ("BYE", 2 + CSEQ_OURS, True)
 
 
 def test_a_call_has_no_endless_number_of_late_answers() -> None:

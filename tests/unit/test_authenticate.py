@@ -155,6 +155,42 @@ def test_who_is_locked_for_everything_does_not_register(name: str) -> None:
     assert isinstance(world.decide(register()), Register)
 
 
+def test_a_line_that_is_locked_for_everything_does_not_register() -> None:
+    """By its own lock, as by those of the accounts above it, and told alike."""
+    world = World()
+    wrong = world.decide(register()._replace(credentials=credentials(register(), Answer(password="guess"))))
+    world.change(f"sub:{ALICE}", lock=Lock.GLOBAL)
+    locked = world.decide(register())
+    assert isinstance(locked, Challenge)
+    assert locked[:3] == wrong[:3]
+    assert locked.trace[-1].endswith("the line is locked: global")
+    world.change(f"sub:{ALICE}", lock=Lock.ALL)
+    assert isinstance(world.decide(register()), Register)
+
+
+def test_the_password_of_a_suspended_line_counts_for_an_emergency_number_only() -> None:
+    """And that of a closed one for nothing. Whatever fails is told alike, byte for byte."""
+    world = World()
+    wrong = challenge(world, ALICE, Answer(password="guess"))
+    world.change(f"sub:{ALICE}", status=1)
+    assert world.route(invite(callee="112")).emergency
+    assert challenge(world, ALICE, Answer())[:3] == wrong[:3]
+    assert isinstance(world.decide(register()), Challenge)
+    urgent = invite(callee="112")
+    for call in (
+        urgent._replace(credentials=None),
+        urgent._replace(credentials=credentials(urgent, Answer(nonce="f" * 32))),
+    ):
+        assert isinstance(world.decide(call), Challenge)
+    guessed = urgent._replace(credentials=credentials(urgent, Answer(password="guess")))
+    told, told_active = world.decide(guessed), World().decide(guessed)
+    assert isinstance(told, Challenge)
+    assert isinstance(told_active, Challenge)
+    assert told[:3] == told_active[:3]
+    world.change(f"sub:{ALICE}", status=2)
+    assert isinstance(world.decide(urgent), Challenge)
+
+
 def test_a_trusted_address_does_not_register() -> None:
     """Who is known by address still has to prove a registration."""
     decision = World().decide(register(source_ip="198.51.100.9")._replace(credentials=None))

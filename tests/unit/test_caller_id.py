@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from kemi.core.caller_id import asserted_uri
+from kemi.core.caller_id import NOBODY, CallerId
+from kemi.core.outcome import Header
 from kemi.core.request import SipUri
-from kemi.records import CliPolicy
-from tests.fakes.world import ALICE, TRUNK, World, from_peer, from_trunk, invite, uri
+from kemi.records import CliPolicy, Identity
+from tests.fakes.world import ACME_1, ALICE, BOB_NUMBER, TRUNK, World, from_peer, from_trunk, invite, uri
 
 OWN = "442070000010"
 ALLOWED = "442070000015"  # by the pattern 4420700000[1-3]?
@@ -53,6 +54,33 @@ def test_reject_refuses() -> None:
     assert shown(world, caller=f"{ALLOWED}@pbx.example")[0] == ALLOWED
 
 
+@pytest.mark.parametrize(("claim", "named"), [("boss", "boss"), (f"+{FOREIGN}", FOREIGN), (FOREIGN, FOREIGN)])
+def test_a_claim_that_is_not_allowed_is_named(claim: str, named: str) -> None:
+    """In E.164 where it is a number, else as it came."""
+    trace = World().route(from_trunk(caller=f"{claim}@pbx.example")).trace
+    assert f"caller ID {named} is not among those of {TRUNK}: shown as {OWN}" in trace
+
+
+def test_a_claim_that_is_not_allowed_hides_no_less() -> None:
+    """Who asked for privacy keeps it, and a line without a number has nothing to show instead."""
+    anonymous = (OWN, "anonymous", "Anonymous")
+    assert shown(World(), caller=f"{FOREIGN}@pbx.example", privacy="id") == anonymous
+    world = World()
+    world.change(f"sub:{TRUNK}", cli="")
+    assert shown(world, caller=f"{FOREIGN}@pbx.example") == ("", "anonymous", "Anonymous")
+    route = world.route(from_trunk(BOB_NUMBER, caller=f"{FOREIGN}@pbx.example"))
+    assert "Reply-To" in route.targets[0].remove
+    assert f"caller ID {FOREIGN} is not among those of {TRUNK}: shown as anonymous" in route.trace
+
+
+def test_the_own_number_is_always_allowed() -> None:
+    """Whether or not a pattern says so; it replaces nothing, so the name stays."""
+    world = World()
+    world.change(f"sub:{TRUNK}", allowed_clis=())
+    assert shown(world, caller=f"{OWN}@pbx.example") == (OWN, f"+{OWN}", "")
+    assert shown(world, caller=f"{ALLOWED}@pbx.example") == (OWN, f"+{OWN}", f"+{OWN}")
+
+
 @pytest.mark.parametrize("policy", CliPolicy)
 @pytest.mark.parametrize("user", ["trunk", "TRUNK", ""])
 def test_a_from_that_only_names_the_line_claims_nothing(user: str, policy: CliPolicy) -> None:
@@ -70,6 +98,7 @@ def test_a_line_without_a_number_is_anonymous() -> None:
     assert route.call.caller == ""
     assert route.targets[0].from_uri == "sip:anonymous@anonymous.invalid"
     assert route.targets[0].headers == ()
+    assert "Reply-To" in route.targets[0].remove
     assert route.caller_uri == SipUri("sip", "anonymous", "a.example")
 
 
@@ -79,6 +108,9 @@ def test_a_line_without_a_number_is_anonymous() -> None:
         ({"ppi": f"<sip:+{ALLOWED}@x>", "pai": f"<sip:+{OWN}@x>"}, ALLOWED),
         ({"pai": f"sip:{ALLOWED}@x"}, ALLOWED),
         ({"pai": f"tel:+{ALLOWED}"}, ALLOWED),
+        ({"pai": f"<sip:boss@x>, <tel:+{ALLOWED}>"}, ALLOWED),
+        ({"ppi": f"<sip:trunk@a.example>, <tel:+{ALLOWED}>"}, ALLOWED),
+        ({"ppi": "<sip:trunk@a.example>"}, OWN),
         ({"pai": f"<sip:{FOREIGN}@x>"}, OWN),
         ({"pai": "nonsense"}, "442070000030"),
         ({"rpid": f"<sip:{ALLOWED}@x>"}, "442070000030"),
@@ -89,7 +121,7 @@ def test_where_a_claim_stands(fields: dict[str, str], expected: str) -> None:
     assert shown(World(), caller="442070000030@pbx.example", **fields)[0] == expected
 
 
-@pytest.mark.parametrize("privacy", ["id", "user;id", "Header", "critical; id", "id,user"])
+@pytest.mark.parametrize("privacy", ["id", "user", "user;id", "Header", "critical; id", "id,user"])
 def test_who_asks_for_privacy_gets_it(privacy: str) -> None:
     """The number that was allowed is still what the carrier is told."""
     assert shown(World(), caller=f"{ALLOWED}@pbx.example", privacy=privacy) == (ALLOWED, "anonymous", "Anonymous")
@@ -100,6 +132,19 @@ def test_an_anonymous_from_asks_for_privacy() -> None:
     anonymous = "anonymous@anonymous.invalid"
     assert shown(World(), caller=anonymous) == (OWN, "anonymous", "Anonymous")
     assert shown(World(), caller=anonymous, ppi=f"<sip:{ALLOWED}@x>") == (ALLOWED, "anonymous", "Anonymous")
+    assert shown(World(), caller=f"{ALLOWED}@anonymous.invalid") == (ALLOWED, "anonymous", "Anonymous")
+    assert shown(World(), caller="Anonymous@a.example") == (OWN, "anonymous", "Anonymous")
+
+
+def test_a_line_may_be_hidden_always() -> None:
+    """CLIR needs no word of the phone, and binds calls to other lines too."""
+    world = World()
+    world.change(f"sub:{TRUNK}", is_hidden=True)
+    assert shown(world, caller=f"{ALLOWED}@pbx.example", privacy="none") == (ALLOWED, "anonymous", "Anonymous")
+    inside = world.route(from_trunk(BOB_NUMBER, caller=f"{ALLOWED}@pbx.example"))
+    assert inside.targets[0].from_uri == "sip:anonymous@anonymous.invalid"
+    assert "the line's number is never shown" in inside.trace
+    assert "the line's number is never shown" not in World().route(from_trunk()).trace
 
 
 @pytest.mark.parametrize("privacy", ["", "none", "identity"])
@@ -114,33 +159,121 @@ def test_nobody_else_is_hidden(privacy: str) -> None:
         ({}, FOREIGN, f"sip:+{FOREIGN}@a.example"),
         ({"pai": '"A" <sip:+33122222222@x>'}, "33122222222", "sip:+33122222222@a.example"),
         ({"pai": "<sip:+33122222222@x>", "privacy": "id"}, "33122222222", "sip:anonymous@anonymous.invalid"),
+        ({"pai": "<sip:who@x>, <tel:+33122222222>"}, "33122222222", "sip:+33122222222@a.example"),
+        ({"pai": "<sip:who@x>"}, "", "sip:anonymous@anonymous.invalid"),
+        ({"ppi": "<sip:+33122222222@x>", "rpid": "<sip:+33144444444@x>"}, "33122222222", "sip:+33122222222@a.example"),
+        ({"rpid": "<sip:+33122222222@x>;party=calling"}, "33122222222", "sip:+33122222222@a.example"),
+        ({"rpid": "<sip:+33122222222@x>;privacy=full"}, "33122222222", "sip:anonymous@anonymous.invalid"),
+        ({"rpid": "<sip:+33122222222@x>;party=called"}, FOREIGN, f"sip:+{FOREIGN}@a.example"),
+        ({"rpid": "<sip:+33122222222@x>;party=called;privacy=full"}, FOREIGN, f"sip:+{FOREIGN}@a.example"),
+        (
+            {"pai": "<sip:+33122222222@x>", "rpid": "<sip:+33122222222@x>;privacy=uri"},
+            "33122222222",
+            "sip:anonymous@anonymous.invalid",
+        ),
+        ({"caller": f"{FOREIGN}@anonymous.invalid"}, FOREIGN, "sip:anonymous@anonymous.invalid"),
         ({"caller": "unknown@x"}, "", "sip:anonymous@anonymous.invalid"),
         ({"caller": "unknown@x", "pai": "<sip:+33122222222@x>"}, "33122222222", "sip:+33122222222@a.example"),
     ],
 )
-def test_a_peer_is_believed(fields: dict[str, str], caller: str, from_uri: str) -> None:
-    """Its asserted identity comes before its From; privacy binds us too; what is no number is anonymous."""
+def test_a_trusted_peer_is_believed(fields: dict[str, str], caller: str, from_uri: str) -> None:
+    """What it asserts comes before its From; privacy binds us too; what is no number is anonymous."""
     route = World().route(from_peer(**fields))
     assert route.call.caller == caller
     assert route.targets[0].from_uri == from_uri
 
 
 @pytest.mark.parametrize(
-    ("value", "user"),
+    "fields",
     [
-        ("sip:a@x", "a"),
-        (" <sip:a@x>;party=calling", "a"),
-        ("Alice <sip:a@x>", "a"),
-        ('"<sip:evil@x>" <sip:a@x>', "a"),
-        ('"\\"<sip:evil@x>" <sip:a@x>', "a"),
-        ("<sip:a@x>, <sip:b@x>", "a"),
-        ("", None),
-        ("<>", None),
-        ('"open <sip:a@x', "a"),
-        ("<sip:a@x>" + " " * 600, None),
+        {"pai": "<sip:+33122222222@x>"},
+        {"ppi": "<sip:+33122222222@x>"},
+        {"rpid": "<sip:+33122222222@x>;privacy=off"},
+        {"pai": "<sip:+33122222222@x>", "privacy": "none"},
+        {"diversion": "<sip:+33122222222@x>"},
     ],
 )
-def test_identity_headers_are_parsed(value: str, user: str | None) -> None:
-    """The first address counts, a display name never does, and an overlong header is none."""
-    found = asserted_uri(value)
-    assert (found.user if found else None) == user
+def test_a_peer_that_is_not_trusted_has_its_from(fields: dict[str, str]) -> None:
+    """Nothing that it asserts is believed, and none of it goes on."""
+    world = World()
+    world.change_server(ACME_1, identity=Identity(is_trusted=False))
+    route = world.route(from_peer(**fields))
+    assert route.call.caller == FOREIGN
+    assert (route.targets[0].from_uri, route.targets[0].headers) == (f"sip:+{FOREIGN}@a.example", ())
+    assert f"server {ACME_1} is not trusted: what it asserts is not believed" in route.trace
+
+
+@pytest.mark.parametrize(
+    "fields", [{"privacy": "id"}, {"privacy": "user;critical"}, {"rpid": "<sip:+33122222222@x>;privacy=full"}]
+)
+def test_anybody_may_hide(fields: dict[str, str]) -> None:
+    """Who hides a number pretends nothing. The number is kept, and marked: no tenant may read it."""
+    world = World()
+    assert not world.route(from_peer(**(fields | dict.fromkeys(fields, "")))).call.hidden
+    for is_trusted in (False, True):
+        world.change_server(ACME_1, identity=Identity(is_trusted=is_trusted))
+        route = world.route(from_peer(**fields))
+        assert route.call.hidden
+        assert route.targets[0].from_uri == "sip:anonymous@anonymous.invalid"
+        assert not any(route.call.caller in header.value for header in route.targets[0].headers)
+
+
+def test_a_line_that_hides_is_marked() -> None:
+    """For whatever shows this call to whom it reached; an emergency call hides nothing."""
+    assert not World().route(invite()).call.hidden
+    assert World().route(invite(privacy="id")).call.hidden
+    assert not World().route(invite(callee="112", privacy="id")).call.hidden
+
+
+def test_nothing_is_said_of_headers_that_are_not_there() -> None:
+    """Nor of those of a trusted server."""
+    world = World()
+    assert not any("not trusted" in sentence for sentence in world.route(from_peer(pai=f"<sip:{FOREIGN}@x>")).trace)
+    world.change_server(ACME_1, identity=Identity(is_trusted=False))
+    assert not any("not trusted" in sentence for sentence in world.route(from_peer()).trace)
+
+
+def test_who_has_no_number_is_hidden() -> None:
+    """The rest of what names him goes too, whoever sends the call."""
+    assert (NOBODY.number, NOBODY.anonymous) == ("", True)
+    assert CallerId(OWN) == CallerId(OWN, anonymous=False, replaced=False, own="", diversions=())
+    for fields in ({"pai": "<sip:who@x>"}, {"caller": "unknown@x"}):
+        assert "Reply-To" in World().route(from_peer(**fields)).targets[0].remove
+    assert "Reply-To" not in World().route(from_peer()).targets[0].remove
+
+
+@pytest.mark.parametrize("caller", ["anonymous@anonymous.invalid", "unknown@x", f"{FOREIGN}@anonymous.invalid"])
+def test_a_hidden_from_stays_hidden(caller: str) -> None:
+    """Also where the server is not trusted."""
+    world = World()
+    world.change_server(ACME_1, identity=Identity(is_trusted=False))
+    assert world.route(from_peer(caller=caller)).targets[0].from_uri == "sip:anonymous@anonymous.invalid"
+
+
+@pytest.mark.parametrize(
+    ("diversion", "told"),
+    [
+        (
+            "<sip:+33122222222@x>;reason=user-busy;counter=2",
+            ["<sip:+33122222222@a.example>;reason=user-busy;counter=2"],
+        ),
+        ("<tel:+33122222222>;reason=odd", ["<sip:+33122222222@a.example>;reason=unknown"]),
+        (
+            "<sip:33122222222@x>, <sip:33144444444@x>;reason=away",
+            ["<sip:+33122222222@a.example>;reason=unknown", "<sip:+33144444444@a.example>;reason=away"],
+        ),
+        ("<sip:33122222222@x>;privacy=full", []),
+        ("<sip:who@x>", []),
+        ("nonsense", []),
+        ("<sip:33122222222@x>," * 9, ["<sip:+33122222222@a.example>;reason=unknown"] * 5),
+    ],
+)
+def test_a_trusted_peer_may_report_a_diversion(diversion: str, told: list[str]) -> None:
+    """The phone learns who passed the call on, latest first; not who asked to be hidden."""
+    headers = World().route(from_peer(diversion=diversion)).targets[0].headers
+    assert headers == tuple(Header("Diversion", value) for value in told)
+
+
+def test_a_subscriber_may_not_report_a_diversion() -> None:
+    """He could invent one."""
+    assert World().route(invite(callee=BOB_NUMBER, diversion="<sip:+33122222222@x>")).targets[0].headers == ()

@@ -79,6 +79,7 @@ def test_a_forbidden_rate_refuses() -> None:
 def test_a_price_that_no_ledger_can_say_is_refused_by_name() -> None:
     """Each leg for itself may cost what Redis can count; the sum over a fund, and what a call may cost, are bounded."""
     world = World()
+    world.change("acct:2", loss_pct=-1)
     world.tariff(20, {"33": Rate(2**56)})
     refusal = world.refusal(invite())
     assert (refusal.reason, refusal.status) == ("too_dear", 403)
@@ -166,6 +167,7 @@ def test_the_deck_in_force_prices_the_call() -> None:
     world = World()
     for set_id in (7001, 7002):
         world.rate_set(set_id, {"33": Rate(set_id)})
+    world.change("acct:3", loss_pct=-1)
     world.change("tar:50", decks=(Deck(NOW_MS, 7001), Deck(NOW_MS + 10, 7002)))
     for received_ms, set_id in ((NOW_MS - 1, 1050), (NOW_MS, 7001), (NOW_MS + 9, 7001), (NOW_MS + 10, 7002)):
         leg = world.route(invite(received_ms=received_ms)).call.legs[0]
@@ -176,6 +178,7 @@ def test_the_deck_in_force_prices_the_call() -> None:
 def test_a_tariff_in_another_currency_is_exchanged() -> None:
     """The newest rate that has begun is pinned; the payee earns dollars, the fund pays euros and a begun micro."""
     world = World()
+    world.change("acct:3", loss_pct=-1)
     world.tariff(30, {"33": Rate(60_000)}, currency="USD", rounding="half_even", round_to_micros=100)
     world.exchange("USD", "EUR", 910_000_000, valid_from_ms=NOW_MS - 2)
     world.exchange("USD", "EUR", 920_000_001, valid_from_ms=NOW_MS)

@@ -127,7 +127,10 @@ def test_the_first_need_is_about_who_calls() -> None:
 
 
 def test_the_second_need_is_about_where_to() -> None:
-    """The number, the chain's tariffs for its rates, and the rules of all its prefixes of who owns carriers there."""
+    """The number, the chain's tariffs for its rates, and the rules of all its prefixes of who owns carriers there.
+
+    While the lengths of ported numbers are unknown, that is every beginning that might be one.
+    """
     world = World()
     store = ColdStore(world)
     first = decide(invite(), world.facts(records=store.records, rates=store.rates))
@@ -138,7 +141,9 @@ def test_the_second_need_is_about_where_to() -> None:
     assert second.digits == ABROAD
     prefixes = [ABROAD[:length] for length in range(len(ABROAD) + 1)]
     rules = {f"rules:{owner_id}:{prefix}" for owner_id in (RESELLER, ROOT) for prefix in prefixes}
-    assert set(second.keys) == {f"num:{ABROAD}", "fx", "tar:50", "tar:30", "tar:20"} | rules
+    ported = {f"lnp:{prefix}" for prefix in prefixes if prefix} | {"lnplens"}
+    where = {f"num:{ABROAD}", "fx", "tar:50", "tar:30", "tar:20", f"dest:{ABROAD[:2]}"}
+    assert set(second.keys) == where | rules | ported
 
 
 def test_other_tenants_carriers_cost_a_call_nothing() -> None:

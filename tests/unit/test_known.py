@@ -36,7 +36,7 @@ def test_a_need_covers_what_is_expected() -> None:
     world = World()
     records = {name: record for name, record in world.records.items() if isinstance(record, Account)}
     known = Known(world.facts(records=records, rates={}))
-    known.expect(("acct:5", "num:33"), digits="33")
+    known.expect(("acct:5", "num:33"), ("33",))
     need = known.need("rules:1:3")
     assert set(need.keys) == {"tar:50", "tar:30", "tar:20", "num:33", "rules:1:3"}
     assert need.digits == "33"
@@ -44,8 +44,8 @@ def test_a_need_covers_what_is_expected() -> None:
 
 def test_an_unknown_bucket_is_asked_for_by_its_tariff() -> None:
     """Rates have no short names; an empty bucket is known."""
-    known = Known(World().facts(rates={(1050, "33"): None}))
-    assert known.rate_bucket(50, 1050, "33") is None
+    known = Known(World().facts(rates={(1050, "33"): None, (1050, "3"): None}))
+    assert known.longest_rate(50, 1050, "33") is None
     with pytest.raises(Unknown, match="tar:50"):
-        known.rate_bucket(50, 1050, "3")
+        known.longest_rate(50, 1050, "34")
     assert known.holds("acct:5")

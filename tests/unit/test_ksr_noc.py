@@ -36,6 +36,27 @@ def test_a_call_that_this_node_does_not_follow_is_not_said_to_end(rid: str, why:
     assert ksr_queue.take(ksr) is None
 
 
+def test_the_servers_that_the_agent_speaks_to_are_shown() -> None:
+    ksr = FakeKsr()
+    assert ask(ksr, "peers") == {"probes": [], "logins": [], "count": 0}
+
+    ksr_noc.publish_peers(ksr, {"probes": [{"server_id": 31, "state": "up"}], "logins": []})
+
+    assert ask(ksr, "peers")["probes"] == [{"server_id": 31, "state": "up"}]
+
+
+def test_of_more_servers_than_a_reply_holds_those_in_trouble_are_shown() -> None:
+    ksr = FakeKsr()
+    rows = [{"server_id": at, "name": "n" * 200, "state": "down" if at % 100 == 99 else "up"} for at in range(900)]
+
+    ksr_noc.publish_peers(ksr, {"probes": rows, "logins": rows})
+    answer = ask(ksr, "peers")
+
+    assert len(json.dumps(answer)) < ksr_noc.REPLY_MAX + 100
+    assert [row["server_id"] for row in answer["probes"] if row["state"] == "down"] == list(range(99, 900, 100))
+    assert answer["count"] == 900
+
+
 def test_a_call_that_rings_is_not_said_to_end() -> None:
     ksr, call = FakeKsr(), pinned("r1", ())
     ksr_noc.show_call(ksr, call, answered_ms=0, server_id=0)

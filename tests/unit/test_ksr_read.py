@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kemi.adapters.ksr_read import Malformed, read, text
+from kemi.adapters.ksr_read import HEAD_MAX, LINES_MAX, Malformed, read, text
 from kemi.core.request import CallRequest, SipUri
 from tests.fakes.ksr import FakeKsr
 
@@ -139,6 +139,40 @@ def test_a_line_that_other_parsers_end_elsewhere_is_malformed(before: bytes, hea
     ksr.message = before + b"INVITE sip:a SIP/2.0\r\n" + head + b"\r\n\r\nv=0\n"
 
     assert isinstance(read(ksr, NOW_MS), Malformed)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        *(
+            b"From: a\r\nf : b",
+            b"To: a\r\nT\t: b",
+            b"i: a\r\nCall-ID: b",
+            b"CSeq: 1\r\ncseq: 2",
+            b"l: 0\r\nContent-Length: 1",
+        ),
+        *(b"m: a\r\nContact: b", b"Expires: 1\r\nExpires: 1", b"Max-Forwards: 1\r\nMAX-FORWARDS : 1"),
+        *(b"NoColon", b": x", b"A B: x", b"A\xc3\xa9: x", b"(A): x", b" folded into the first line", b"A: x\r\n \t"),
+        b"X: " + b"y" * HEAD_MAX,
+        b"\r\n".join(b"X: y" for _ in range(LINES_MAX + 1)),
+    ],
+)
+def test_a_head_that_two_parsers_may_read_in_two_ways_is_malformed(lines: bytes) -> None:
+    ksr = FakeKsr()
+    ksr.message = b"INVITE sip:a SIP/2.0\r\n" + lines + b"\r\n\r\n"
+
+    assert isinstance(read(ksr, NOW_MS), Malformed)
+
+
+def test_a_registration_has_as_many_contacts_as_it_likes_and_everybody_routes() -> None:
+    ksr = FakeKsr()
+    for method in (b"REGISTER", b"INVITE"):
+        ksr.message = (
+            method + b" sip:a SIP/2.0\r\nVia: a\r\nv: b\r\nRoute: c\r\nRoute: d\r\nPrivacy: id\r\nPrivacy: id\r\n\r\n"
+        )
+        assert isinstance(read(ksr, NOW_MS), CallRequest)
+    ksr.message = b"REGISTER sip:a SIP/2.0\r\nContact: a\r\nm: b\r\n\r\n"
+    assert isinstance(read(ksr, NOW_MS), CallRequest)
 
 
 def test_a_folded_line_and_a_body_of_any_lines_are_read() -> None:

@@ -7,7 +7,21 @@ import pytest
 from kemi import keys
 from kemi.core.links import links, missing
 from kemi.core.outcome import Need
-from kemi.records import Deck, Masks, Number, RateSet, Tariff
+from kemi.records import (
+    Account,
+    BarringLevel,
+    Deck,
+    Masks,
+    Number,
+    PeeringRule,
+    PeeringRules,
+    Peers,
+    PortedNumber,
+    RateSet,
+    Subscriber,
+    Tariff,
+    TimeSet,
+)
 from tests.fakes.world import ABROAD, ALICE, World
 
 WORLD = World()
@@ -32,6 +46,26 @@ WORLD = World()
 def test_a_record_leads_to_what_it_names(name: str, expected: set[str]) -> None:
     """Links are names of other records; 0 and "" lead nowhere."""
     assert set(links(WORLD.records[name])) == expected
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (Subscriber(8, "al", "a.example", 5, 0, "", "", "", barring_id=1), {"acct:5", "dom:a.example", "bar:1"}),
+        (Subscriber(8, "al", "a.example", 5, 0, "", "", "", own_barring_id=2), {"acct:5", "dom:a.example", "bar:2"}),
+        (Account(1, 0, 0, 0, "Root", "EUR", 0, "UTC", barring_id=3, own_barring_id=4), {"bar:3", "bar:4"}),
+        (BarringLevel(1, "level", False, time_set_id=6), {"tset:6"}),
+        (BarringLevel(1, "level", False), set()),
+        (PeeringRules((PeeringRule(1, 3, ""), PeeringRule(2, 4, "", time_set_id=6))), {"pg:3", "pg:4", "tset:6"}),
+        (PortedNumber("331", "33991", 3), {"pg:3"}),
+        (PortedNumber("331", "33991"), set()),
+        (Peers((3, 4)), {"pg:3", "pg:4"}),
+        (TimeSet(6, "times", "UTC"), set()),
+    ],
+)
+def test_levels_times_and_ports(record: object, expected: set[str]) -> None:
+    """Barring levels come with whom they bar, time sets with what they limit, a port's carrier with the port."""
+    assert set(links(record)) == expected
 
 
 @pytest.mark.parametrize("record", [None, RateSet(1, ()), Masks((), ()), Number("1", 5, 0, ""), ("acct", 5), 5])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kemi.records import RewriteRule, RewriteSet
+from kemi.core.numbers import routing_number
+from kemi.core.request import E164
+from kemi.records import PortedNumber, RewriteRule, RewriteSet
 from tests.fakes.world import ACME_1, ACME_2, ALICE, World, from_peer, invite
 
 INTERNATIONAL = RewriteSet(7, "as written", callee_in=(RewriteRule(71, 1, "^9", ""),))
@@ -66,3 +68,17 @@ def test_outbound_rules_always_start_from_the_original() -> None:
     ruri = {target.pinned.server_id: target.ruri for target in world.route(invite()).targets}
     assert ruri[ACME_1] == "sip:0033140000000@203.0.113.7:5060"
     assert ruri[ACME_2] == "sip:0140000000@203.0.113.8:5070"
+
+
+@pytest.mark.parametrize(
+    ("ported", "routing"),
+    [
+        (None, "33140000000"),
+        (PortedNumber("33140000000", "33650000000"), "33650000000"),
+        (PortedNumber("3314", "991"), "9910000000"),
+        (PortedNumber("33", "9033"), "9033140000000"),
+    ],
+)
+def test_a_routing_number_takes_the_place_of_the_ported_beginning(ported: PortedNumber | None, routing: str) -> None:
+    """The rest of the number stays."""
+    assert routing_number(E164("33140000000"), ported) == routing

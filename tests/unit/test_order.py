@@ -9,8 +9,8 @@ import pytest
 
 from kemi.core.draft import Draft
 from kemi.core.order import LEAST_COST, draw
-from kemi.records import PeeringRule, PeerServer, Rate
-from tests.fakes.world import ACME, ACME_1, ACME_2, BELL, BELL_1, NOW_MS, OWN_1, World, invite, request
+from kemi.records import Destination, Destinations, PeeringRule, PeerServer, Quality, Rate, ServerQuality
+from tests.fakes.world import ACME, ACME_1, ACME_2, BELL, BELL_1, NOW_MS, OWN_1, ColdStore, World, invite, request
 
 C5 = ("prefix", "priority", "weight")
 
@@ -61,18 +61,25 @@ def test_a_word_that_nobody_knows_is_passed_over() -> None:
     assert "routing profile: colour is unknown" in world.route(invite()).trace
 
 
-def test_cost_is_that_of_a_minute() -> None:
-    """Connect fee and increments count: a low rate per minute may be the dearer call."""
+def test_cost_is_that_of_the_expected_call() -> None:
+    """Connect fee and increments count: a low rate per minute may be the dearer call, or the cheaper if it lasts."""
     world = World()
-    world.tariff(300 + ACME, {"33": Rate(1_000, 1, 1, connect_micros=9_000)})
+    world.tariff(300 + ACME, {"33": Rate(1_000, 1, 1, connect_micros=17_000)})
+    assert groups(world) == [4, 3, 6]  # 18 000, 20 000 and 21 000 for 180 s
+    world.put("dest:33", Destinations((Destination("33", 60),)))
     assert groups(world) == [4, 6, 3]
+    world.put("dest:33", Destinations((Destination("33", 60), Destination("3314", 3_600))))
+    assert groups(world) == [3, 4, 6]
+    candidates = [sentence for sentence in world.route(invite()).trace if sentence.startswith("candidate ")]
+    assert "acme/" in candidates[0]
+    assert candidates[0].endswith(" by rule 30, costs 0.077 EUR for 3600 s")
 
 
 def test_costs_are_compared_by_the_exchange_rate() -> None:
     """A carrier whose numbers look cheap in another currency wins only if it is; either direction of a rate will do."""
     world = World()
     world.tariff(300 + ACME, {"33": Rate(60)}, currency="XAU")
-    world.exchange("XAU", "EUR", 99 * 10**9)  # 5940 against bell's 6000
+    world.exchange("XAU", "EUR", 99 * 10**9)  # 17 820 against bell's 18 000
     assert groups(world) == [3, 4, 6]
     world.exchange("XAU", "EUR", 101 * 10**9, valid_from_ms=NOW_MS)
     assert groups(world) == [4, 3, 6]
@@ -81,7 +88,85 @@ def test_costs_are_compared_by_the_exchange_rate() -> None:
     assert groups(world) == [3, 4, 6]
     world.exchange("EUR", "XAU", 9_800_000, valid_from_ms=1)
     assert groups(world) == [4, 3, 6]
-    assert "candidate 2: server 31 (acme/one) by rule 30, costs 0.00006 XAU/min" in world.route(invite()).trace
+    assert any(sentence.endswith("costs 0.00018 XAU for 180 s") for sentence in world.route(invite()).trace)
+
+
+def test_quality_is_asr_then_acd_then_pdd() -> None:
+    """Near-equal values are equal where the record says so; the next word decides then."""
+    world = World()
+    world.change("acct:5", routing=("quality", "cost"))
+    measured = {ACME_1: (50, 180, 2_000), ACME_2: (50, 180, 1_500), BELL_1: (60, 30, 9_000), OWN_1: (50, 195, 9_000)}
+    world.put("quality", Quality(tuple(ServerQuality(server, *values) for server, values in measured.items())))
+    assert [target.pinned.server_id for target in world.route(invite()).targets] == [BELL_1, OWN_1, ACME_2, ACME_1]
+    world.put("quality", Quality(tuple(ServerQuality(server, 50, 180, 0) for server in measured)))
+    assert groups(world) == [3, 4, 6]
+
+
+def test_who_has_not_been_judged_is_as_good_as_the_median() -> None:
+    """Of the carriers of this call, the better of two: bell has had too few calls, and then its cost decides."""
+    world = World()
+    world.change("acct:5", routing=("quality", "cost"))
+    world.put("quality", Quality((ServerQuality(OWN_1, 90, 60, 0), ServerQuality(ACME_1, 40, 60, 0))))
+    assert [target.pinned.server_id for target in world.route(invite()).targets] == [ACME_2, BELL_1, OWN_1, ACME_1]
+    world.records.pop("quality")
+    assert groups(world) == [3, 4, 6]
+
+
+def test_nobody_elses_carrier_has_a_say_in_quality() -> None:
+    """However good or bad: what a tenant cannot use neither moves those that it can nor is told by their order."""
+    world = World()
+    world.change("acct:5", routing=("quality", "cost"))
+    ours = (ServerQuality(OWN_1, 90, 60, 0), ServerQuality(ACME_1, 40, 60, 0), ServerQuality(ACME_2, 60, 60, 0))
+    world.put("quality", Quality(ours))
+    alone = [target.pinned.server_id for target in world.route(invite()).targets]
+    assert alone == [OWN_1, ACME_2, BELL_1, ACME_1]
+    for asr_pct in (1, 65, 100):
+        world.put("quality", Quality((*ours, *(ServerQuality(9_000 + n, asr_pct, 60, 0) for n in range(5)))))
+        assert [target.pinned.server_id for target in world.route(invite()).targets] == alone
+
+
+def test_the_median_is_of_those_who_are_tied() -> None:
+    """By the words before: of another priority's quality nothing follows for this one."""
+    world = World()
+    world.change("acct:5", routing=("priority", "quality", "cost"))
+    world.change("pg:6", priority=9)
+    world.put("quality", Quality((ServerQuality(OWN_1, 90, 60, 0), ServerQuality(ACME_1, 40, 60, 0))))
+    assert groups(world) == [3, 4, 6]
+    assert [target.pinned.server_id for target in world.route(invite()).targets][-1] == OWN_1
+
+
+def test_quality_is_read_by_those_who_ask_for_it() -> None:
+    """It changes all the time: nobody else's decision may become stale by it."""
+    world = World()
+    assert "quality" not in world.route(invite()).hold.used
+    world.change("acct:2", routing=("quality", "cost"))
+    route = world.route(invite())
+    assert "quality" in route.hold.used
+    assert ColdStore(world).decide(invite(), rounds_max=2) == (route, 2)
+
+
+def test_a_share_is_that_of_a_group() -> None:
+    """Its servers stay together, and the next word tells them apart."""
+    world = World()
+    world.change("acct:5", routing=("share", "cost"))
+    for number in range(30):
+        call = invite(call_id=f"call {number}")
+        ordered = [target.pinned.server_id for target in world.route(call).targets]
+        assert abs(ordered.index(ACME_1) - ordered.index(ACME_2)) == 1
+        assert ordered.index(ACME_1) < ordered.index(ACME_2)
+
+
+def test_a_share_of_nothing_comes_last() -> None:
+    """A group without a share is a reserve."""
+    world = World()
+    world.change("acct:5", routing=("share",))
+    world.change("pg:4", share=0)
+    assert all(groups_of(world, number)[-1] == BELL for number in range(20))
+
+
+def groups_of(world: World, number: int) -> list[int]:
+    targets = world.route(invite(call_id=f"call {number}")).targets
+    return [target.pinned.group_id for target in targets]
 
 
 def test_the_draw_follows_the_weights() -> None:

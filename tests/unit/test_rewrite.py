@@ -2,9 +2,12 @@ r"""Rewrite rules and the canonical number: first match only, \1 groups, nothing
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from kemi.core.rewrite import DIGITS_MAX, rewrite, to_e164
+from kemi.core.pattern import WAYS_MAX, compile_pattern
+from kemi.core.rewrite import DIGITS_MAX, RULES_MAX, rewrite, to_e164
 from kemi.records import RewriteRule
 
 
@@ -58,9 +61,8 @@ def test_a_rule_that_cannot_be_used_is_passed_over_aloud(pattern: str, replaceme
     broken = (pattern, replacement)
     result, trace = rewrite(_rules(broken, ("^00", "+")), "0044")
     assert result == "+44"
-    assert trace.startswith("rule 11 passed over: ")
+    assert trace.startswith("rule 12: 0044 → +44; rule 11 passed over: ")
     assert why in trace
-    assert trace.endswith("; rule 12: 0044 → +44")
     assert rewrite(_rules(broken), "0044")[0] == "0044"
 
 
@@ -97,3 +99,36 @@ def test_what_is_no_number_is_not_rewritten(digits: str) -> None:
 def test_to_e164(text: str, number: str | None) -> None:
     """3 … 15 digits, the first 1-9, after one plus sign and the visual separators are gone."""
     assert to_e164(text) == number
+
+
+_BRANCHES = "|".join(["(?:(9)){20}y"] * 10)
+HEAVY = ("(?:.|.){9}", "^(?:.|.){16}", "(?:(9)){50}(?:9|9){9}", "(.?){8}", f"(?:{_BRANCHES})")
+
+
+@pytest.mark.parametrize("pattern", HEAVY)
+def test_no_list_keeps_a_worker_busy(pattern: str) -> None:
+    """The caller chooses the number, and a set has as many rules as somebody writes: 5 s for 300 of these, once."""
+    rules = _rules(*((f"{pattern}x{n}", "") for n in range(RULES_MAX)))
+    rewrite(rules, "1")
+    spent_s = min(_spent_s(rules) for _ in range(5))
+    assert spent_s < 0.025
+
+
+def _spent_s(rules: tuple[RewriteRule, ...]) -> float:
+    began_s = time.process_time()
+    assert rewrite(rules, "9" * DIGITS_MAX)[0] == "9" * DIGITS_MAX
+    return time.process_time() - began_s
+
+
+def test_what_is_too_much_for_a_list_is_passed_over_aloud() -> None:
+    """Postgres refuses it when it is written; what a former release took is not run."""
+    each = compile_pattern(".*x").ways
+    heavy = _rules(*((f".*x{n}", "") for n in range(WAYS_MAX // each)), ("^00", "+"))
+    assert rewrite(heavy, "0044") == (
+        "0044",
+        f"rule {heavy[-1].id} passed over: it and all after it: too many ways to try the list",
+    )
+    assert rewrite(heavy[:-2] + heavy[-1:], "0044")[0] == "+44"
+    many = _rules(*((f"^5{n}", "") for n in range(RULES_MAX)), ("^00", "+"))
+    assert "a list has at most 500 rules" in rewrite(many, "0044")[1]
+    assert rewrite(many[1:], "0044")[0] == "+44"

@@ -20,6 +20,7 @@ outcome = "answered"
 carrier = "acme"
 ended_by = "caller"
 billed_s = [1, 2]
+attempts = ["acme 200"]
 trace_has = ["level 1"]
 [[leg]]
 level = 1
@@ -40,7 +41,8 @@ address = "127.0.0.8"
 """
 RECORD = Record(
     rid="r", outcome="answered", status=200, reason="", ended_by="caller", billed_s=1, talk_ms=900, carrier="acme",
-    trace=("level 1 pays",), legs=((1, "cust", "res", 12000, "EUR", 12000, "EUR"),), unbalanced=(), leased=False,
+    trace=("level 1 pays",), attempts=("acme 200",),
+    legs=((1, "cust", "res", 12000, "EUR", 12000, "EUR"),), unbalanced=(), leased=False,
 )  # fmt: skip
 INVITE = "INVITE sip:x SIP/2.0\nFrom: <sip:a@b>\nCall-ID: c1\n"
 GOT: dict[tuple[str, str], tuple[str, ...]] = {("acme", "INVITE"): (INVITE,)}
@@ -68,6 +70,7 @@ def test_a_call_that_came_out_as_expected_has_no_differences(tmp_path: Path) -> 
         ({"ended_by": "money"}, "ended by is 'money', expected 'caller'"),
         ({"billed_s": 3}, "billed 3 s, expected 1…2 s"),
         ({"trace": ()}, "the trace does not say /level 1/"),
+        ({"attempts": ("bel 503", "acme 200")}, "tried ['bel 503', 'acme 200'], expected ['acme 200']"),
         ({"legs": ()}, "payment missing: level 1 cust pays res 12000 micros EUR"),
         ({"unbalanced": (("EUR", 1),)}, "ledger of the call does not sum to 0: 1 EUR"),
         ({"leased": True}, "a lease of the call is left"),
@@ -76,6 +79,12 @@ def test_a_call_that_came_out_as_expected_has_no_differences(tmp_path: Path) -> 
 def test_every_difference_of_the_record_is_named(tmp_path: Path, change: dict[str, object], sentence: str) -> None:
     """One wrong field of the record gives one sentence about it."""
     assert differences(scenario(tmp_path), RECORD._replace(**change), GOT) == [sentence]  # type: ignore[arg-type]
+
+
+def test_attempts_count_only_where_the_file_tells_them(tmp_path: Path) -> None:
+    """Most scenarios say nothing of them."""
+    silent = scenario(tmp_path, EXPECT.replace('attempts = ["acme 200"]\n', ""))
+    assert differences(silent, RECORD._replace(attempts=()), GOT) == []
 
 
 def test_a_missing_record_is_a_difference(tmp_path: Path) -> None:
@@ -99,6 +108,7 @@ def test_what_the_far_end_received_counts(tmp_path: Path) -> None:
     [
         ('role = "callee"', 'role = "kelner"', "role 'kelner' is none of callee, phone, caller"),
         ('outcome = "answered"', 'outcom = "answered"', "unknown field outcom"),
+        ('attempts = ["acme 200"]', 'attempts = "acme 200"', "is not a list"),
         ('callee = "442071838750"', "", "callee is missing"),
         ("level = 1\n", 'level = 1\nprice = "x"\n', "unknown field price"),
         ("[call]", "[call", "expect.toml"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kemi.core.sources import ENTRIES_MAX, TRACED_MAX, in_order, networks
+from kemi.core.sources import ENTRIES_MAX, TRACED_MAX, in_order, networks, same_address
 from kemi.records import Masks, Source, SourceKind, Sources
 
 MASKS = Masks(v4=(32, 24, 0), v6=(128, 64))
@@ -94,3 +94,22 @@ def test_the_work_and_the_trace_of_one_call_are_bounded() -> None:
     assert fitting == ()
     assert len(passed_over) == TRACED_MAX + 1
     assert passed_over[-1] == f"{ENTRIES_MAX + 7 - TRACED_MAX} more sources passed over"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("203.0.113.7", "203.0.113.7", True),
+        ("203.0.113.7", "::ffff:203.0.113.7", True),
+        ("2001:DB8:0:0::4", "2001:db8::4", True),
+        ("[2001:db8::4]", "2001:db8::4", True),
+        ("203.0.113.7", "203.0.113.8", False),
+        ("203.0.113.7", "203.0.113.70", False),
+        ("", "", False),
+        ("acme.example", "acme.example", False),
+    ],
+)
+def test_addresses_are_compared_as_addresses(one: str, other: str, same: bool) -> None:
+    """However they are written; text that is none is nobody's."""
+    assert same_address(one, other) is same
+    assert same_address(other, one) is same

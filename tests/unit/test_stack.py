@@ -11,7 +11,7 @@ import pytest
 from tests.fix_stack import free_address
 from tools.errors import OperatorError
 from tools.stack import checks, process, state
-from tools.stack.layout import Address, Layout, parse_address
+from tools.stack.layout import Address, Layout, has_ipv6, parse_address
 
 GIGABYTE = 1_000_000_000
 
@@ -50,6 +50,23 @@ def test_two_nodes_have_ports_names_and_directories_of_their_own(tmp_path: Path)
     assert (first.part, first.address.port, first.name) == ("kamailio", 5060, "n1")
     assert (second.part, second.address.port, second.name) == ("kamailio-n2", 5061, "n2")
     assert first.home != second.home
+
+
+def test_ipv6_stands_beside_a_loopback_address_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+    place = {"RUN_DIR": str(tmp_path), "TANDEM_LISTEN": "127.0.0.1:5070", "TANDEM_NODES": "2"}
+    beside = Address("::1", 5071) if has_ipv6() else None
+
+    def second(**more: str) -> Address | None:
+        layout = Layout.from_environment(place | more)
+        assert Layout.from_environment(place | more | {"TANDEM_LISTEN6": layout.listen6_setting}) == layout
+        return layout.nodes[1].address6
+
+    assert second() == beside
+    assert second(TANDEM_LISTEN6="[2001:db8::1]:5080") == Address("2001:db8::1", 5081)
+    assert second(TANDEM_LISTEN6="off") is None
+    assert second(TANDEM_LISTEN="192.0.2.1:5060") is None
+    with pytest.raises(OperatorError, match=r"TANDEM_LISTEN6 is '127\.0\.0\.1:5060'"):
+        second(TANDEM_LISTEN6="127.0.0.1:5060")
 
 
 def test_a_socket_path_of_the_greatest_length_is_accepted_and_one_byte_more_is_not() -> None:

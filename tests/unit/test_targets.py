@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from kemi.core.outcome import Header, Target
-from kemi.core.targets import ALWAYS_REMOVED, REMOVED_FROM_SUBSCRIBERS, escaped
+from kemi.core.caller_id import CallerId
+from kemi.core.draft import Draft
+from kemi.core.outcome import Candidate, Header, ServerLimits, Target
+from kemi.core.request import E164
+from kemi.core.targets import escaped, to_carrier
 from kemi.core.uri import parse_uri
-from kemi.records import RewriteRule, RewriteSet
-from tests.fakes.world import ACME_1, ACME_2, BELL_1, BOB, BOB_NUMBER, World, from_peer, from_trunk, invite
+from kemi.records import (
+    HuntRule,
+    Login,
+    PeeringRule,
+    PinnedLeg,
+    PortedNumber,
+    Rate,
+    RewriteRule,
+    RewriteSet,
+)
+from tests.fakes.world import (
+    ABROAD,
+    ACME,
+    ACME_1,
+    ACME_2,
+    BELL_1,
+    BOB,
+    BOB_NUMBER,
+    World,
+    from_peer,
+    from_trunk,
+)
+
+OWN = "442070000010"
+
+
+def made_of(world: World, ported: PortedNumber | None) -> Target:
+    """Return acme's first attempt at a number that may be ported."""
+    group: Any = world.records["pg:3"]
+    rates = PinnedLeg(0, 1, 1, "EUR", "", 303, 1303, "33", Rate(1))
+    candidate = Candidate(PeeringRule(1, ACME, "33"), group, group.servers[0], rates, 0, 0)
+    draft = Draft(from_trunk(), world.facts())
+    return to_carrier(draft, candidate, CallerId(OWN, own=OWN), "a.example", E164(ABROAD), ported)
 
 
 def target(world: World, server_id: int, **fields: str) -> Target:
-    targets = world.route(from_trunk(caller="442070000010@pbx.example", **fields)).targets
+    targets = world.route(from_trunk(**({"caller": f"{OWN}@pbx.example"} | fields))).targets
     return next(target for target in targets if target.pinned.server_id == server_id)
 
 
@@ -27,6 +63,18 @@ def test_a_carrier_is_spoken_to_in_its_dialect() -> None:
     assert made.pinned.name == "acme/one"
 
 
+def test_a_trail_says_which_rules_a_server_met() -> None:
+    """Those that changed something, each with its server; of a server without rules nothing."""
+    trace = World().route(from_trunk(caller=f"{OWN}@pbx.example")).trace
+    rewritten = [sentence for sentence in trace if sentence.startswith("server") and "→" in sentence]
+    assert sorted(rewritten) == [
+        f"server {server}: rule {rule}: {number} → {sign}{number}"
+        for server in (ACME_1, ACME_2)
+        for rule, number, sign in ((21, OWN, "+"), (22, ABROAD, "00"))
+    ]
+    assert f"server {BELL_1}: " not in trace
+
+
 def test_a_carrier_without_rules_gets_plain_numbers() -> None:
     """E.164 digits; an IPv6 address stands in brackets; port and transport have defaults."""
     made = target(World(), BELL_1)
@@ -38,87 +86,9 @@ def test_a_carrier_without_rules_gets_plain_numbers() -> None:
 def test_transport_and_port_are_the_servers() -> None:
     """What the record says is where the call goes."""
     assert target(World(), ACME_2).next_hop == "sip:203.0.113.8:5070;transport=tcp"
-
-
-def test_a_hidden_caller_is_asserted_and_not_shown() -> None:
-    """RFC 3325: the carrier is told who calls, and to tell nobody."""
-    made = target(World(), ACME_1, privacy="id")
-    assert made.from_uri == "sip:anonymous@anonymous.invalid"
-    assert made.from_display == "Anonymous"
-    assert made.headers == (
-        Header("P-Asserted-Identity", "<sip:+442070000010@a.example>"),
-        Header("Privacy", "id"),
-    )
-
-
-@pytest.mark.parametrize("header", ["History-Info", "P-Charge-Info", "Identity", "Referred-By"])
-def test_what_tells_of_others_goes_no_further(header: str) -> None:
-    """Neither to carriers nor to phones, whoever sent it."""
     world = World()
-    attempts = (
-        target(world, ACME_1),
-        world.route(invite(callee=BOB_NUMBER)).targets[0],
-        world.route(from_peer()).targets[0],
-    )
-    assert all(header in attempt.remove for attempt in attempts)
-
-
-@pytest.mark.parametrize(
-    ("contact", "sent"),
-    [
-        ('"Joe Real" <sip:line@192.0.2.9;ob>;+sip.instance="<urn:uuid:1>"', ["<sip:line@192.0.2.9;ob>"]),
-        ('"a <sip:b@c>" <sip:line@192.0.2.9>', ["<sip:line@192.0.2.9>"]),
-        ("sip:line@192.0.2.9", []),
-        ("<sip:open@192.0.2.9", []),
-        ("", []),
-    ],
-)
-def test_a_hidden_caller_leaves_no_other_trace(contact: str, sent: list[str]) -> None:
-    """The Contact must stay, but says no more than where he is reached. RFC 3323 §5.3."""
-    world = World()
-    hidden = from_trunk(privacy="id", contact=contact), invite(callee=BOB_NUMBER, privacy="id", contact=contact)
-    for call in hidden:
-        attempt = world.route(call).targets[0]
-        assert {"Reply-To", "Call-Info", "Organization", "User-Agent", "Subject"} < set(attempt.remove)
-        assert [header.value for header in attempt.headers if header.name == "Contact"] == sent
-        assert ("Contact" in attempt.remove) is bool(sent)
-    for call in hidden:
-        attempt = world.route(call._replace(privacy="")).targets[0]
-        assert not {"Contact", "Reply-To", "User-Agent"} & set(attempt.remove)
-
-
-def test_a_caller_without_a_number_gets_none_from_a_rule() -> None:
-    """A rule that prepends a "+" makes no number out of nothing."""
-    world = World()
-    world.change("sub:trunk@a.example", cli="")
-    made = next(t for t in world.route(from_trunk(caller="x@pbx.example")).targets if t.pinned.server_id == ACME_1)
-    assert (made.from_uri, made.from_display, made.headers) == ("sip:anonymous@anonymous.invalid", "Anonymous", ())
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "Authorization",
-        "Proxy-Authorization",
-        "P-Asserted-Identity",
-        "P-Preferred-Identity",
-        "Remote-Party-ID",
-        "Privacy",
-        "Diversion",
-        "X-Tandem-*",
-    ],
-)
-def test_what_a_subscriber_says_of_itself_goes_no_further(header: str) -> None:
-    """Neither to carriers nor to phones."""
-    world = World()
-    for route in (world.route(invite()), world.route(invite(callee=BOB_NUMBER))):
-        assert all(header in target.remove for target in route.targets)
-
-
-def test_a_peer_may_report_a_diversion() -> None:
-    """A forwarded call keeps saying from where; the peer's other identity headers have been read and go."""
-    made = World().route(from_peer()).targets[0]
-    assert set(made.remove) == set(ALWAYS_REMOVED) == set(REMOVED_FROM_SUBSCRIBERS) - {"Diversion"}
+    world.change_server(ACME_2, transport="tls", port=0)
+    assert target(world, ACME_2).next_hop == "sip:203.0.113.8:5061;transport=tls"
 
 
 def test_a_phone_sees_a_number_that_it_can_dial_back() -> None:
@@ -139,7 +109,101 @@ def test_what_a_rule_makes_stays_a_uri() -> None:
     assert parse_uri(made.ruri) is not None
 
 
+@pytest.mark.parametrize(
+    ("user", "written"),
+    [
+        ("+4420", "+4420"),
+        ("-_.!~*'()&=+$,?/", "-_.!~*'()&=+$,?/"),
+        ("*21#", "*21%23"),
+        ("+", "+"),
+        ("4420\n", "4420%0A"),
+        ("٤٤", "%D9%A4%D9%A4"),
+        (";:@<>", "%3B%3A%40%3C%3E"),
+    ],
+)
+def test_a_user_is_escaped_where_it_must(user: str, written: str) -> None:
+    """RFC 3261 §25.1: what may stand in a user part stands there as it is."""
+    assert escaped(user) == written
+
+
 @pytest.mark.parametrize("user", ["+4420", "*21#", "a b", "é", "\udcff", "100%"])
 def test_an_escaped_user_is_readable_as_one(user: str) -> None:
     """Any text makes a user that a SIP parser accepts."""
     assert parse_uri(f"sip:{escaped(user)}@x") is not None
+
+
+PORTED = PortedNumber("3314", "3365")
+LNP_RULES = RewriteSet(
+    2,
+    "with rules of their own for ported numbers",
+    caller_out=(RewriteRule(21, 1, "^", "+"),),
+    callee_out=(RewriteRule(22, 1, "^", "00"),),
+    caller_lnp=(RewriteRule(23, 1, "^44", "0"),),
+    callee_lnp=(RewriteRule(24, 1, "^", "D"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "user", "lnp_user"),
+    [
+        ("number", f"00{ABROAD}", f"00{ABROAD}"),
+        ("routing", "0033650000000", "D33650000000"),
+        ("rn", f"00{ABROAD};rn=+33650000000;npdi", f"00{ABROAD};rn=+33650000000;npdi"),
+    ],
+)
+def test_a_ported_number_is_called_as_its_server_wants(told: str, user: str, lnp_user: str) -> None:
+    """What was dialled, the routing number (by rules of its own where there are some), or both: RFC 4694."""
+    for rules, expected in ((None, user), (LNP_RULES, lnp_user)):
+        world = World()
+        world.change_server(ACME_1, ported=told)
+        if rules:
+            world.put("rws:2", rules)
+        assert made_of(world, PORTED).ruri == f"sip:{expected}@203.0.113.7:5060"
+        assert made_of(world, None).ruri == f"sip:00{ABROAD}@203.0.113.7:5060"
+        assert made_of(world, PortedNumber("33", "33")).ruri == f"sip:00{ABROAD}@203.0.113.7:5060"
+
+
+def test_the_caller_of_a_routed_number_has_rules_of_its_own_too() -> None:
+    """Where the routing number is called, and there are some."""
+    world = World()
+    world.put("rws:2", LNP_RULES)
+    assert made_of(world, PORTED).from_uri == f"sip:+{OWN}@a.example"
+    world.change_server(ACME_1, ported="routing")
+    assert made_of(world, PORTED).from_uri == f"sip:0{OWN[2:]}@a.example"
+    assert made_of(world, None).from_uri == f"sip:+{OWN}@a.example"
+    world.put("rws:2", LNP_RULES._replace(caller_lnp=()))
+    assert made_of(world, PORTED).from_uri == f"sip:+{OWN}@a.example"
+
+
+def test_an_attempt_knows_what_it_has_to_obey() -> None:
+    """As the server's record says; a redirect leads to the group's usable addresses only."""
+    world = World()
+    login, rule = Login("we", "acme.example", "0" * 32), HuntRule(480, "stop", 486, "Busy")
+    world.change_server(
+        ACME_1,
+        socket="udp:192.0.2.1:5060",
+        channels_max=3,
+        cps_max=2,
+        ring_max_s=30,
+        pdd_max_ms=4_000,
+        redirects=True,
+        hunt=(rule,),
+        login=login,
+    )
+    world.change_server(ACME_2, login=None)
+    limits = ServerLimits(
+        "udp:192.0.2.1:5060",
+        3,
+        2,
+        30,
+        4_000,
+        redirects=True,
+        hosts=("203.0.113.7", "203.0.113.8"),
+        hunt=(rule,),
+        login=login,
+    )
+    assert target(world, ACME_1).limits == limits
+    assert target(world, ACME_2).limits == ServerLimits()
+    world.change_server(ACME_2, enabled=False)
+    assert target(world, ACME_1).limits.hosts == ("203.0.113.7",)
+    assert World().route(from_peer()).targets[0].limits == ServerLimits()

@@ -65,6 +65,14 @@ def test_every_final_failure_has_a_cause() -> None:
     assert cause_of(486) is CAUSES[486]
 
 
+@pytest.mark.parametrize("why", ["channels", "cps", "ring", "redirect"])
+def test_what_a_server_was_not_asked_does_not_speak_against_it(why: str) -> None:
+    assert not counts_against(503, why)
+    assert not counts_against(408, why)
+    assert counts_against(503, "unreachable")
+    assert counts_against(408, "pdd")
+
+
 @pytest.mark.parametrize(("status", "counts"), [(408, True), (503, True), (500, True), (486, False), (603, False)])
 def test_only_the_servers_own_trouble_speaks_against_it(status: int, *, counts: bool) -> None:
     assert counts_against(status) is counts

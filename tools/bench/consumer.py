@@ -154,7 +154,7 @@ def _end(talk_s: int) -> CallEnd:
         q850=16,
         ended_by="caller",
         server_id=SERVER_ID,
-        attempts=(Attempt(SERVER_ID, 200),),
+        attempts=(Attempt(SERVER_ID, 200, STARTED_MS, STARTED_MS + 2_000, 1_200),),
     )
 
 

@@ -59,6 +59,8 @@ def _record(expected: Expected, record: Record) -> Iterator[str]:
     low, high = expected.billed_s
     if not low <= record.billed_s <= high:
         yield f"billed {record.billed_s} s, expected {low}…{high} s"
+    if expected.attempts is not None and expected.attempts != record.attempts:
+        yield f"tried {list(record.attempts)}, expected {list(expected.attempts)}"
     whole = "\n".join(record.trace)
     yield from (f"the trace does not say /{text}/" for text in expected.trace_has if not re.search(text, whole))
     yield from (f"the trace says /{text}/" for text in expected.trace_lacks if re.search(text, whole))

@@ -77,7 +77,7 @@ def scenarios(area: Annotated[str, typer.Option(help="directory below sipp-scena
 def endpoint_from(env: dict[str, str] | os._Environ[str]) -> Endpoint:
     """Return the stack that `.run/env` describes. Raises OperatorError when it is not in the environment."""
     try:
-        return Endpoint(env["TANDEM_SIP"], env["DATABASE_URL"], env["REDIS_URL"])
+        return Endpoint(env["TANDEM_SIP"], env["DATABASE_URL"], env["REDIS_URL"], env.get("TANDEM_SIP6", ""))
     except KeyError as error:
         raise not_set(error.args[0]) from error
 

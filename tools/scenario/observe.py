@@ -18,6 +18,14 @@ select c.rid, c.outcome, c.sip_status, c.reason, c.ended_by, c.billed_s, c.talk_
  where c.call_id = %s
 """
 
+_ATTEMPTS = """
+select concat_ws(' ', coalesce(s.name, '?'), a.status, nullif(a.why, '')) as attempt
+  from tandem.cdr_attempt a
+  left join tandem.peering_server s on s.id = a.server_id
+ where a.rid = %s
+ order by a.n
+"""
+
 _LEGS = """
 select l.level, payer.name as payer, payee.name as payee, l.price_micros, l.currency,
        coalesce(l.charged_micros, l.price_micros) as charged_micros, coalesce(l.fund_currency, l.currency) as charged_in
@@ -52,7 +60,8 @@ select tandem.topup_v1(b.account_id, o.micros - b.balance_micros, 'back to the o
 class Record(NamedTuple):
     """The call detail record with its payments.
 
-    legs: (level, payer, payee, micros, currency, micros that its fund paid, and their currency).
+    attempts: "<server> <status> <word>", in order. legs: (level, payer, payee, micros, currency, micros that its fund
+    paid, and their currency).
     """
 
     rid: str
@@ -64,6 +73,7 @@ class Record(NamedTuple):
     talk_ms: int
     carrier: str
     trace: tuple[str, ...]
+    attempts: tuple[str, ...]
     legs: tuple[tuple[int, str, str, int, str, int, str], ...]
     unbalanced: tuple[tuple[str, int], ...]
     leased: bool
@@ -83,6 +93,7 @@ class Watch:
         if row is None:
             return None
         legs: Any = self._database.execute(_LEGS, (row.rid,)).fetchall()
+        attempts: Any = self._database.execute(_ATTEMPTS, (row.rid,)).fetchall()
         unbalanced: Any = self._database.execute(_UNBALANCED, (row.rid,)).fetchall()
         return Record(
             rid=row.rid,
@@ -94,6 +105,7 @@ class Watch:
             talk_ms=row.talk_ms,
             carrier=row.carrier,
             trace=tuple(row.trace),
+            attempts=tuple(each.attempt for each in attempts),
             legs=tuple(tuple(leg) for leg in legs),
             unbalanced=tuple(tuple(sum_) for sum_ in unbalanced),
             leased=self._redis.zscore(keys.LEASES, row.rid) is not None,

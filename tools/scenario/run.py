@@ -21,11 +21,12 @@ SYNC_DEADLINE_S = 30.0
 
 
 class Endpoint(NamedTuple):
-    """A running stack as seen from outside. proxy: `host:port` of SIP."""
+    """A running stack as seen from outside. proxy, proxy6: `host:port` of SIP; "" = no IPv6."""
 
     proxy: str
     database_url: str
     redis_url: str
+    proxy6: str = ""
 
 
 class Result(NamedTuple):
@@ -56,16 +57,19 @@ def play(scenario: Scenario, endpoint: Endpoint, watch: Watch, folder: Path, run
     folder.mkdir(parents=True, exist_ok=True)
     call_id = f"{scenario.label}-{run_id}@tandem"
     running: list[sipp.Running] = []
+    proxies = sipp.Proxy(endpoint.proxy, endpoint.proxy6)
     try:
         for party in scenario.parties:
             if party.role != "caller":
-                running.append(sipp.start(scenario, party, endpoint.proxy, folder))
+                running.append(sipp.start(scenario, party, proxies, folder))
             if party.role == "phone":
-                sipp.register(scenario, party, endpoint.proxy, folder)
+                sipp.register(scenario, party, proxies, folder)
+        for run in running:
+            _await_probes(run, scenario.deadline_s)
         callers = [party for party in scenario.parties if party.role == "caller"]
         for party in callers:
             own = f"{scenario.label}-{party.name}-{run_id}@tandem" if party.stays else call_id
-            caller = sipp.start(scenario, party, endpoint.proxy, folder, own)
+            caller = sipp.start(scenario, party, proxies, folder, own)
             running.append(caller)
             if party.stays:
                 until(partial(sipp.messages, caller, "200"), CALLEE_DEADLINE_S, f"{party.name} to be answered")
@@ -81,10 +85,21 @@ def play(scenario: Scenario, endpoint: Endpoint, watch: Watch, folder: Path, run
     return Result(scenario, record, (*problems, *differences(scenario, record, _received(running))))
 
 
+def _await_probes(run: sipp.Running, deadline_s: float) -> None:
+    """Wait until a probed party has got as many OPTIONS as it wants to see before anybody calls."""
+    wanted = run.party.probed
+    until(lambda: len(_probes(run)) >= wanted, deadline_s, f"{wanted} OPTIONS at {run.party.name}")
+
+
+def _probes(run: sipp.Running) -> set[str]:
+    """Return what tells the OPTIONS apart that a party has got: sent again, they are the same."""
+    return {sipp.header(message, "CSeq") for message in sipp.messages(run, "OPTIONS")}
+
+
 def _finish(run: sipp.Running) -> list[str]:
     """Wait for a party that must end by itself; return what went wrong with it."""
     party = run.party
-    if party.role != "caller" and party.calls == 0:
+    if party.role != "caller" and (party.calls == 0 or party.probed):
         return []
     try:
         status = run.process.wait(CALLEE_DEADLINE_S)

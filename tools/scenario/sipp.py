@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from tools.wait import until
 
 COMMON = Path(__file__).resolve().parents[2] / "sipp-scenarios" / "common"
 _MESSAGE = re.compile(r"^-{20,} .*\n(UDP|TCP) message (received|sent) ?[\[(](\d+)[\])]? bytes.*:\n\n", re.MULTILINE)
+_FIRST_LINE = re.compile(r"^ *(INVITE sip:.* SIP/2\.0|SIP/2\.0 __STATUS__ .*)$", re.MULTILINE)
 _BIND_DEADLINE_S = 10.0
 _TCP_LISTEN = "0A"  # the kernel's include/net/tcp_states.h
 
@@ -28,20 +29,38 @@ class Running(NamedTuple):
     log: Path
 
 
-def start(scenario: Scenario, party: Party, proxy: str, folder: Path, call_id: str = "") -> Running:
-    """Start `party`. proxy: `host:port` of the router. folder: where traces go. call_id: of a caller.
+class Proxy(NamedTuple):
+    """Where the router listens, `host:port`. v6: "" = not there."""
+
+    v4: str
+    v6: str = ""
+
+    def beside(self, address: str) -> str:
+        """Return the one that a party at `address` reaches. Raises OperatorError when there is none."""
+        if ":" not in address:
+            return self.v4
+        if not self.v6:
+            raise OperatorError(f"{address}: the stack does not listen on IPv6, see TANDEM_LISTEN6")
+        return self.v6
+
+
+def start(scenario: Scenario, party: Party, proxies: Proxy, folder: Path, call_id: str = "") -> Running:
+    """Start `party`. folder: where traces go. call_id: of a caller.
 
     A callee is bound to its port when this returns. Raises OperatorError when it cannot be.
     """
+    proxy = proxies.beside(party.address)
     trace = folder / f"{party.name}.messages"
     log = folder / f"{party.name}.log"
     trace.unlink(missing_ok=True)
     command = [
         "sipp", proxy, "-sf", str(_rendered(scenario, party, folder)), "-nostdin", "-trace_msg", "-message_file",
         str(trace), "-trace_err", "-error_file", str(folder / f"{party.name}.errors"), "-i", party.address,
-        "-p", str(party.port), "-t", "t1" if party.transport == "tcp" else "u1", "-m", str(max(1, party.calls)),
+        "-p", str(party.port), "-t", "t1" if party.transport == "tcp" else "u1",
         "-timeout", f"{int(scenario.deadline_s)}s", "-timeout_error", "-d", str(party.talk_ms),
     ]  # fmt: skip
+    if not party.probed:
+        command += ["-m", str(max(1, party.calls))]
     if party.role == "caller":
         user, domain = party.user or "anonymous", party.domain or party.address
         command += ["-s", party.service, "-au", user, "-ap", party.password or "none", "-cid_str", call_id]
@@ -59,13 +78,14 @@ def start(scenario: Scenario, party: Party, proxy: str, folder: Path, call_id: s
     return running
 
 
-def register(scenario: Scenario, party: Party, proxy: str, folder: Path) -> None:
+def register(scenario: Scenario, party: Party, proxies: Proxy, folder: Path) -> None:
     """Register a phone's contact from another port of its address. Raises OperatorError when it is refused."""
+    host = f"[{party.address}]" if ":" in party.address else party.address
     log = folder / f"{party.name}.register.log"
     command = [
-        "sipp", proxy, "-sf", str(COMMON / "register.xml"), "-nostdin", "-i", party.address, "-m", "1",
-        "-p", str(party.port + 1), "-au", party.user, "-ap", party.password, "-key", "user", party.user,
-        "-key", "domain", party.domain, "-key", "contact", f"{party.address}:{party.port}",
+        "sipp", proxies.beside(party.address), "-sf", str(COMMON / "register.xml"), "-nostdin", "-i", party.address,
+        "-m", "1", "-p", str(party.port + 1), "-au", party.user, "-ap", party.password, "-key", "user", party.user,
+        "-key", "domain", party.domain, "-key", "contact", f"{host}:{party.port}",
         "-auth_uri", party.domain, "-t", "t1" if party.transport == "tcp" else "u1",
         "-timeout", f"{int(scenario.deadline_s)}s", "-timeout_error",
     ]  # fmt: skip
@@ -96,8 +116,13 @@ def received(trace: Path, what: str) -> tuple[str, ...]:
 
 def call_id(message: str) -> str:
     """Return the Call-ID of a message, "" when it has none."""
-    found = re.search(r"^Call-ID: *(\S+)", message, re.MULTILINE)
-    return found[1] if found else ""
+    return header(message, "Call-ID")
+
+
+def header(message: str, name: str) -> str:
+    """Return the value of a header of a message, "" when it has none."""
+    found = re.search(rf"^{name}: *(\S.*)$", message, re.MULTILINE)
+    return found[1].rstrip() if found else ""
 
 
 def stop(running: Running) -> None:
@@ -125,8 +150,14 @@ def _rendered(scenario: Scenario, party: Party, folder: Path) -> Path:
     if not source.exists():
         raise OperatorError(f"{scenario.name}: {party.file} is neither in its directory nor in common/")
     rendered = folder / f"{party.name}.xml"
-    rendered.write_text(source.read_text(encoding="utf-8").replace("__STATUS__", str(party.status)), encoding="utf-8")
+    text = _with_headers(source.read_text(encoding="utf-8"), party.headers).replace("__STATUS__", str(party.status))
+    rendered.write_text(text, encoding="utf-8")
     return rendered
+
+
+def _with_headers(text: str, headers: tuple[str, ...]) -> str:
+    """Return a scenario file with more headers after the first line of each INVITE, and of the answer asked for."""
+    return _FIRST_LINE.sub(lambda found: "\n".join((found[0], *headers)), text)
 
 
 def is_bound(address: str, port: int, transport: str = "udp") -> bool:
@@ -134,6 +165,8 @@ def is_bound(address: str, port: int, transport: str = "udp") -> bool:
 
     It only reads the kernel's table: a probe that binds could take the port away from the process that it waits for.
     """
-    place = f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{port:04X}"
-    rows = (line.split() for line in Path(f"/proc/net/{transport}").read_text(encoding="ascii").splitlines()[1:])
+    family, table = (socket.AF_INET6, f"{transport}6") if ":" in address else (socket.AF_INET, transport)
+    words = struct.iter_unpack("=I", socket.inet_pton(family, address))
+    place = f"{''.join(f'{word:08X}' for (word,) in words)}:{port:04X}"
+    rows = (line.split() for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:])
     return any(row[1] == place and (transport == "udp" or row[3] == _TCP_LISTEN) for row in rows)

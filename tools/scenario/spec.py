@@ -25,10 +25,12 @@ class Received(NamedTuple):
 class Party(NamedTuple):
     """One SIPp process.
 
-    role: callee waits for calls, phone registers first and then waits, caller places the call.
+    role: callee waits for calls, phone registers first and then waits, caller places the call. address: of IPv6 too.
     calls: how many calls must reach it (0 = none may). talk_ms: the pause of the scenario file.
-    status: final status that a refusing file sends or waits for. stays: a caller during whose call the next one calls;
-    it has a Call-ID of its own, and no record of it is looked at.
+    status: final status that a refusing file sends or waits for. headers: more of them, in each INVITE that it sends
+    and in each answer with `status`. stays: a caller during whose call the next one calls; it has a Call-ID of its own,
+    and no record of it is looked at. probed: it gets OPTIONS besides its calls, so it never ends by itself; the callers
+    wait until it has got so many of them.
     """
 
     name: str
@@ -44,7 +46,9 @@ class Party(NamedTuple):
     service: str
     talk_ms: int
     status: int
+    headers: tuple[str, ...]
     stays: bool
+    probed: int
     received: tuple[Received, ...]
 
 
@@ -65,7 +69,11 @@ class Leg(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What the call detail record must say. cdr False: the attempt leaves none (it was only challenged)."""
+    """What the call detail record must say. cdr False: the attempt leaves none (it was only challenged).
+
+    attempts: every try of the hunt in order, "<server> <status>", and the word of the attempt where it has one; None =
+    they are not looked at.
+    """
 
     caller: str
     callee: str
@@ -76,6 +84,7 @@ class Expected(NamedTuple):
     carrier: str
     ended_by: str
     billed_s: tuple[int, int]
+    attempts: tuple[str, ...] | None
     trace_has: tuple[str, ...]
     trace_lacks: tuple[str, ...]
 
@@ -123,6 +132,10 @@ class Table:
         if default is not None and not isinstance(value, type(default)):
             raise OperatorError(f"{self._where}: {field} = {value!r} is not a {type(default).__name__}")
         return value
+
+    def has(self, field: str) -> bool:
+        """Tell whether the table says anything of a field."""
+        return field in self._values
 
     def done(self) -> None:
         """Raise OperatorError for a field that nobody asked for: most likely a typing mistake."""
@@ -174,6 +187,7 @@ def _expected(table: Table) -> Expected:
         carrier=table.take("carrier", ""),
         ended_by=table.take("ended_by", ""),
         billed_s=(low, high),
+        attempts=tuple(table.take("attempts", [])) if table.has("attempts") else None,
         trace_has=tuple(table.take("trace_has", [])),
         trace_lacks=tuple(table.take("trace_lacks", [])),
     )
@@ -212,7 +226,9 @@ def _party(file: Path, values: dict[str, Any]) -> Party:
         service=table.take("service", ""),
         talk_ms=table.take("talk_ms", 0),
         status=table.take("status", 0),
+        headers=tuple(table.take("headers", [])),
         stays=table.take("stays", default=False),
+        probed=table.take("probed", 0),
         received=tuple(
             Received(what, tuple(rules.get("has", ())), tuple(rules.get("lacks", ())))
             for what, rules in table.take("received", {}).items()

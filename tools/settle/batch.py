@@ -1,8 +1,8 @@
 """One batch of plans into Postgres, inside the caller's transaction.
 
 Rule 1: an id decides whether a row is new; a row that is there already must be the very same, else `ClashError`.
-Rule 2: of several events of a call the record and legs of the highest sequence stand, in whatever order they come,
-those of a late end before all others.
+Rule 2: of several events of a call the record, legs and tries of the highest sequence stand, in whatever order they
+come, those of a late end before all others.
 Rule 3: a call is locked before what is posted of it is read: by its record, which writing it, or trying to, locks;
 for parts and late ends by a lock of their own besides, because a part has no record. So a late end posts exactly the
 difference, once.
@@ -19,13 +19,14 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import errors, sql
 
 from tools.settle.late import PART_MARK, Moved, Place, difference, moved_spend, taken_back
-from tools.settle.rows import FUND, CdrRow, EntryRow, LegRow, Plan
+from tools.settle.quality import CallsRow, Tally, Tried
+from tools.settle.rows import FUND, AttemptRow, CdrRow, EntryRow, LegRow, Plan
 
 CALL_LOCKS: Final = 0x7A4DE209
 """First number of the advisory locks of calls with parts or late ends; the second is the call's bucket."""
@@ -67,8 +68,10 @@ on conflict (rid) do update set
     then excluded.trace || format('late: corrects a record that said %s, %s s billed', c.outcome, c.billed_s)
     else excluded.trace end
   where (c.is_late, c.seq) < (excluded.is_late, excluded.seq)
-returning rid, xmax <> 0, case when is_late and xmax <> 0 then (
-  select (extract(epoch from before.ended_at) * 1000)::bigint from tandem.cdr before where before.rid = c.rid) end
+returning rid, xmax <> 0,
+  case when xmax <> 0 then (
+    select (extract(epoch from before.ended_at) * 1000)::bigint from tandem.cdr before where before.rid = c.rid) end,
+  case when xmax <> 0 then (select before.talk_ms from tandem.cdr before where before.rid = c.rid) end
 """
 
 _ENTRIES: Final = """
@@ -93,6 +96,10 @@ select s.id from pg_temp.entry_stage s join tandem.ledger_entry e using (id)
  where e.xmin = pg_current_xact_id()::xid
 """
 
+_FORGOTTEN: Final = """
+delete from tandem.cdr_attempt where rid = any (%s) returning rid, server_id, status, pdd_ms, why
+"""
+
 _SUMS: Final = """
 select rid, account_id, book, currency, level, group_id, sum(amount_micros)::bigint,
        coalesce(sum(amount_micros) filter (where note not like %s), 0)::bigint
@@ -102,8 +109,22 @@ select rid, account_id, book, currency, level, group_id, sum(amount_micros)::big
 
 _ENTRY_LINE: Final = "\t".join(["%s"] * len(EntryRow._fields)) + "\n"
 _LEG_LINE: Final = "\t".join(["%s"] * len(LegRow._fields)) + "\n"
+_ATTEMPT_LINE: Final = "\t".join(["%s"] * len(AttemptRow._fields)) + "\n"
+_SERVER_LINE: Final = "\t".join(["%s"] * len(CallsRow._fields)) + "\n"
 _CALL_LINE: Final = "\t".join(["%s"] * len(CdrRow._fields)) + "\n"
 _ATTEMPTS: Final = CdrRow._fields.index("attempts")
+
+
+class _Written(NamedTuple):
+    """A record that was written. existed: it takes the place of one; ended_ms, talk_ms: what that one said.
+
+    They are None also of a record that somebody else has committed meanwhile.
+    """
+
+    rid: str
+    existed: bool
+    ended_ms: int | None
+    talk_ms: int | None
 
 
 class ClashError(Exception):
@@ -162,14 +183,45 @@ class Batch:
         if not latest:
             return {}, {}
         self._copy_calls(each.cdr for each in latest.values() if each.cdr is not None)
-        written = self._connection.execute(_CDRS).fetchall()
-        replaced = [rid for rid, existed, _ in written if existed]
-        if replaced:
-            self._connection.execute("delete from tandem.cdr_leg where rid = any (%s)", (replaced,))
-        self._copy(
-            "tandem.cdr_leg", LegRow._fields, _LEG_LINE, (leg for rid, *_ in written for leg in latest[rid].legs)
-        )
-        return {rid: latest[rid] for rid, *_ in written}, {rid: before for rid, _, before in written if before}
+        written = [_Written(*row) for row in self._connection.execute(_CDRS)]
+        tally = Tally()
+        self._forget([each for each in written if each.existed], tally)
+        standing = {each.rid: latest[each.rid] for each in written}
+        unknown = {each.rid for each in written if each.existed and each.ended_ms is None}
+        legs = (leg for each in standing.values() for leg in each.legs)
+        self._copy("tandem.cdr_leg", LegRow._fields, _LEG_LINE, legs)
+        self._write_attempts(standing.values(), tally, unknown)
+        return standing, {each.rid: each.ended_ms for each in written if each.ended_ms}
+
+    def _forget(self, replaced: Sequence[_Written], tally: Tally) -> None:
+        """Remove what stood beside records that are replaced, and what it said of servers."""
+        if not replaced:
+            return
+        rids = [each.rid for each in replaced]
+        self._connection.execute("delete from tandem.cdr_leg where rid = any (%s)", (rids,))
+        tried: defaultdict[str, list[Tried]] = defaultdict(list)
+        for rid, *values in self._connection.execute(_FORGOTTEN, (rids,)):
+            tried[rid].append(Tried(*values))
+        for each in replaced:
+            if each.ended_ms is not None:
+                tally.add(tried[each.rid], each.talk_ms or 0, each.ended_ms, sign=-1)
+
+    def _write_attempts(self, plans: Collection[Plan], tally: Tally, unknown: Collection[str]) -> None:
+        """Write the tries of calls whose records stand since now, and what these say of servers.
+
+        unknown: calls of which is not known what their record before said of servers; that stays.
+        """
+        rows: list[AttemptRow] = []
+        for each in plans:
+            if each.attempts and each.cdr is not None:
+                rows += each.attempts
+                if each.rid not in unknown:
+                    tally.add(each.attempts, each.cdr.talk_ms, each.ended_ms)
+        if rows:
+            self._copy("tandem.cdr_attempt", AttemptRow._fields, _ATTEMPT_LINE, rows)
+        said = tally.rows()
+        if said:
+            self._copy("tandem.server_calls", CallsRow._fields, _SERVER_LINE, said)
 
     def _write_entries(self, entries: Sequence[EntryRow], *, fresh: bool) -> set[str] | None:
         """Write those that are not there, and return their ids; None: none of them was there.

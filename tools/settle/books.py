@@ -18,6 +18,7 @@ from kemi.adapters.redis_operations import NOTHING_SPENT, Spent
 from kemi.records import CallEvent
 from tools.database_url import checked
 from tools.settle.batch import Batch
+from tools.settle.quality import Quality
 from tools.settle.rows import Plan
 from tools.settle.sums import Sums
 
@@ -126,6 +127,7 @@ class Books:
         self._connection = connection
         self._batch = Batch(connection)
         self.sums = Sums(connection)
+        self.quality = Quality(connection)
         self._leads = False
 
     @staticmethod

@@ -21,6 +21,7 @@ from typing import Final
 
 from kemi import keys
 from kemi.records import CallEvent, PinnedLeg
+from tools.settle.attempts import attempt_fault, attempts
 from tools.settle.entries import LATE, PART, Priced, entries, fund_currency, legs, owed, priced
 from tools.settle.rows import CapHit, CdrRow, Plan, Poison
 
@@ -51,7 +52,8 @@ def plan(event: CallEvent) -> Plan | Poison:
         carrier = owed(event)
         rows = legs(event, paid, carrier), entries(event, paid, carrier)
         record = None if event.kind == PART else _cdr(event)
-        made = Plan(event.rid, event.end.ended_ms, record, *rows, _cap_hit(event))
+        tried = () if record is None else attempts(event)
+        made = Plan(event.rid, event.end.ended_ms, record, *rows, _cap_hit(event), tried)
         return _filler(made) if event.kind == LATE and event.end.outcome not in PROVEN else made
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         return Poison(f"the event's values do not fit their fields: {error}")
@@ -65,7 +67,13 @@ def _filler(made: Plan) -> Plan:
 
 def _fault(event: CallEvent) -> str:
     """Return what makes the event impossible to post, "" if nothing does."""
-    return _identity_fault(event) or _number_fault(event) or _fund_fault(event) or _kind_fault(event)
+    return (
+        _identity_fault(event)
+        or _number_fault(event)
+        or attempt_fault(event.end.attempts)
+        or _fund_fault(event)
+        or _kind_fault(event)
+    )
 
 
 def _identity_fault(event: CallEvent) -> str:

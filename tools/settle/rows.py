@@ -85,6 +85,22 @@ class LegRow(NamedTuple):
     charged_micros: int | None = None
 
 
+class AttemptRow(NamedTuple):
+    """One try of the hunt. n: 1 = the first. asked_at, ended_at: as Postgres reads them, None = not known.
+
+    pdd_ms: None = it neither rang nor answered, or nobody knew when.
+    """
+
+    rid: str
+    n: int
+    server_id: int
+    asked_at: str | None
+    ended_at: str | None
+    status: int
+    pdd_ms: int | None
+    why: str
+
+
 class EntryRow(NamedTuple):
     """One side of a posting. id, txn_id: UUIDs. fund_n: the fund's event number, only in book `fund` of origin redis.
 
@@ -121,6 +137,7 @@ class Plan(NamedTuple):
     """Everything that one event leaves in Postgres. entries: of a late end, what the call costs, posted or not.
 
     cdr: None for a part, which leaves no record: its call goes on. ended_ms: when the talk ended that is charged.
+    attempts: written with the record.
     """
 
     rid: str
@@ -129,6 +146,7 @@ class Plan(NamedTuple):
     legs: tuple[LegRow, ...]
     entries: tuple[EntryRow, ...]
     cap_hit: CapHit | None = None
+    attempts: tuple[AttemptRow, ...] = ()
 
     @property
     def is_late(self) -> bool:

@@ -25,6 +25,7 @@ from tools.news import News
 from tools.settle.books import Books, Epoch, EpochMovedError
 from tools.settle.cell import Cell
 from tools.settle.poster import Outcome, post, unposted
+from tools.settle.quality import EVERY_S
 from tools.settle.rebuild import Rebuild
 from tools.settle.stream import Entry, Stream
 from tools.settle.sweeper import LeaseWatch, Sweeper
@@ -147,6 +148,7 @@ class _Session:
         self._beat, self._claim, self._tidy = _Chore(1.0), _Chore(1.0), _Chore(MINUTE_S)
         self._watch = Watch(*parts) if options.compare_s else None
         self._compare = _Chore(options.compare_s)
+        self._weigh = _Chore(EVERY_S)
         self._report = _Chore(MINUTE_S, first_s=MINUTE_S)
 
     def work(self, stop: Event, news: News) -> None:
@@ -171,6 +173,7 @@ class _Session:
         while self._unsure or self._stream.backlog():
             if not self._consume(epoch, block_ms=1):
                 break  # what is left waits for a consumer that lives
+        self._books.quality.weigh()
         return self._total
 
     def reread(self) -> Outcome:
@@ -221,6 +224,8 @@ class _Session:
             self._note(epoch)
         if self._watch is not None and self._compare.is_due():
             self._watch.step()
+        if self._weigh.is_due():
+            self._books.quality.weigh()
         if self._claim.is_due():
             self._post(epoch, self._stream.take_over(self._options.idle_s * 1000))
         if self._tidy.is_due():

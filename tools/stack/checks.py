@@ -74,6 +74,8 @@ def ports(layout: Layout) -> None:
     for node in layout.nodes:
         for kind, number in (("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM)):
             _bind(node.address, kind, number)
+            if node.address6:
+                _bind(node.address6, kind, number)
 
 
 def disk(layout: Layout, free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free) -> None:
@@ -123,6 +125,8 @@ def _version(path: str, option: str, pattern: str, wanted: str, name: str) -> No
 def _bind(address: Address, kind: str, number: socket.SocketKind) -> None:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, number) as probe:
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # [::] beside 0.0.0.0, as Kamailio does
         if kind == "tcp":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections do not hold a port
         try:
@@ -134,13 +138,14 @@ def _bind(address: Address, kind: str, number: socket.SocketKind) -> None:
 
 
 def _bind_failure(address: Address, kind: str, error: OSError) -> str:
+    name = "TANDEM_LISTEN6" if ":" in address.host else "TANDEM_LISTEN"
     if error.errno == errno.EADDRINUSE:
         owner = owner_of_port(kind, address.port)
         taken = f" by {owner}" if owner else ""
         return (
             f"{kind.upper()} port {address.port} on {address.host} is taken{taken}: "
-            "stop that, or set TANDEM_LISTEN to a free address:port"
+            f"stop that, or set {name} to a free address:port"
         )
     if error.errno == errno.EACCES:
-        return f"{kind.upper()} port {address.port} needs root: set TANDEM_LISTEN to a port above 1023"
-    return f"cannot listen on {address} ({error.strerror}): set TANDEM_LISTEN to an address of this machine"
+        return f"{kind.upper()} port {address.port} needs root: set {name} to a port above 1023"
+    return f"cannot listen on {address} ({error.strerror}): set {name} to an address of this machine"

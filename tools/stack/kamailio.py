@@ -25,12 +25,14 @@ def part(node: Node, env: Mapping[str, str], secret: str, worker_redis_url: str)
         "TANDEM_SECRET": secret,
         "TANDEM_SPOOL": str(node.spool),
         "TANDEM_LISTEN": str(node.address),
+        "TANDEM_LISTEN6": str(node.address6 or ""),
         "REDIS_URL": worker_redis_url,
     }
     argv = (
         *(program("kamailio", env), "-DD", "-E", "-x", "tlsf", "-X", "tlsf"),
         *("-f", str(PROJECT / "kamailio.cfg"), "-w", str(PROJECT), "-Y", str(node.home), "-P", str(node.pid_file)),
         *("-A", f"LISTEN_UDP=udp:{node.address}", "-A", f"LISTEN_TCP=tcp:{node.address}"),
+        *_beside(node.address6),
         *("-A", f'CTL="unix:{node.ctl}"'),
     )
     patience = {"TANDEM_REDIS_TIMEOUT_MS": _REDIS_TIMEOUT_MS}
@@ -41,6 +43,10 @@ def part(node: Node, env: Mapping[str, str], secret: str, worker_redis_url: str)
         ready=partial(answers_options, node.address),
         prepare=partial(_prepare, node),
     )
+
+
+def _beside(address: Address | None) -> tuple[str, ...]:
+    return ("-A", f"LISTEN_UDP6=udp:{address}", "-A", f"LISTEN_TCP6=tcp:{address}") if address else ()
 
 
 def answers_options(address: Address) -> bool:

@@ -6,8 +6,10 @@ Everything lies below one directory (RUN_DIR, `.run` unless set), so that two st
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +20,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 LISTEN_DEFAULT = "127.0.0.1:5060"
 NODES_MAX = 2
 PORT_MAX = 65_535
+LOOPBACK6 = "::1"
+OFF = "off"
 CTL_NAME = "ctl.sock"
 PG_SOCKET_NAME = ".s.PGSQL.5432"
 
@@ -34,11 +38,12 @@ class Address(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One Kamailio. name: `n1`, `n2`. home: its run-time directory."""
+    """One Kamailio. name: `n1`, `n2`. home: its run-time directory. address6: where it listens too, if anywhere."""
 
     name: str
     address: Address
     home: Path
+    address6: Address | None = None
 
     @property
     def part(self) -> str:
@@ -61,17 +66,25 @@ class Node(NamedTuple):
         return self.home / "kamailio.pid"
 
 
+BESIDE = Address("", 0)
+"""Stands for the loopback address of IPv6 with the ports of a loopback address of IPv4, if the machine has one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The stack's directory and addresses. run_dir: absolute. nodes_n: how many Kamailios, 1…2."""
+    """The stack's directory and addresses. run_dir: absolute. nodes_n: how many Kamailios, 1…2.
+
+    listen6: an address of IPv6 to listen on besides, None = there is none.
+    """
 
     run_dir: Path
     listen: Address
     nodes_n: int = 1
+    listen6: Address | None = BESIDE
 
     @staticmethod
     def from_environment(env: Mapping[str, str]) -> Layout:
-        """Return the layout that RUN_DIR, TANDEM_LISTEN and TANDEM_NODES describe.
+        """Return the layout that RUN_DIR, TANDEM_LISTEN, TANDEM_LISTEN6 and TANDEM_NODES describe.
 
         Raises OperatorError that names the variable and what it may be.
         """
@@ -79,7 +92,13 @@ class Layout:
         nodes = env.get("TANDEM_NODES") or "1"
         if nodes not in {str(number) for number in range(1, NODES_MAX + 1)}:
             raise OperatorError(f"TANDEM_NODES is {nodes!r}: set it to a number from 1 to {NODES_MAX}")
-        return Layout(run_dir, parse_address(env.get("TANDEM_LISTEN") or LISTEN_DEFAULT), int(nodes))
+        listen = parse_address(env.get("TANDEM_LISTEN") or LISTEN_DEFAULT)
+        return Layout(run_dir, listen, int(nodes), _listen6(env.get("TANDEM_LISTEN6") or ""))
+
+    @property
+    def listen6_setting(self) -> str:
+        """Return TANDEM_LISTEN6 of this layout."""
+        return OFF if self.listen6 is None else "" if self.listen6 == BESIDE else str(self.listen6)
 
     @property
     def pg_data(self) -> Path:
@@ -129,10 +148,16 @@ class Layout:
     @property
     def nodes(self) -> tuple[Node, ...]:
         """Return the Kamailios, on consecutive ports."""
-        return tuple(
-            Node(f"n{n}", Address(self.listen.host, self.listen.port + n - 1), self.run_dir / "kamailio" / f"n{n}")
-            for n in range(1, self.nodes_n + 1)
-        )
+        return tuple(self._node(n) for n in range(1, self.nodes_n + 1))
+
+    def _node(self, n: int) -> Node:
+        first6 = self.listen6
+        if first6 == BESIDE:
+            is_local = self.listen.host.startswith("127.") and has_ipv6()
+            first6 = Address(LOOPBACK6, self.listen.port) if is_local else None
+        own6 = Address(first6.host, first6.port + n - 1) if first6 else None
+        own = Address(self.listen.host, self.listen.port + n - 1)
+        return Node(f"n{n}", own, self.run_dir / "kamailio" / f"n{n}", own6)
 
     @property
     def sockets(self) -> tuple[Path, ...]:
@@ -140,11 +165,29 @@ class Layout:
         return (self.pg_socket_dir / PG_SOCKET_NAME, self.redis_socket, *(node.ctl for node in self.nodes))
 
 
-def parse_address(text: str) -> Address:
-    """Return the address in `host:port` or `[ipv6]:port`. Raises OperatorError for anything else."""
+def has_ipv6() -> bool:
+    """Whether this machine has the loopback address of IPv6."""
+    with suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        probe.bind((LOOPBACK6, 0))
+        return True
+    return False
+
+
+def _listen6(text: str) -> Address | None:
+    """Return what TANDEM_LISTEN6 says; "" = the loopback address beside one of IPv4. Raises OperatorError."""
+    if text in ("", OFF):
+        return BESIDE if not text else None
+    address = parse_address(text, "TANDEM_LISTEN6")
+    if ":" not in address.host:
+        raise OperatorError(f"TANDEM_LISTEN6 is {text!r}: set it to [address]:port of IPv6, or to {OFF}")
+    return address
+
+
+def parse_address(text: str, name: str = "TANDEM_LISTEN") -> Address:
+    """Return the address in `host:port` or `[ipv6]:port`, of the variable `name`. Raises OperatorError otherwise."""
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})", text)
     if not match or not 0 < int(match[3]) < PORT_MAX:
-        raise OperatorError(f"TANDEM_LISTEN is {text!r}: set it to address:port, for example {LISTEN_DEFAULT}")
+        raise OperatorError(f"{name} is {text!r}: set it to address:port, for example {LISTEN_DEFAULT}")
     return Address(match[1] or match[2], int(match[3]))
 
 

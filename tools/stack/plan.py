@@ -56,6 +56,7 @@ def environment(layout: Layout) -> dict[str, str]:
         "REDIS_URL": redis_server.admin_url(layout),
         "TANDEM_WORKER_REDIS_URL": redis_server.worker_url(layout, _secret(layout)),
         "TANDEM_SIP": str(node.address),
+        "TANDEM_SIP6": str(node.address6 or ""),
         "TANDEM_CTL": f"unix:{node.ctl}",
         "TANDEM_NODE": node.name,
     }

@@ -42,6 +42,7 @@ def part(layout: Layout, env: Mapping[str, str]) -> Part:
         "unix_socket_permissions": "0700",
         "cluster_name": "tandem",
         "log_line_prefix": "%m [%p] %q%u@%d ",
+        "log_error_verbosity": "terse",  # the detail of a refusal is the whole row: hashes of passwords are in it
     }
     options = tuple(word for name, value in settings.items() for word in ("-c", f"{name}={value}"))
 

@@ -48,10 +48,11 @@ class Report(NamedTuple):
 def how_to_call(layout: Layout) -> str:
     """Return where SIP listens and how a phone registers and calls."""
     where = ", ".join(str(node.address) for node in layout.nodes)
+    beside = ", ".join(str(node.address6) for node in layout.nodes if node.address6)
     proxy = layout.nodes[0].address
     return "\n".join(
         (
-            f"SIP listens on {where}, UDP and TCP.",
+            f"SIP listens on {where}, UDP and TCP." + (f" Over IPv6 on {beside}." if beside else ""),
             f"Call with any phone: user alice, domain a.example, password alice-secret, outbound proxy {proxy};",
             "  bob (password bob-secret) answers on 02079460011 once he has registered the same way.",
             "`make demo` places calls through carriers; `make status` shows the processes.",

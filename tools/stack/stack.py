@@ -139,6 +139,7 @@ class Stack:
         return {
             "RUN_DIR": str(layout.run_dir),
             "TANDEM_LISTEN": str(layout.listen),
+            "TANDEM_LISTEN6": layout.listen6_setting,
             "TANDEM_NODES": str(layout.nodes_n),
         }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from threading import Event
 from typing import Final, NamedTuple
 
@@ -19,6 +19,7 @@ from kemi.adapters import redis_functions
 from kemi.adapters.redis_client import StoreUnavailable
 from tools.errors import OperatorError
 from tools.news import News
+from tools.resolve.work import resolving
 from tools.sync.marker import FrozenError
 from tools.sync.passes import Syncer
 from tools.sync.source import Source
@@ -70,13 +71,15 @@ def follow(options: Options, stop: Event) -> None:
 
 def _session(options: Options, stop: Event, news: News) -> bool:
     """Work over one pair of connections; True when there is nothing more to do."""
-    with connections(options) as (source, store):
+    with connections(options) as (source, store), ExitStack() as beside:
         if not _lead(options, source, stop):
             return True
         redis_functions.load(store.client)
         syncer = Syncer(source, store, accept=options.accept)
         syncer.start()
         news.good("back to work")
+        if not options.once:
+            beside.enter_context(resolving(options.database_url))
         beat_at = time.monotonic() + BEAT_S
         refresh_at = time.monotonic()
         while not stop.is_set():

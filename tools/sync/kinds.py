@@ -23,6 +23,11 @@ class Kind(NamedTuple):
     record: type[Any]
     prefix: str
 
+    @property
+    def is_one(self) -> bool:
+        """True for a kind of one aggregate, whose name is the prefix."""
+        return bool(self.prefix) and not self.prefix.endswith(":")
+
     def key(self, name: str) -> str:
         """Return the Redis key of the aggregate `name`."""
         return keys.fund_terms(name) if self.view == FUND_TERMS else keys.config(name)
@@ -53,12 +58,19 @@ KINDS: Final = (
     Kind("exchange", RECORD_TYPES["fx"], keys.EXCHANGE),
     Kind("tariff", RECORD_TYPES["tar"], "tar:"),
     Kind(FUND_TERMS, FundTerms, ""),
+    Kind("time_set", RECORD_TYPES["tset"], "tset:"),
+    Kind("barring_level", RECORD_TYPES["bar"], "bar:"),
     Kind("account", RECORD_TYPES["acct"], "acct:"),
     Kind("sip_domain", RECORD_TYPES["dom"], "dom:"),
     Kind("subscriber", RECORD_TYPES["sub"], "sub:"),
     Kind("number", RECORD_TYPES["num"], "num:"),
     Kind("peering_group", RECORD_TYPES["pg"], "pg:"),
     Kind("peering_rules", RECORD_TYPES["rules"], "rules:"),
+    Kind("peers", RECORD_TYPES["peers"], keys.PEERS),
+    Kind("ported_number", RECORD_TYPES["lnp"], "lnp:"),
+    Kind("ported_lengths", RECORD_TYPES["lnplens"], keys.PORTED_LENGTHS),
+    Kind("destinations", RECORD_TYPES["dest"], "dest:"),
+    Kind("quality", RECORD_TYPES["quality"], keys.QUALITY),
     Kind("sources", RECORD_TYPES["src"], "src:"),
     Kind("masks", RECORD_TYPES["masks"], keys.MASKS),
     Kind("emergency", RECORD_TYPES["emergency"], keys.EMERGENCY),

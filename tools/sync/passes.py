@@ -23,6 +23,7 @@ LOAD_CHANGES: Final = 10 * STEP_KEYS  # held in memory at once during a full loa
 BRAKE_ROWS: Final = 50
 BRAKE_PERCENT: Final = 5
 PASS_MASK: Final = 0xFFFFFFFF
+GENERATION_S: Final = 1  # between two generations that are noted; replaying calls needs no finer ones
 
 log = logging.getLogger("tandem.sync")
 
@@ -53,6 +54,8 @@ class Syncer:
         self._store = store
         self._accept = accept
         self.wrong: dict[str, str] = {}
+        self._noted = 0
+        self._note_at = 0.0
 
     def start(self) -> None:
         """Take over from whoever synced before; make everything equal where that is not certain."""
@@ -74,6 +77,10 @@ class Syncer:
     def beat(self) -> None:
         """Say that the syncer lives, and find out whether Redis is as it was left."""
         self._store.commit(self._source.marker(durable=True))
+        if self._is_generation_due():
+            with self._source.snapshot():
+                if not self._source.waiting():  # so Redis has all that this snapshot sees
+                    self._note_generation()
 
     def run_pass(self) -> bool:
         """Apply what the outbox names; False when it names nothing."""
@@ -86,8 +93,10 @@ class Syncer:
             self._apply(plan.upserts)
             self._apply(plan.removals)
             self._drop_buckets(plan.removals)
-            self.beat()
+            self._store.commit(self._source.marker(durable=True))
             self._source.delete([row.id for row in rows])
+            if len(rows) < ROWS_MAX and self._is_generation_due():
+                self._note_generation()
         return True
 
     def _plan(self, rows: Sequence[OutboxRow]) -> Plan:
@@ -103,7 +112,7 @@ class Syncer:
                 gone = self._store.living(kind, [name for name in names if name not in found])
                 if len(gone) > BRAKE_ROWS:  # the outbox may hold more of the same deletion than this pass takes
                     self._brake(kind, self._store.living(kind, self._source.vanished(kind)))
-                plan.upserts.extend(Change(kind, name, record) for name, record in self._right(found.items()))
+                plan.upserts.extend(self._upserts(kind, found.items()))
             else:
                 continue
             plan.removals[:0] = [Change(kind, name, None) for name in gone]
@@ -128,6 +137,7 @@ class Syncer:
             self._apply(removals)
             self._drop_buckets(removals)
             self._store.commit(self._source.marker(durable=True), self._source.next_pass())
+            self._note_generation()
             self._source.delete_seen()
         log.info("all equal: %d written, %d removed in %.1f s", written, len(removals), time.monotonic() - began)
 
@@ -157,6 +167,12 @@ class Syncer:
         for some in batches(lacking, STEP_KEYS):
             self._store.add_buckets(number, some)
 
+    def _upserts(self, kind: Kind, rows: Iterable[tuple[str, object | WrongRow]]) -> Iterable[Change]:
+        """Yield `rows` as changes. Many rows make one of a kind: most changes to them leave it as it is."""
+        if kind.is_one:
+            return self._changes(kind, rows)
+        return (Change(kind, name, record) for name, record in self._right(rows))
+
     def _changes(self, kind: Kind, rows: Iterable[tuple[str, object | WrongRow]]) -> Iterable[Change]:
         """Yield what brings Redis to `rows`."""
         for difference in differing(self._store, kind, self._right(rows)):
@@ -176,6 +192,14 @@ class Syncer:
         left_alone = self._store.apply(changes, self._source.next_pass)
         if left_alone:
             log.error("%d values in Redis are newer than any pass of this syncer; run tandem sync --verify", left_alone)
+
+    def _is_generation_due(self) -> bool:
+        return self._store.version > self._noted and time.monotonic() >= self._note_at
+
+    def _note_generation(self) -> None:
+        """Remember what Redis has now; inside a snapshot all of which it has."""
+        self._noted, self._note_at = self._store.version, time.monotonic() + GENERATION_S
+        self._source.note_generation(self._noted)
 
     def _brake(self, kind: Kind, gone: Sequence[str]) -> None:
         """Raise FrozenError when deleting `gone` would take more than 5 % of a kind, and more than 50."""

@@ -133,6 +133,11 @@ class Source:
         """Delete every outbox row that the current snapshot sees, of a kind that this release knows."""
         self._connection.execute("DELETE FROM tandem.outbox WHERE kind = ANY (%s)", (list(BY_VIEW),))
 
+    def note_generation(self, version: int) -> None:
+        """Remember that Redis holds, as `version`, what the present snapshot sees."""
+        query = "INSERT INTO tandem.generation(config_pass) VALUES (%s) ON CONFLICT DO NOTHING"
+        self._connection.execute(query, (version,))
+
     def count(self, kind: Kind) -> int:
         """Return how many aggregates of a kind there are."""
         return int(self._one(sql.SQL("SELECT count(*) FROM {}").format(_view(kind))))

@@ -64,6 +64,11 @@ class Store:
         """The plain client, for loading functions."""
         return self._client
 
+    @property
+    def version(self) -> int:
+        """What this syncer left at PASS: (fence << 32) | pass; 0 before `begin`, and of an empty Redis."""
+        return self._pass
+
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
@@ -120,7 +125,7 @@ class Store:
         """Yield the name of everything of a kind that stands in Redis, what is marked as gone included."""
         whole = kind.key(kind.prefix)
         cut = len(kind.key(""))
-        pattern = whole + "*" if kind.prefix.endswith(":") or not kind.prefix else whole
+        pattern = whole if kind.is_one else whole + "*"
         for key in self._scan(pattern):
             yield key[cut:]
 

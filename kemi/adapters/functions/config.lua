@@ -35,24 +35,32 @@ local RATE_PREFIX = "@RATE_PREFIX@"
 local CHANGED_KEEP = 100000 -- members of CHANGED kept for readers that lag
 local CHANGED_REPLY_MAX = 1000 -- above this a reader drops everything: cheaper than the list
 local TRIM_MAX = 500 -- members removed by one call; 5000 would block Redis for milliseconds
-local RECORDS_MAX = 256
+local RECORDS_MAX = 512
 local DEPTH_MAX = 12 -- subscriber -> account -> 8 parents -> tariff -> rate set
 local RATE_FIELD_DIGITS = 4 -- kemi/core/prefix.py BUCKET_DIGITS
 
 -- Where rows name other records. `at`: positions from 1, one per level of nesting; `field`: the same path in the words
--- of kemi/records.py (tests/contract/test_tables.py compares them); 0 and "" name nothing.
+-- of kemi/records (tests/contract/test_tables.py compares them); 0 and "" name nothing.
 local LINKS = {
   { kind = "sub", at = { 4 }, field = "account_id", to = "acct:" },
   { kind = "sub", at = { 3 }, field = "domain", to = "dom:" },
   { kind = "sub", at = { 11 }, field = "rewrite_set_id", to = "rws:" },
+  { kind = "sub", at = { 12 }, field = "barring_id", to = "bar:" },
+  { kind = "sub", at = { 13 }, field = "own_barring_id", to = "bar:" },
   { kind = "acct", at = { 2 }, field = "parent_id", to = "acct:" },
   { kind = "acct", at = { 7 }, field = "tariff_id", to = "tar:" },
+  { kind = "acct", at = { 14 }, field = "barring_id", to = "bar:" },
+  { kind = "acct", at = { 15 }, field = "own_barring_id", to = "bar:" },
+  { kind = "bar", at = { 5 }, field = "time_set_id", to = "tset:" },
   { kind = "dom", at = { 5 }, field = "rewrite_set_id", to = "rws:" },
   { kind = "num", at = { 2 }, field = "account_id", to = "acct:" },
   { kind = "num", at = { 4 }, field = "subscriber", to = "sub:" },
   { kind = "src", at = { 1, 8 }, field = "entries.subscriber", to = "sub:" },
   { kind = "src", at = { 1, 6 }, field = "entries.group_id", to = "pg:" },
   { kind = "rules", at = { 1, 2 }, field = "entries.group_id", to = "pg:" },
+  { kind = "rules", at = { 1, 11 }, field = "entries.time_set_id", to = "tset:" },
+  { kind = "lnp", at = { 3 }, field = "group_id", to = "pg:" },
+  { kind = "peers", at = { 1 }, field = "group_ids", to = "pg:" },
   { kind = "pg", at = { 3 }, field = "account_id", to = "acct:" },
   { kind = "pg", at = { 6 }, field = "tariff_id", to = "tar:" },
   { kind = "pg", at = { 8 }, field = "rewrite_set_id", to = "rws:" },
@@ -234,10 +242,13 @@ local function follow(name, value, add)
   end
 end
 
--- Returns {name, value or false, ...} of the names and all that they lead to, nearest first.
-local function closure(names)
-  local known, count, records = {}, 0, {}
+-- Adds to `records`, which is {name, value or false, ...}, the names and all that they lead to, nearest first.
+local function add_closure(records, names)
+  local known, count = {}, #records / 2
   local level = {}
+  for i = 1, #records, 2 do
+    known[records[i]] = true
+  end
   local function add(name)
     if not known[name] and count < RECORDS_MAX then
       known[name] = true
@@ -266,15 +277,54 @@ local function closure(names)
       end
     end
   end
-  return records
 end
 
--- Returns {rate set id, field, bucket or false, ...} for the first 1 … 4 digits in every rate set among the records,
--- also in one that does not exist: it must be known that it has none.
-local function buckets(records, digits)
-  local found, fields = {}, {}
-  for length = 1, math.min(RATE_FIELD_DIGITS, #digits) do
-    fields[length] = string.sub(digits, 1, length)
+-- Returns by which number carriers of `callee` are chosen: by the longest ported one among the records that begins it,
+-- as kemi/core/ported.py does; nil where none does.
+local function routing_of(records, callee)
+  local longest, routing = 0, nil
+  for i = 1, #records, 2 do
+    local digits = string.match(records[i], "^lnp:(%d+)$")
+    if digits and records[i + 1] and #digits > longest and string.sub(callee, 1, #digits) == digits then
+      local readable, decoded = pcall(cmsgpack.unpack, records[i + 1])
+      local row = readable and type(decoded) == "table" and decoded[3]
+      if type(row) == "table" and type(row[2]) == "string" then
+        longest = #digits
+        routing = (row[2] ~= "" and row[2] or digits) .. string.sub(callee, #digits + 1)
+      end
+    end
+  end
+  return routing
+end
+
+-- Returns the names by which carriers of `number` are found: rules of each owner of whom `names` has some, for every
+-- beginning of the number, and what a call there is expected to last.
+local function names_by_routing(names, number)
+  local owners, added = {}, { "dest:" .. string.sub(number, 1, 2) }
+  for _, name in ipairs(names) do
+    local owner = string.match(name, "^rules:%d+:")
+    if owner and not owners[owner] then
+      owners[owner] = true
+      for length = 0, #number do
+        added[#added + 1] = owner .. string.sub(number, 1, length)
+      end
+    end
+  end
+  return added
+end
+
+-- Returns {rate set id, field, bucket or false, ...} for the first 1 … 4 digits of each number in every rate set among
+-- the records, also in one that does not exist: it must be known that it has none.
+local function buckets(records, numbers)
+  local found, fields, is_field = {}, {}, {}
+  for _, number in ipairs(numbers) do
+    for length = 1, math.min(RATE_FIELD_DIGITS, #number) do
+      local field = string.sub(number, 1, length)
+      if not is_field[field] then
+        is_field[field] = true
+        fields[#fields + 1] = field
+      end
+    end
   end
   if #fields == 0 then
     return found
@@ -311,6 +361,8 @@ local function add_dropped(names, held, all, changed)
 end
 
 -- tandem_fetch_1(args = [seen pass, digits, short name or "?" .. held names, ...])
+-- digits: "<called number>" or "<called number>,<routing number>": whose rate buckets come. Where the first one turns
+-- out to be ported, what is found by its routing number comes with it instead of in another round trip.
 -- Returns [pass, 1 when everything must be dropped, changed names, records, buckets]. seen 0: the reader holds nothing.
 -- Pass 0: nothing is loaded completely; the rest is empty.
 local function fetch(_, args)
@@ -339,8 +391,15 @@ local function fetch(_, args)
   if all == 1 then
     names[#names + 1] = "masks" -- the reader drops them too, and needs them before it can ask for anything else
   end
-  local records = closure(names)
-  return { digits_of(pass), all, changed, records, buckets(records, string.match(args[2], "^%d*")) }
+  local records = {}
+  add_closure(records, names)
+  local numbers = { string.match(args[2], "^(%d*),?(%d*)") }
+  local routing = routing_of(records, numbers[1])
+  if routing and routing ~= numbers[1] then
+    add_closure(records, names_by_routing(names, routing))
+    numbers[#numbers + 1] = routing
+  end
+  return { digits_of(pass), all, changed, records, buckets(records, numbers) }
 end
 
 redis.register_function("tandem_begin_1", begin)

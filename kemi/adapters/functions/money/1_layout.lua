@@ -271,7 +271,7 @@ local function remember(r, op_id, seq)
   r.ops[#r.ops + 1] = r.granted_s
 end
 
--- One entry of the stream: a CallEvent of kemi/records.py. `call` and `finish` are spliced in as they came.
+-- One entry of the stream: a CallEvent of kemi/records. `call` and `finish` are spliced in as they came.
 local function add_event(kind, rid, seq, postings, call, finish, billed_before_s)
   local head = "\152" .. cmsgpack.pack(kind, armed_epoch, rid, seq) -- array of 8
   local tail = billed_before_s == 0 and "\0" or cmsgpack.pack(billed_before_s)

@@ -1,0 +1,12 @@
+select world.tariff('Tandem', 's115', 'EUR', '88915', '0.009 60/60');
+select world.reseller('s115-reseller', 'Tandem', 's115', 50);
+select world.tariff('s115-reseller', 'retail', 'EUR', '88915', '0.012 60/60');
+select world.customer('s115-customer', 's115-reseller', 'retail', 0);
+select world.domain('s115.example', 's115-customer');
+select world.subscriber('alice@s115.example', 's115-customer', 'demo-secret', '889151000001');
+select world.subscriber_option('alice@s115.example', 'region', 's115-south'), world.subscriber_option('alice@s115.example', 'clir', 'true');
+select world.barring('s115-reseller', 's115-nothing', 'whitelist', array['^49']);
+select world.bar('alice@s115.example', 's115-nothing');
+select world.carrier_of('s115-reseller', 's115-south', '127.1.115.1', 5080, '88915', '0.004 60/60');
+select world.carrier_of('s115-reseller', 's115-north', '127.1.115.2', 5080, '88915', '0.003 60/60');
+select world.emergency('112', '{s115-south}', region => 's115-south', routing => '889153000001'), world.emergency('112', '{s115-north}', region => 's115-north');

@@ -1,0 +1,15 @@
+select world.tariff('Tandem', 's88', 'EUR', '88888', '0.009 60/60');
+select world.reseller('s88-reseller', 'Tandem', 's88', 50);
+select world.tariff('s88-reseller', 'retail', 'EUR', '88888', '0.012 60/60');
+select world.customer('s88-customer', 's88-reseller', 'retail', 10);
+select world.domain('s88.example', 's88-customer');
+select world.subscriber('alice@s88.example', 's88-customer', 'demo-secret', '888881000001');
+select world.carrier_of('s88-reseller', 's88-cheap', '127.1.88.1', 5080, '88888', '0.004 60/60');
+select world.carrier_of('s88-reseller', 's88-off', '127.1.88.2', 5080, '88888', '0.002 60/60');
+select world.carrier_of('s88-reseller', 's88-gone', '127.1.88.3', 5080, '88888', '0.002 60/60');
+select world.carrier_of('s88-reseller', 's88-norate', '127.1.88.4', 5080, '4999', '0.002 60/60');
+select world.carrier_of('s88-reseller', 's88-over', '127.1.88.5', 5080, '88888', '0.002 60/60');
+select world.no_rules('s88-off'), world.no_rules('s88-gone'), world.no_rules('s88-norate'), world.no_rules('s88-over');
+select world.rule('s88-off', '88888000', stopper => true, enabled => false), world.rule('s88-gone', '8888800', stopper => true), world.rule('s88-norate', '888880', stopper => true);
+select world.rule('s88-over', '888880000', stopper => true, valid_to => '2020-01-01 00:00Z');
+select world.carrier_option('s88-gone', 'enabled', 'false');

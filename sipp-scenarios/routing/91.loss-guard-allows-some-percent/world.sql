@@ -1,0 +1,10 @@
+select world.tariff('Tandem', 's91', 'EUR', '88891', '0.004 60/60');
+select world.reseller('s91-reseller', 'Tandem', 's91', 50);
+select world.tariff('s91-reseller', 'retail', 'EUR', '88891', '0.010 60/60');
+select world.customer('s91-customer', 's91-reseller', 'retail', 10);
+select world.domain('s91.example', 's91-customer');
+select world.subscriber('alice@s91.example', 's91-customer', 'demo-secret', '888911000001');
+select world.carrier_of('s91-reseller', 's91-five', '127.1.91.1', 5080, '88891', '0.0065 60/60');
+select world.carrier_of('s91-reseller', 's91-fifteen', '127.1.91.2', 5080, '88891', '0.0075 60/60');
+select world.account_option('s91-reseller', 'loss_pct', '10'), world.account_option('s91-reseller', 'routing', 'priority');
+select world.carrier_option('s91-five', 'priority', '9'), world.carrier_option('s91-fifteen', 'priority', '1');

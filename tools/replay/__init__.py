@@ -1,0 +1,1 @@
+"""`tandem replay`: recent calls, decided again under another configuration."""
