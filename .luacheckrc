@@ -7,7 +7,7 @@ max_line_length = 120
 -- The files of this folder are one library, joined in this order: what stands at the left margin of one may be used, and
 -- set, in those after it. Only what no later one uses is unused.
 local FOLDER = "kemi/adapters/functions/money/"
-local PARTS = { "1_layout", "2_limits", "3_calls", "4_charges", "5_watch" }
+local PARTS = { "1_layout", "2_limits", "3_calls", "4_charges", "5_watch", "6_rebuild" }
 
 local texts, defined = {}, {}
 for i, part in ipairs(PARTS) do

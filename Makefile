@@ -3,12 +3,14 @@
 TANDEM := .venv/bin/tandem
 AREA   ?=
 OPS    ?= 1000000
+SUBSCRIBERS ?= 1000000
+RATES  ?= 10000000
 SEED   ?= 7
 ROUNDS ?= 20
 FILES  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls bench-money bench-decide mutants-core lint scenarios lock
+.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls bench-money bench-sync bench-decide mutants-core lint scenarios lock
 
 help: ## what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
@@ -48,6 +50,9 @@ prove-calls: setup ## 200 calls at once on money for 50, over four levels and tw
 
 bench-money: setup ## a hold over four levels beside plain Redis commands, and call events into Postgres
 	@.venv/bin/python -m tools.bench.money
+
+bench-sync: setup ## Redis beside Postgres at full size: make bench-sync SUBSCRIBERS=1000000 RATES=10000000
+	@.venv/bin/python -m tools.bench.sync --subscribers $(SUBSCRIBERS) --rates $(RATES)
 
 bench-decide: setup ## one decision over 8 levels, 40 rewrite rules and 30 candidates, as JSON
 	@.venv/bin/python -m tests.routing.bench_decide

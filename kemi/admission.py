@@ -1,7 +1,9 @@
 """May this call go? Decide, fetch, decide again, hold: the part of a worker that talks to Redis.
 
 Rule 1: a warm call costs one round trip, the hold; a cold one at most three.
-Rule 2: a Route leaves here held, or marked as an emergency that goes without.
+Rule 2: a Route leaves here held, or marked as one that goes without: an emergency, or while the store is down a call
+for which an account of the caller has given its word (call.offline_id).
+Rule 3: a refusal leaves here on what Redis has, like a Route: where nothing was fetched for it, one fetch confirms it.
 It knows nothing of Kamailio.
 """
 
@@ -11,13 +13,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final, NamedTuple, Protocol
 
-from kemi import codec
+from kemi import codec, keys
+from kemi.adapters.cache import Counts
 from kemi.adapters.redis_client import StoreUnavailable
 from kemi.adapters.redis_funds import Held, Refused, Stale, Unarmed, Void
 from kemi.adapters.redis_tables import Tables
 from kemi.adapters.zones import Zones
 from kemi.core.charges import FIRST_ANSWER_MAX_S
-from kemi.core.decide import decide, decide_offline, refused_hold
+from kemi.core.decide import decide, decide_offline, refused_hold, refused_place
 from kemi.core.hunt import attempts_most
 from kemi.core.outcome import Decision, Hold, Need, Reject, Route
 from kemi.core.refusals import reject
@@ -26,6 +29,8 @@ from kemi.settings import Settings
 
 FETCHES_MAX: Final = 3  # who calls; everything about where the call goes; and what has changed in between
 HOLDS_MAX: Final = 2  # a hold on a stale decision is asked for once more
+STRANGERS_MS: Final = 10  # refusals of who is nobody's line or peer are confirmed no more often: Redis is not theirs
+UNCONFIGURED: Final = frozenset(("method", "store_down"))  # refusals that no configuration could change
 
 
 class Store(Protocol):
@@ -46,11 +51,17 @@ class Money(Protocol):
         """Hold at every level, or nothing. Raises StoreUnavailable."""
 
 
+def no_place(_rid: str, _account_id: int, _most: int) -> bool:
+    """Let nobody in: there is no shared memory to count calls in."""
+    return False
+
+
 class Seen(NamedTuple):
     """What the node's shared memory says about a request. Meaning as in Facts.
 
     newest_pass: version of the configuration that the node's agent last saw in Redis, 0 = not heard.
     count_nonce: counts this use of the nonce and says how often it came; asked at most once a request.
+    let_in: gives a call, by its rid, one of so many places of an account for calls without a hold; says whether it did.
     """
 
     nonce_uses: int = UNCOUNTED
@@ -58,6 +69,7 @@ class Seen(NamedTuple):
     draining: bool = False
     newest_pass: int = 0
     count_nonce: Callable[[], int] = int
+    let_in: Callable[[str, int, int], bool] = no_place
 
     def counted(self) -> Seen:
         """Return the same with the use of the nonce counted."""
@@ -65,7 +77,7 @@ class Seen(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What may happen now. A Route without `held` is an emergency call that goes without a hold.
+    """What may happen now. A Route without `held` goes without a hold: an emergency call, or one with an offline_id.
 
     maybe_held: Redis did not say whether it held. stale: how many decisions had to be made again.
     """
@@ -85,6 +97,8 @@ class Admission:
         self._tables = tables
         self._funds = funds
         self._zones = Zones()
+        self._fetches = 0
+        self._confirmed_ms = 0
 
     @property
     def round_trips(self) -> int:
@@ -98,14 +112,20 @@ class Admission:
         except StoreUnavailable:
             return
 
+    @property
+    def cache(self) -> Counts:
+        """How the cache of this process does."""
+        return self._tables.counts
+
     def admit(self, request: CallRequest, seen: Seen) -> Verdict:
         """Return the decision on an INVITE or REGISTER, and its hold."""
+        self._tables.trim()
         seen = seen._replace(count_nonce=cache(seen.count_nonce))
         for stale in range(HOLDS_MAX):
             decision = self._decide_on_what_is_true(request, seen)
             if not isinstance(decision, Route):
                 return Verdict(decision, stale=stale)
-            verdict = self._hold(decision)
+            verdict = self._hold(decision, request, seen)
             if verdict is not None:
                 return verdict._replace(stale=stale)
             last = decision
@@ -119,30 +139,43 @@ class Admission:
         return (FIRST_ANSWER_MAX_S + route.ring_max_s) * attempts_most(route.targets)
 
     def _decide_on_what_is_true(self, request: CallRequest, seen: Seen) -> Decision:
-        """Return a decision that no change older than a tenth of a second contradicts.
+        """Return a decision that Redis has not contradicted when it is carried out.
 
-        A Route learns at its hold what has changed; what refuses or challenges is never held, and would stand for ever
-        in a worker that nobody else calls through.
+        A Route learns at its hold what has changed; what refuses is never held, and would stand for ever in a worker
+        that nobody else calls through. A challenge and a registration are as young as what the agent saw last.
         """
+        fetched_before = self._fetches
         decision = self._decide(request, seen)
-        if isinstance(decision, Route) or seen.newest_pass <= self._tables.seen_pass:
+        if isinstance(decision, Route) or self._fetches > fetched_before:
             return decision
-        return self._decide(request, seen) if self._fetch(Need(())) else decision
+        if isinstance(decision, Reject):
+            is_due, need = self._is_doubtful(decision, request.received_ms), _confirming(decision)
+        else:
+            is_due, need = seen.newest_pass > self._tables.seen_pass, Need(())
+        before = self._tables.standing
+        if not is_due or not self._fetch(need) or self._tables.standing == before:
+            return decision
+        return self._decide(request, seen)
 
-    def _decide(self, request: CallRequest, seen: Seen) -> Decision:
-        """Decide as often as something is needed that can be had.
+    def _is_doubtful(self, refusal: Reject, now_ms: int) -> bool:
+        """Tell whether Redis must confirm a refusal, and note that it does."""
+        if refusal.reason in UNCONFIGURED or not self._client.available():
+            return False
+        is_stranger = refusal.call is None or not refusal.call.source
+        if is_stranger and 0 <= now_ms - self._confirmed_ms < STRANGERS_MS:
+            return False
+        self._confirmed_ms = now_ms
+        return True
 
-        What is pinned is served on when it is old; a decision on it is made again as soon as the new is there.
-        """
-        fetches, store_up, is_renewed = 0, True, False
+    def _decide(self, request: CallRequest, seen: Seen, *, store_up: bool = True) -> Decision:
+        """Decide as often as something is needed that can be had. store_up False: nothing can, for Redis is down."""
+        fetches = 0
         while True:
-            facts = self._facts(seen)
-            outcome = decide(request, facts) if store_up else decide_offline(request, facts)
+            facts, is_down = self._facts(seen), fetches <= FETCHES_MAX
+            outcome = decide(request, facts) if store_up else decide_offline(request, facts, is_down=is_down)
             if not isinstance(outcome, Need):
-                if is_renewed or not (store_up and self._tables.refresh_due and self._fetch(Need(()))):
-                    return outcome
-                is_renewed = True
-            elif outcome.nonce_uses:
+                return outcome
+            if outcome.nonce_uses:
                 seen = seen.counted()
             else:
                 store_up = fetches < FETCHES_MAX and self._fetch(outcome)
@@ -154,6 +187,7 @@ class Admission:
             self._tables.fetch(need)
         except StoreUnavailable:
             return False
+        self._fetches += 1
         return True
 
     def _facts(self, seen: Seen) -> Facts:
@@ -172,18 +206,30 @@ class Admission:
             zones=self._zones,
         )
 
-    def _hold(self, route: Route) -> Verdict | None:
+    def _hold(self, route: Route, request: CallRequest, seen: Seen) -> Verdict | None:
         """Return the verdict, None when the decision was made on what has changed since."""
         if not route.hold.funds:
             return Verdict(route)
+        if route.call.offline_id:
+            return self._let_in(route, seen)
         rid = route.call.rid
         try:
             answer = self._funds.reserve(
                 f"{rid}:0", rid, route.hold, self.lease_s(route), self._tables.seen_pass, codec.pack(route.call)
             )
-        except StoreUnavailable:
-            return Verdict(route if route.emergency else refused_hold(route, 0, "store_down"), maybe_held=True)
+        except StoreUnavailable as error:
+            if route.emergency:
+                return Verdict(route, maybe_held=True)
+            if route.call.offline_s and not error.maybe_applied:
+                again = self._decide(request, seen, store_up=False)
+                return self._hold(again, request, seen) if isinstance(again, Route) else Verdict(again)
+            return Verdict(refused_hold(route, 0, "store_down"), maybe_held=True)
         return self._judge(route, answer)
+
+    def _let_in(self, route: Route, seen: Seen) -> Verdict:
+        """Return the verdict on a call that goes without a hold, if its account has a place for it."""
+        is_in = seen.let_in(route.call.rid, route.call.offline_id, route.places)
+        return Verdict(route if is_in else refused_place(route))
 
     def _judge(self, route: Route, answer: Held | Refused | Stale | Unarmed | Void) -> Verdict | None:
         if isinstance(answer, Stale):
@@ -207,6 +253,16 @@ class Admission:
             self._tables.invalidate(stale.changed, stale.config_pass)
         else:
             self._tables.clear()
+
+
+def _confirming(refusal: Reject) -> Need:
+    """Return what to ask so that all comes which a refusal was decided on and which has changed, with its rates.
+
+    A node that drains refuses by the emergency table, before it reads anything.
+    """
+    call = refusal.call
+    digits = f"{call.callee},{call.routing}" if call else ""
+    return Need((), digits, held=(*refusal.used, keys.EMERGENCY))
 
 
 def _merged(route: Route) -> Reject:

@@ -10,31 +10,35 @@ Rule 2: one bad message, call or reply spoils nothing else: it is logged and cou
 from __future__ import annotations
 
 import re
-import time
 import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from kemi import keys
-from kemi.adapters import journal, ksr_bye, ksr_capacity, ksr_noc, ksr_queue, ksr_shared, ksr_sides
+from kemi.adapters import journal, ksr_bye, ksr_capacity, ksr_noc, ksr_queue, ksr_shared, ksr_sides, redis_sync
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_bye import Send
 from kemi.adapters.ksr_queue import Answered, LateAnswer, Message
-from kemi.adapters.redis_client import Argument, StoreUnavailable
-from kemi.adapters.redis_operations import Adopt, Result
+from kemi.adapters.redis_client import StoreUnavailable
+from kemi.adapters.redis_operations import Adopt, Reservation, Result
 from kemi.adapters.spool import Spool
 from kemi.agent_adoption import Moment
+from kemi.agent_beyond import going_on, on_whose_word
 from kemi.agent_calls import Calls
-from kemi.agent_orders import Entry, HandOver, LetGo, LookUp, Order, Outgoing, Recheck, TakeIn
-from kemi.agent_outbox import Money, Outbox, Passing
+from kemi.agent_orders import Entry, HandOver, LetGo, LookUp, Order, Outgoing, TakeIn
+from kemi.agent_outbox import Outbox, Passing
 from kemi.agent_peers import PeerWatch
 from kemi.agent_peers import Store as Tables
+from kemi.agent_ports import Clock, Prober, Store, this_machine
 from kemi.agent_proofs import Proofs
+from kemi.agent_rebuild import Rebuild
+from kemi.agent_rebuild import Store as RebuildStore
 from kemi.agent_takeover import Takeover
 from kemi.settings import Settings
 
 MESSAGES_MAX: Final = 1_000  # per turn
+AGAIN_MAX: Final = 256  # ends told again at once: what happens now goes between them
 PUBLISH_NS: Final = 500_000_000
 HEARTBEAT_NS: Final = 1_000_000_000  # the sweeper takes a node for dead that was silent for ten of them
 RECONCILE_NS: Final = 5_000_000_000
@@ -44,44 +48,14 @@ NS_PER_MS: Final = 1_000_000
 WHOLE: Final = re.compile(rb"-?[0-9]{1,18}")
 
 
-class Clock(NamedTuple):
-    """What time it is. monotonic_ns: CLOCK_MONOTONIC; unix_ns: the date. boot_id: of the machine; "" = not known."""
-
-    monotonic_ns: Callable[[], int] = time.monotonic_ns
-    unix_ns: Callable[[], int] = time.time_ns
-    boot_id: str = ""
-
-
-def this_machine() -> Clock:
-    """Return the clock of this machine."""
-    return Clock(boot_id=journal.this_boot())
-
-
-class Store(Protocol):
-    """What the agent needs of redis_client.RedisClient."""
-
-    round_trips: int
-
-    @property
-    def breaker_is_open(self) -> bool:
-        """Whether Redis counts as down."""
-
-    def available(self) -> bool:
-        """Tell whether a call would be tried now."""
-
-    def execute(self, *words: Argument) -> Any:
-        """Run one command. Raises StoreUnavailable."""
-
-    def close(self) -> None:
-        """Drop the connection."""
-
-
 class AgentState(NamedTuple):
     """An agent on its way through a reload: plain bytes, since the classes are new afterwards."""
 
     calls: list[bytes]
     outbox: list[tuple[str, bytes]]
     closings: list[bytes]
+    recent: list[tuple[int, str, bytes]]
+    armed_epoch: int
 
 
 class Agent:
@@ -92,11 +66,15 @@ class Agent:
         ksr: Ksr,
         settings: Settings,
         client: Store,
-        funds: Money,
+        funds: RebuildStore,
         clock: Clock | None = None,
         tables: Tables | None = None,
+        probe: Prober | None = None,
     ) -> None:
-        """Read the spool; OSError when its folder cannot be used. tables: of carriers' servers, None: none is asked."""
+        """Read the spool; OSError when its folder cannot be used.
+
+        tables: of carriers' servers, None: none is asked. probe: looks after Redis for the node's breaker.
+        """
         self._ksr = ksr
         self._settings = settings
         self._client = client
@@ -107,8 +85,11 @@ class Agent:
         self._outbox = Outbox(funds, self._spool, self)
         proofs = Proofs(journal.noted(settings.spool_dir), ksr_sides.boot_ms(ksr))
         self._takeover = Takeover(funds, self._calls, settings.node, settings.grace_s, proofs)
+        self._rebuild = Rebuild(funds, self._calls, self._outbox, proofs, settings.node, self._clock.boot_id)
         self._peers = PeerWatch(ksr, settings, tables) if tables else None
+        self._probe = probe
         self._capacity = ksr_capacity.Reconciler()
+        self._unheld = ksr_capacity.Reconciler(ksr_shared.UNHELD, ksr_shared.OFFLINE)
         self._was_down = False
         self._config_pass = 0
         self._read_at_ns = 0
@@ -121,19 +102,25 @@ class Agent:
 
     def tick(self) -> None:
         """Do one turn."""
-        self._listen()
+        if self._probe:
+            self._apart("store", self._probe.turn)
+        is_drained = self._listen()
         now_ns, now_ms = self._now()
         self._obey(self._calls.due(now_ns, now_ms))
+        self._outbox.add(self._rebuild.again(AGAIN_MAX - len(self._outbox)))
         self._apart("spool", partial(self._outbox.flush, now_ns))
         self._apart("adoption", self._adopt)
         if now_ns >= self._follow_at_ns:
             self._follow_at_ns = now_ns + FOLLOW_NS
             self._apart("configuration", self._follow)
+        if self._rebuild.is_due:
+            self._apart("rebuild", partial(self._tell_calls, is_drained=is_drained))
         if self._peers:
             self._apart("peers", partial(self._ask_peers, self._peers, now_ns))
         if now_ns >= self._reconcile_at_ns:
             self._reconcile_at_ns = now_ns + RECONCILE_NS
             self._apart("channels", partial(self._capacity.turn, self._ksr, self._calls.servers()))
+            self._apart("channels", partial(self._unheld.turn, self._ksr, on_whose_word(self._calls.talks)))
         if now_ns >= self._heartbeat_at_ns:
             self._heartbeat_at_ns = now_ns + HEARTBEAT_NS
             self._apart("heartbeat", self._heartbeat)
@@ -144,35 +131,43 @@ class Agent:
 
     def export(self) -> AgentState:
         """Return all that the code after a reload must know."""
-        return AgentState(self._calls.export(), self._outbox.export(), self._calls.closings.export())
+        calls, rebuild = self._calls, self._rebuild
+        return AgentState(
+            calls.export(), self._outbox.export(), calls.closings.export(), rebuild.export(), rebuild.armed_epoch
+        )
 
     def restore(self, state: AgentState) -> None:
         """Take over from the code before a reload."""
         self._calls.restore(state.calls)
         self._outbox.restore(state.outbox)
         self._calls.closings.restore(state.closings)
+        self._rebuild.restore(getattr(state, "recent", ()), getattr(state, "armed_epoch", 0))  # older code had none
 
     def close(self) -> None:
-        """Let the spool and the connection go."""
+        """Let the spool and the connections go."""
         self._spool.close()
         self._client.close()
+        if self._probe:
+            self._probe.close()
 
     # What the outbox tells --------------------------------------------------------------------------------------------
 
     def answered(self, sent: Outgoing, result: Result) -> Iterable[Entry]:
         """Hear a result of Redis."""
+        self._rebuild.acknowledged(sent, result, self._clock.monotonic_ns())
         return self._followed_up(self._calls.answered(sent, result, self._clock.monotonic_ns()))
 
-    def asked(self, question: LookUp | Recheck) -> Iterable[Entry]:
+    def asked(self, question: LookUp) -> Iterable[Entry]:
         """Ask what became of a reservation, and return what follows. Raises StoreUnavailable."""
         now_ns, now_ms = self._now()
-        if isinstance(question, Recheck):
-            found = self._funds.describe(question.sent.operation.rid)
-            return self._followed_up(self._calls.rechecked(question.sent, found, now_ns, now_ms))
         ended = question.ended
         found = self._takeover.proofs.proven(ended.rid, self._funds.describe(ended.rid))
         ended_redis_ms = self._redis_ms() - (now_ms - ended.ended_ms) if found else 0
         return self._followed_up(self._calls.looked_up(ended, found, ended_redis_ms, now_ns, question.started))
+
+    def rechecked(self, sent: Outgoing, found: Reservation | None) -> Iterable[Entry]:
+        """Hear what became of a reservation, and return what follows."""
+        return self._followed_up(self._calls.rechecked(sent, found, *self._now()))
 
     def not_sent(self, operation: Passing) -> None:
         """Hear what Redis was not asked."""
@@ -192,7 +187,8 @@ class Agent:
 
     # One turn ---------------------------------------------------------------------------------------------------------
 
-    def _listen(self) -> None:
+    def _listen(self) -> bool:
+        """Hear what workers have queued; return whether that was all."""
         for _ in range(MESSAGES_MAX):
             try:
                 message = ksr_queue.take(self._ksr)
@@ -200,8 +196,9 @@ class Agent:
                 self._log(f"message: {error}")
                 continue
             if message is None:
-                return
+                return True
             self._apart("message", partial(self._hear, message))
+        return False
 
     def _hear(self, message: Message) -> None:
         now_ns, now_ms = self._now()
@@ -226,7 +223,7 @@ class Agent:
                 self._show(order.rid)
                 if isinstance(order, HandOver):
                     ksr_sides.hand_over(self._ksr, order.rid)
-                    ksr_capacity.release(self._ksr, order.rid)
+                    ksr_capacity.let_go(self._ksr, order.rid)
 
     def _send(self, order: Send) -> None:
         if not ksr_bye.send(self._ksr, order):
@@ -236,7 +233,7 @@ class Agent:
         """Forget an ended call, here and in Kamailio."""
         self._show(order.rid)
         ksr_sides.forget(self._ksr, order.rid)
-        ksr_capacity.release(self._ksr, order.rid)
+        ksr_capacity.let_go(self._ksr, order.rid)
         if order.h_id:
             ksr_bye.let_go(self._ksr, order.h_entry, order.h_id)
 
@@ -248,7 +245,7 @@ class Agent:
             self._heartbeat_at_ns = 0  # settlement waits for it, and calls for settlement
         self._was_down = is_down
         now_ns = self._clock.monotonic_ns()
-        if not (is_down or len(self._outbox)) and self._takeover.is_due(now_ns):
+        if not (is_down or self._rebuild.is_doubtful or len(self._outbox)) and self._takeover.is_due(now_ns):
             self._obey(self._takeover.turn(Moment(now_ns, self._redis_ms())))
 
     # How it goes ------------------------------------------------------------------------------------------------------
@@ -264,10 +261,22 @@ class Agent:
         ksr_noc.show_call(self._ksr, talk.call, answered_ms, server_id)
 
     def _follow(self) -> None:
-        """Tell the workers which version of the configuration Redis has."""
+        """Read which version of the configuration Redis has, for the workers, and how its money is."""
+        if not self._client.available():
+            return
+        numbers = self._client.execute("MGET", keys.PASS, keys.EPOCH, keys.BUILDING)
+        self._config_pass, epoch, building = (int(number or 0) for number in numbers)
+        ksr_shared.publish_pass(self._ksr, self._config_pass)
+        now_ns = self._clock.monotonic_ns()
+        if self._rebuild.see(epoch, building, now_ns):
+            self._takeover.again()
+        if self._rebuild.is_due or not epoch:
+            self._heartbeat_at_ns = now_ns  # settlement waits for our word, and calls for settlement
+
+    def _tell_calls(self, *, is_drained: bool) -> None:
+        """Tell settlement, which builds an epoch, what we carry."""
         if self._client.available():
-            self._config_pass = int(self._client.execute("GET", keys.PASS) or 0)
-            ksr_shared.publish_pass(self._ksr, self._config_pass)
+            self._rebuild.turn(Moment(self._clock.monotonic_ns(), self._redis_ms()), is_drained=is_drained)
 
     def _ask_peers(self, peers: PeerWatch, now_ns: int) -> None:
         """Speak with carriers' servers; read which they are when the configuration has changed."""
@@ -283,6 +292,7 @@ class Agent:
             self._client.execute("HSET", keys.NODES, self._settings.node, self._redis_ms())
             self._takeover.see(self._numbers(keys.NODES), self._clock.monotonic_ns())
             ksr_noc.publish_money(self._ksr, self._numbers(keys.SETTLED))
+            ksr_noc.publish_sync(self._ksr, redis_sync.read(self._client), self._now()[1])
 
     def _forget_told(self) -> None:
         """Let the noted answers go that Redis knows, or the spool: all that are older than what waits in memory."""
@@ -303,6 +313,8 @@ class Agent:
                 "queue": self._ksr.mqueue.mq_size(ksr_queue.QUEUE),
                 "calls": len(calls),
                 "talking": calls.talking,
+                "unheld": sum(map(bool, on_whose_word(calls.talks).values())),
+                "going_on": going_on(calls.talks),
                 "adopted": calls.adopted,
                 "waiting": len(outbox),
                 "spool": outbox.on_disk,
@@ -311,14 +323,17 @@ class Agent:
                 "store": "down" if self._client.breaker_is_open else "up",
                 "opseq": outbox.opseq,
                 "opseq_lost": outbox.opseq_lost,
-                "invalid": outbox.invalid,
+                "invalid": outbox.invalid + self._rebuild.invalid,
+                "told_again": self._rebuild.told,
+                "ends_told_again": self._rebuild.retold,
                 "errors": self._errors,
-                "last_error": outbox.last_error,
+                "last_error": self._rebuild.last_error or outbox.last_error,
             },
         )
         self._count("agent_round_trips", self._client.round_trips)
         self._count("ended_by_agent", calls.cut)
         self._count("overtalk_ms", calls.overtalk_ms)
+        self._count("went_on", calls.went_on)
         self._count("spooled", outbox.spooled)
         self._count("bye_failed", calls.closings.failed)
 

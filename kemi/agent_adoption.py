@@ -66,6 +66,8 @@ def talk_of(reservation: Reservation, boot_id: str, now: Moment) -> Talk:
         started=started,
         held_micros=reservation.held,
         posted_s=reservation.billed_s if reservation.state in OPEN else 0,
+        sides=reservation.sides,
+        told_seq=reservation.seq,
     )
 
 
@@ -113,10 +115,10 @@ def told_again(sent: Outgoing, closing: Settle | Release | Late, reservation: Re
         return [sent._replace(operation=closing._replace(op_id=f"{closing.rid}:{seq}", seq=seq))]
     if reservation is not None:
         if reservation.state in OPEN and seen >= closing.seq:
-            return [Outgoing(closing._replace(op_id=f"{closing.rid}:{seq}", seq=seq), sent.pinned)]
+            return [sent._replace(operation=closing._replace(op_id=f"{closing.rid}:{seq}", seq=seq))]
         if isinstance(closing, Settle) and _is_told(reservation):
             return []
-    return [Outgoing(Late(f"{closing.rid}:{seq}", closing.rid, seq, sent.pinned, closing.end))]
+    return [Outgoing(Late(f"{closing.rid}:{seq}", closing.rid, seq, sent.pinned, sent.whole or closing.end))]
 
 
 def _is_told(reservation: Reservation) -> bool:

@@ -2,7 +2,8 @@
 
 Rule 1: a deadline counts from the 200, on CLOCK_MONOTONIC. Nothing but a granted extension moves it.
 Rule 2: one operation of a call's talk is on its way at a time, and it is repeated with its id until it is answered.
-Rule 3: billed = min(real, granted), real rounded up to seconds. What was talked beyond is our loss: overtalk.
+Rule 3: billed = min(real, granted), real rounded up to seconds. What was talked beyond is our loss: overtalk. Where a
+call may go on while Redis is away, that counts as granted: a Settle charges what is held, a late end the rest.
 Rule 4: a call ends once; what is heard of it afterwards changes nothing.
 Rule 5: an end that Redis cannot settle is told all the same, as a late one: Postgres posts what is missing.
 Rule 6: a call whose hold Redis does not know is cut at once: nobody talks without a hold.
@@ -37,6 +38,7 @@ from kemi.adapters.redis_operations import (
     Extend,
     Invalid,
     Late,
+    Note,
     Part,
     Release,
     Replayed,
@@ -46,6 +48,7 @@ from kemi.adapters.redis_operations import (
     Unknown,
 )
 from kemi.agent_adoption import MS, OPEN, Became, Moment, adoptable, became, is_behind, legs_of, talk_of, told_again
+from kemi.agent_beyond import caught_up, end_ns, go_on, settled, told_whole
 from kemi.agent_closing import CONFIRM_NS, Closings, closing_byes
 from kemi.agent_ends import failed_end, is_refusal, refusal, refusal_released, released, unproven_end
 from kemi.agent_orders import HandOver, LetGo, LookUp, Order, Outgoing, Recheck, TakeIn
@@ -53,14 +56,13 @@ from kemi.agent_probes import Over, Probes
 from kemi.agent_proofs import answer_mark
 from kemi.agent_slices import NS, deadline_ns, due_operation, end_of, extended, next_look_ns, out_of_time, seconds_up
 from kemi.agent_strays import stray
-from kemi.agent_talk import Talk, kept, pack_legs, unkept
-from kemi.core.rating import charges
-from kemi.records import CallEnd, PinnedCall
+from kemi.agent_talk import Talk, in_step, kept, pack_legs, unkept
+from kemi.records import PinnedCall
 from kemi.settings import Limits
 
 RETRY_S: Final = 1.0
 FORGET_AFTER_S: Final = 60  # beyond its lease an unanswered call is the sweeper's
-ENDED_KEPT: Final = 20_000  # ends that are remembered, so that a late word of them asks Redis nothing
+ENDED_KEPT: Final = 20_000  # ends remembered, so that a late word of them asks Redis nothing
 CANCELLED: Final = 487
 
 
@@ -80,6 +82,7 @@ class Calls:
         self.overtalk_ms = 0
         self.cut = 0
         self.adopted = 0
+        self.went_on = 0
 
     def __len__(self) -> int:
         return len(self._talks)
@@ -93,9 +96,19 @@ class Calls:
         """Return the server of each call; 0 = it rings, or talks to a phone."""
         return {rid: talk.started.server_id if talk.started else 0 for rid, talk in self._talks.items()}
 
+    @property
+    def talks(self) -> list[Talk]:
+        """All of them that are followed here."""
+        return list(self._talks.values())
+
     def get(self, rid: str) -> Talk | None:
         """Return a call that goes on, None when there is none."""
         return self._talks.get(rid)
+
+    @property
+    def held(self) -> list[Talk]:
+        """The calls that have a hold, those about to be adopted among them."""
+        return [talk for talk in (*self._talks.values(), *self._adopting.values()) if talk.is_held]
 
     def knows(self, rid: str) -> bool:
         """Tell whether a call is followed here, has ended here, or is about to be adopted."""
@@ -146,19 +159,23 @@ class Calls:
         """Return what to do after Redis answered an operation. Raises ValueError for an end that cannot be read."""
         operation = sent.operation
         is_taken = not isinstance(result, Unknown | Invalid)
+        talk = self._talks.get(operation.rid) or self._adopting.get(operation.rid)
+        if talk and is_taken and not isinstance(operation, Note):
+            talk.heard(operation.seq)
         match operation:
             case Release() if sent.pinned and is_refusal(operation):
                 return refusal_released(operation, sent.pinned, result)
+            case Settle() | Release() if is_taken:
+                return [*told_whole(sent, operation)]
             case Settle() | Release():
-                return [] if is_taken or not sent.pinned else [Recheck(sent)]
+                return [Recheck(sent)] if sent.pinned else []
             case Late():
                 return [Recheck(sent)] if is_behind(result) else []
             case Adopt():
                 return self._adopted(operation, now_ns, is_taken=is_taken)
             case Extend() | Part():
                 self._went_on(operation, result, now_ns)
-        is_followed = isinstance(operation, Answer | Extend | Part) and operation.rid in self._talks
-        return [Recheck(sent)] if is_followed and not is_taken else []
+        return [Recheck(sent)] if operation.rid in self._talks and not is_taken else []
 
     def rechecked(self, sent: Outgoing, reservation: Reservation | None, now_ns: int, now_ms: int) -> list[Order]:
         """Return what follows from an operation that Redis did not take, now that we know its reservation."""
@@ -177,13 +194,14 @@ class Calls:
                 self._talks.pop(operation.rid)
                 self._probes.forget(operation.rid)
                 return [HandOver(operation.rid)]
-        return self._in_step(talk, operation, reservation.seq if reservation else 0)
+        return [*in_step(talk, operation, reservation)] if reservation else []
 
     def not_sent(self, operation: Extend | Part | Adopt, now_ns: int) -> None:
-        """Note that Redis did not take this now: it is asked again soon, with the same operation id."""
+        """Note that Redis did not take this now: it is asked again soon, with the same id."""
         self._adopting.pop(operation.rid, None)
         talk = self._talks.get(operation.rid)
         if talk is not None and talk.started is not None:
+            talk.is_unasked = True
             if isinstance(operation, Extend):
                 talk.unextended = talk.unextended or "store_down"
             self._retry(talk, talk.started, now_ns)
@@ -219,7 +237,7 @@ class Calls:
         self._remember(ended.rid)
         is_open = found.state in OPEN
         if started is None or not (late or found.answered_ms):
-            return [self._settle(talk, 0, unproven_end(ended.ended_ms, ended.by))] if is_open else []
+            return [settled(talk, 0, unproven_end(ended.ended_ms, ended.by))] if is_open else []
         if legs_of(found) and not late:
             self._close(talk, started, ended, now_ns)
         if is_open:
@@ -245,7 +263,7 @@ class Calls:
             return
         call = codec.unpack(PinnedCall, message.pinned)
         talk = Talk(call, message.pinned, message.funds, message.granted_s, message.is_held)
-        talk.held_micros = message.held_micros
+        talk.held_micros, talk.sides = message.held_micros, message.sides
         self._talks[message.rid] = talk
         self._look_again(talk, now_ns + (message.lease_s + FORGET_AFTER_S) * NS)
 
@@ -300,12 +318,14 @@ class Calls:
             self._drop(talk)
             return []
         if now_ns >= deadline_ns(talk, started):
-            return self._cut(talk, out_of_time(talk), now_ns, now_ms)
+            self.went_on += go_on(talk)
+            if now_ns >= end_ns(talk, started):
+                return self._cut(talk, out_of_time(talk), now_ns, now_ms)
         talk.pending = talk.pending or due_operation(talk, started, self._limits, now_ns)
         if talk.pending is None:
             self._plan(talk, started)
             return []
-        self._look_again(talk, deadline_ns(talk, started))
+        self._look_again(talk, end_ns(talk, started))
         return [Outgoing(talk.pending)]
 
     def _went_on(self, operation: Extend | Part, result: Result, now_ns: int) -> None:
@@ -313,22 +333,15 @@ class Calls:
         talk = self._talks.get(operation.rid)
         if talk is None or talk.started is None:
             return
-        talk.pending = None
+        talk.pending, talk.is_unasked = None, False
         if isinstance(operation, Part) and isinstance(result, Applied | Replayed):
             talk.posted_s = operation.billed_s
             self._plan(talk, talk.started)
         elif isinstance(operation, Extend) and extended(talk, operation, result):
+            caught_up(talk, talk.started, operation.rows[-1].talk_s, now_ns)
             self._plan(talk, talk.started)
         else:
             self._retry(talk, talk.started, now_ns)
-
-    def _in_step(self, talk: Talk, operation: Answer | Extend | Part, seq: int) -> list[Order]:
-        """Go on behind the sequence that Redis knows of our own call; an answer that it did not take is told again."""
-        talk.seq = max(talk.seq, seq)
-        if operation.seq > seq or not isinstance(operation, Answer):
-            return []
-        op_id, _, next_seq = talk.next_op()
-        return [Outgoing(operation._replace(op_id=op_id, seq=next_seq))]
 
     def _adopted(self, operation: Adopt, now_ns: int, *, is_taken: bool) -> list[Order]:
         """Follow a call whose adoption Redis took; where it did not, another node has it, or it is over."""
@@ -349,7 +362,7 @@ class Calls:
         self._look_again(talk, next_look_ns(talk, started, self._limits))
 
     def _retry(self, talk: Talk, started: Started, now_ns: int) -> None:
-        self._look_again(talk, min(now_ns + int(RETRY_S * NS), deadline_ns(talk, started)))
+        self._look_again(talk, min(now_ns + int(RETRY_S * NS), end_ns(talk, started)))
 
     def _look_again(self, talk: Talk, due_ns: int) -> None:
         talk.due_ns = due_ns
@@ -382,12 +395,8 @@ class Calls:
     def _finish(self, talk: Talk, started: Started, by: str, ended_ns: int, ended_ms: int) -> Outgoing:
         self._drop(talk)
         end = end_of(talk, started, by, ended_ns, ended_ms)
-        self.overtalk_ms += max(0, end.talk_ms - talk.granted_s * 1000)
-        return self._settle(talk, end.billed_s, end) if talk.is_held else released(talk, end)
-
-    def _settle(self, talk: Talk, billed_s: int, end: CallEnd) -> Outgoing:
-        price_micros = charges(talk.paid, billed_s, end.answered_ms)
-        return Outgoing(Settle(*talk.next_op(), billed_s, price_micros, codec.pack(end)), talk.pinned)
+        self.overtalk_ms += max(0, end.talk_ms - max(talk.granted_s, talk.until_s) * 1000)
+        return settled(talk, end.billed_s, end) if talk.is_held else released(talk, end)
 
     def _drop(self, talk: Talk) -> None:
         self._talks.pop(talk.call.rid, None)

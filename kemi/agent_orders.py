@@ -10,10 +10,15 @@ from kemi.adapters.redis_operations import Operation
 
 
 class Outgoing(NamedTuple):
-    """An operation for Redis. pinned: packed PinnedCall, to tell of the call should Redis not know the reservation."""
+    """An operation for Redis. pinned: packed PinnedCall, to tell of the call should Redis not know the reservation.
+
+    whole: with a Settle that charges less than was talked, because no more is held: packed CallEnd of the whole call,
+    to be told as a late end once Redis has the Settle.
+    """
 
     operation: Operation
     pinned: bytes = b""
+    whole: bytes = b""
 
 
 class LookUp(NamedTuple):

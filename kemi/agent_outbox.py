@@ -4,7 +4,9 @@ Rule 1: nothing that must arrive leaves the memory before Redis has answered or 
 Rule 2: while the spool is not empty, what is new waits behind it: operations of a call keep their order.
 Rule 3: what may be asked again is never spooled: extensions, parts, adoptions. Nobody talks on a hold that was not
 granted, and later it is worth nothing.
-Rule 4: one entry never stops the others. What cannot be read, applied or followed up is counted and kept among the
+Rule 4: what became of a reservation is asked only while Redis is armed: one that is being made right may not know of it
+yet, and nobody would ask again.
+Rule 5: one entry never stops the others. What cannot be read, applied or followed up is counted and kept among the
 dead letters; only Redis being away, or our own disk, holds everything up.
 """
 
@@ -12,9 +14,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from kemi import codec
 from kemi.adapters.redis_client import FunctionFailed, StoreUnavailable
@@ -24,6 +26,7 @@ from kemi.adapters.redis_operations import (
     Extend,
     Invalid,
     Late,
+    MoneyStatus,
     Note,
     Operation,
     Page,
@@ -53,6 +56,7 @@ KINDS: Final[dict[str, type[Operation]]] = {
 _NAMES: Final = {kind: name for name, kind in KINDS.items()}
 
 Passing = Extend | Part | Adopt
+Kind = TypeVar("Kind", Outgoing, Recheck)
 
 
 class _Packed(NamedTuple):
@@ -60,6 +64,7 @@ class _Packed(NamedTuple):
 
     operation: bytes
     pinned: bytes
+    whole: bytes = b""
 
 
 class _Spooled(NamedTuple):
@@ -78,6 +83,12 @@ class Money(Protocol):
     def describe(self, rid: str, /) -> Reservation | None:
         """Return a reservation. Raises StoreUnavailable."""
 
+    def described(self, rids: Sequence[str], /) -> dict[str, Reservation]:
+        """Return the reservations that Redis knows. Raises StoreUnavailable."""
+
+    def status(self) -> MoneyStatus:
+        """Return whether operations are taken. Raises StoreUnavailable."""
+
     def of_node(self, node: str, after: str, limit: int, /) -> Page:
         """Return some open reservations of a node. Raises StoreUnavailable."""
 
@@ -91,8 +102,11 @@ class Listener(Protocol):
     def not_sent(self, operation: Passing) -> None:
         """Hear that an operation which is never spooled was not asked for; it is gone."""
 
-    def asked(self, question: LookUp | Recheck) -> Iterable[Entry]:
+    def asked(self, question: LookUp) -> Iterable[Entry]:
         """Ask Redis and return what follows from the answer. May raise StoreUnavailable."""
+
+    def rechecked(self, sent: Outgoing, found: Reservation | None) -> Iterable[Entry]:
+        """Hear what became of the reservation of an operation that Redis did not take; return what follows."""
 
     def buried(self, what: str) -> None:
         """Hear that something is kept among the dead letters, and why."""
@@ -125,6 +139,22 @@ class Outbox:
         """Take what has to be told."""
         self._fresh.extend(entries)
 
+    def settlements(self) -> list[tuple[Outgoing, int]]:
+        """Return the ends that wait and will charge something; what cannot be read is left out.
+
+        With each, the highest sequence of its call that Redis may have answered: all that wait are above it.
+        """
+        found: list[Entry] = [*self._fresh]
+        for kind, body in self._spool.head(len(self._spool)):
+            with suppress(ValueError, TypeError):
+                found.append(load(kind, body))
+        waiting = [(each, each.operation) for each in found if isinstance(each, Outgoing)]
+        known: dict[str, int] = {}
+        for _, operation in waiting:
+            if not isinstance(operation, Note):
+                known[operation.rid] = min(known.get(operation.rid, operation.seq), operation.seq - 1)
+        return [(sent, known[operation.rid]) for sent, operation in waiting if isinstance(operation, Settle)]
+
     def flush(self, now_ns: int) -> None:
         """Tell Redis all that it takes now; put the rest on disk. now_ns: monotonic.
 
@@ -144,11 +174,11 @@ class Outbox:
 
     def export(self) -> list[tuple[str, bytes]]:
         """Return what waits in memory, for the code that takes over after a reload. The rest is asked again anyway."""
-        return [_dump(entry) for entry in self._fresh if _is_kept(entry)]
+        return [dump(entry) for entry in self._fresh if _is_kept(entry)]
 
     def restore(self, exported: list[tuple[str, bytes]]) -> None:
         """Take over what `export` of the code before returned."""
-        self._fresh.extend(_load(kind, body) for kind, body in exported)
+        self._fresh.extend(load(kind, body) for kind, body in exported)
 
     def _one_round(self) -> bool:
         """Tell Redis the oldest entries. Return whether there were any."""
@@ -166,7 +196,7 @@ class Outbox:
         readable: list[Entry] = []
         for kind, body in self._spool.head(BATCH_MAX):
             try:
-                readable.append(_load(kind, body))
+                readable.append(load(kind, body))
             except (ValueError, TypeError) as error:
                 if readable:
                     break
@@ -178,18 +208,22 @@ class Outbox:
         done = self._tell(readable)
         follow = [self._fresh.pop() for _ in range(len(self._fresh) - before)]
         if follow:  # what was on disk stays there until all of it is told
-            self._spool.append(_dump(entry) for entry in reversed(follow))
+            self._spool.append(dump(entry) for entry in reversed(follow))
         self._spool.drop(done)
         return done
 
     def _tell(self, waiting: list[Entry]) -> int:
         """Tell Redis the first of `waiting`; return how many are done. Raises StoreUnavailable when none is."""
         first = waiting[0]
-        if not isinstance(first, Outgoing):
+        if not isinstance(first, Outgoing) and not self._funds.status().armed:
+            raise StoreUnavailable("unarmed", maybe_applied=False)
+        if isinstance(first, LookUp):
             with self._apart(first):
                 self._fresh.extend(self._listener.asked(first))
             return 1
-        batch = _leading(waiting)
+        if isinstance(first, Recheck):
+            return self._recheck(_leading(waiting, Recheck))
+        batch = _leading(waiting, Outgoing)
         try:
             results = self._funds.batch([entry.operation for entry in batch])
         except Exception as error:
@@ -207,6 +241,21 @@ class Outbox:
                 self._hear(sent, result)
         return len(batch)
 
+    def _recheck(self, batch: list[Recheck]) -> int:
+        """Ask what became of these reservations, in one round trip; return how many are done."""
+        try:
+            found = self._funds.described([each.sent.operation.rid for each in batch])
+        except Exception as error:
+            if len(batch) > 1 and _is_its_own(error):
+                return self._recheck(batch[:1])
+            with self._apart(batch[0]):
+                raise
+            return 1
+        for each in batch:
+            with self._apart(each):
+                self._fresh.extend(self._listener.rechecked(each.sent, found.get(each.sent.operation.rid)))
+        return len(batch)
+
     def _hear(self, sent: Outgoing, result: Result) -> None:
         if isinstance(result, Invalid):
             self.invalid += 1
@@ -217,7 +266,7 @@ class Outbox:
         self._fresh.extend(follow)
         if not follow and _is_unheard(sent.operation, result):
             why = result.text if isinstance(result, Invalid) else "Redis does not know the reservation"
-            self._bury(*_dump(sent), f"{sent.operation.op_id}: {why}")
+            self._bury(*dump(sent), f"{sent.operation.op_id}: {why}")
 
     @contextmanager
     def _apart(self, entry: Entry) -> Iterator[None]:
@@ -229,7 +278,7 @@ class Outbox:
                 raise
             self.invalid += 1
             if _is_kept(entry):
-                self._bury(*_dump(entry), f"{type(error).__name__}: {error}")
+                self._bury(*dump(entry), f"{type(error).__name__}: {error}")
 
     def _bury(self, kind: str, body: bytes, why: str) -> None:
         """Keep an entry among the dead letters. Raises OSError."""
@@ -244,7 +293,7 @@ class Outbox:
         self.opseq = max(self.opseq, opseq)
 
     def _put_aside(self) -> None:
-        kept = [_dump(entry) for entry in self._fresh if _is_kept(entry)]
+        kept = [dump(entry) for entry in self._fresh if _is_kept(entry)]
         if kept:
             self._spool.append(kept)
             self.spooled += len(kept)
@@ -255,11 +304,11 @@ class Outbox:
                 self._listener.not_sent(entry.operation)
 
 
-def _leading(waiting: list[Entry]) -> list[Outgoing]:
-    """Return the operations before the first question."""
-    batch: list[Outgoing] = []
+def _leading(waiting: list[Entry], kind: type[Kind]) -> list[Kind]:
+    """Return the entries before the first of another kind."""
+    batch: list[Kind] = []
     for entry in waiting:
-        if not isinstance(entry, Outgoing):
+        if not isinstance(entry, kind):
             break
         batch.append(entry)
     return batch
@@ -283,17 +332,17 @@ def _is_kept(entry: Entry) -> bool:
     return not (isinstance(entry, Outgoing) and isinstance(entry.operation, Passing))
 
 
-def _dump(entry: Entry) -> tuple[str, bytes]:
-    """Return what a spool keeps."""
+def dump(entry: Entry) -> tuple[str, bytes]:
+    """Return an entry as a spool keeps it."""
     if isinstance(entry, LookUp):
         return LOOK_UP, codec.pack(entry)
     if isinstance(entry, Recheck):
-        return RECHECK, codec.pack(_dump(entry.sent))
-    return _NAMES[type(entry.operation)], codec.pack(_Packed(codec.pack(entry.operation), entry.pinned))
+        return RECHECK, codec.pack(dump(entry.sent))
+    return _NAMES[type(entry.operation)], codec.pack(_Packed(codec.pack(entry.operation), entry.pinned, entry.whole))
 
 
-def _load(kind: str, body: bytes) -> Entry:
-    """Return the entry that `_dump` wrote. Raises ValueError for anything else."""
+def load(kind: str, body: bytes) -> Entry:
+    """Return the entry that `dump` wrote. Raises ValueError for anything else."""
     if kind == LOOK_UP:
         return codec.unpack(LookUp, body)
     if kind == RECHECK:
@@ -305,4 +354,4 @@ def _outgoing(kind: str, body: bytes) -> Outgoing:
     if kind not in KINDS:
         raise ValueError(f"no entry of a spool: {kind!r}")
     packed = codec.unpack(_Packed, body)
-    return Outgoing(codec.unpack(KINDS[kind], packed.operation), packed.pinned)
+    return Outgoing(codec.unpack(KINDS[kind], packed.operation), packed.pinned, packed.whole)

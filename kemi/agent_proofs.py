@@ -9,18 +9,15 @@ Rule 3: a call that a sweeper has given up meanwhile is ended on the wire, and t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from kemi import codec
 from kemi.adapters.journal import Noted
 from kemi.adapters.ksr_queue import Started
-from kemi.adapters.redis_operations import Answer, Release, Reservation
+from kemi.adapters.redis_operations import Answer, Release, Reservation, sweep_id
 from kemi.agent_orders import Outgoing
-from kemi.agent_slices import deadline_ns, seconds_up
+from kemi.agent_slices import NODE_LOST, deadline_ns, seconds_up
 from kemi.agent_talk import Talk, pack_legs
 from kemi.records import CallEnd, PinnedCall
-
-NODE_LOST: Final = "node_lost"
 
 
 def answer_mark(talk: Talk, started: Started, legs: bytes, now_ns: int) -> Outgoing:
@@ -78,4 +75,4 @@ class Proofs:
         seq = reservation.seq + 1
         trace = (f"node {reservation.node} was killed before it told of an answer",)
         end = CallEnd("unknown_end", redis_ms, 0, 0, 0, 0, NODE_LOST, 0, "", trace=trace)
-        return [Outgoing(Release(f"{rid}:sweep:{seq}", rid, seq, codec.pack(end)))]
+        return [Outgoing(Release(sweep_id(rid, seq), rid, seq, codec.pack(end)))]

@@ -62,8 +62,12 @@ def seconds_up(nanoseconds: int) -> int:
 def end_of(talk: Talk, started: Started, by: str, ended_ns: int, ended_ms: int) -> CallEnd:
     """Return the end of an answered call. What its parts have charged already stays charged."""
     talk_ns = max(0, ended_ns - started.answered_ns)
-    billed_s = max(min(seconds_up(talk_ns), talk.granted_s), talk.posted_s)
-    return answered_end(started, "answered", ended_ms, talk_ns // MS, billed_s, by)
+    billed_s = max(min(seconds_up(talk_ns), max(talk.granted_s, talk.until_s)), talk.posted_s)
+    end = answered_end(started, "answered", ended_ms, talk_ns // MS, billed_s, by)
+    beyond_s = billed_s - talk.granted_s
+    if beyond_s <= 0:
+        return end
+    return end._replace(trace=(f"the store was down: {beyond_s} s were talked beyond what was held",))
 
 
 def extended(talk: Talk, operation: Extend, result: Result) -> bool:
@@ -79,7 +83,6 @@ def extended(talk: Talk, operation: Extend, result: Result) -> bool:
         return False
     talk.granted_s = result.granted_s
     talk.held_micros = next((row.price_micros for row in operation.rows if row.talk_s == talk.granted_s), ())
-    talk.unextended = ""
     return True
 
 
@@ -112,12 +115,13 @@ def _day_s(talk: Talk, started: Started) -> int:
 
 def _extension(talk: Talk, started: Started, limits: Limits, now_ns: int) -> Extend | None:
     """Return what asks for the next slice; None: its first increment costs more than any call may."""
-    paid, to_s = talk.paid, min(talk.granted_s + limits.slice_s, talk.call.max_s)
+    talked_s = (now_ns - started.answered_ns) // NS
+    paid, to_s = talk.paid, min(max(talk.granted_s, talked_s) + limits.slice_s, talk.call.max_s)
     held = talk.held_micros or charges(paid, talk.granted_s, started.answered_ms)
     rows = raised(schedule(paid, talk.granted_s, to_s, started.answered_ms), held)
     if not rows:
         return None
-    left_s = seconds_up(deadline_ns(talk, started) - now_ns) + rows[-1].talk_s - talk.granted_s
+    left_s = seconds_up(started.answered_ns + rows[-1].talk_s * NS - now_ns)
     return Extend(*talk.next_op(), rows=rows, lease_s=left_s)
 
 

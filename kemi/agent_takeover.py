@@ -16,7 +16,8 @@ from kemi.agent_adoption import Moment
 from kemi.agent_calls import Calls
 from kemi.agent_orders import Order
 from kemi.agent_outbox import Money
-from kemi.agent_proofs import NODE_LOST, Proofs
+from kemi.agent_proofs import Proofs
+from kemi.agent_slices import NODE_LOST
 
 PAGE: Final = 100  # reservations looked at per turn
 NS: Final = 1_000_000_000

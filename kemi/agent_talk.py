@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from kemi import codec
 from kemi.adapters.ksr_queue import Started
-from kemi.adapters.redis_operations import LEGS_MAX, Extend, Part
+from kemi.adapters.redis_operations import LEGS_MAX, Answer, Extend, Part, Reservation
+from kemi.agent_orders import Outgoing
 from kemi.core.rating import by_fund
 from kemi.core.sides import CALLEE, CALLER, Side
 from kemi.records import Attempt, PinnedCall, PinnedLeg
@@ -19,7 +20,9 @@ class Talk:
 
     pending: the operation of its talk that is on its way. held_micros: per fund, for granted_s; () = not known.
     posted_s: how much of its talk is paid already. unextended: why no extension was granted since the last
-    grant, in the words of CallEnd.ended_by; "" = none was asked for.
+    grant, in the words of CallEnd.ended_by; "" = none was asked for. sides: as in HoldFund; () = not known.
+    told_seq: of the last operation that Redis has answered. is_unasked: Redis could not be asked the last time.
+    until_s: how much may be talked in all while the store stays down, 0 = no more than granted_s.
     """
 
     call: PinnedCall
@@ -34,6 +37,10 @@ class Talk:
     held_micros: tuple[int, ...] = ()
     posted_s: int = 0
     unextended: str = ""
+    sides: tuple[int, ...] = ()
+    told_seq: int = 0
+    is_unasked: bool = False
+    until_s: int = 0
 
     @property
     def paid(self) -> list[list[PinnedLeg]]:
@@ -57,9 +64,26 @@ class Talk:
         self.seq += 1
         return f"{self.call.rid}:{self.seq}", self.call.rid, self.seq
 
+    def heard(self, seq: int) -> None:
+        """Note that Redis has answered the operation of this sequence."""
+        self.told_seq = max(self.told_seq, seq)
+
+
+def in_step(talk: Talk, operation: Answer | Extend | Part, reservation: Reservation) -> list[Outgoing]:
+    """Let a call go on behind what Redis knows of our own call; an answer that it did not take is told again."""
+    talk.heard(reservation.seq)
+    talk.seq, talk.posted_s = max(talk.seq, reservation.seq), max(talk.posted_s, reservation.billed_s)
+    if operation.seq > reservation.seq or not isinstance(operation, Answer):
+        return []
+    op_id, _, next_seq = talk.next_op()
+    return [Outgoing(operation._replace(op_id=op_id, seq=next_seq))]
+
 
 class Kept(NamedTuple):
-    """A Talk on its way through a reload. Fields as there, without the unpacked call; pending is one of two."""
+    """A Talk on its way through a reload. Fields as there, without the unpacked call; pending is one of two.
+
+    told_seq: -1 where the code before did not keep it.
+    """
 
     pinned: bytes
     funds: tuple[str, ...]
@@ -73,6 +97,10 @@ class Kept(NamedTuple):
     posted_s: int = 0
     part: Part | None = None
     unextended: str = ""
+    sides: tuple[int, ...] = ()
+    told_seq: int = -1
+    is_unasked: bool = False
+    until_s: int = 0
 
 
 class Legs(NamedTuple):
@@ -112,6 +140,10 @@ def kept(talk: Talk) -> bytes:
         talk.posted_s,
         pending if isinstance(pending, Part) else None,
         talk.unextended,
+        talk.sides,
+        talk.told_seq,
+        talk.is_unasked,
+        talk.until_s,
     )
     return codec.pack(row)
 
@@ -132,4 +164,8 @@ def unkept(packed: bytes) -> Talk:
         row.held_micros,
         row.posted_s,
         row.unextended,
+        row.sides,
+        row.told_seq if row.told_seq >= 0 else row.seq - bool(row.extension or row.part),
+        row.is_unasked,
+        row.until_s,
     )

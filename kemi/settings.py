@@ -36,6 +36,8 @@ class Settings:
 
     node: name of the node, [a-z0-9-]{1,32}, unique in the cell. secret: shared by all nodes of the cell.
     grace_s: how long a lease outlives its slice. redis_timeout_ms: longest wait for Redis in a worker.
+    wait_replicas: how many replicas of Redis must have an operation on money before it counts as done.
+    cache_mb: what each process keeps of the configuration, in MiB as kemi/adapters/cache.py reckons.
     listen, listen6: where SIP is heard, `host:port` and `[host]:port`; "" = no IPv6.
     spool_dir: where the agent keeps what Redis does not take. A slice below 30 s is too short for adoptions: calls of a
     node that stands still may be over before another one knows (agent_slices.LEAD_MAX_S, agent_takeover.silent_ns).
@@ -50,6 +52,8 @@ class Settings:
     grace_s: int = 10
     redis_timeout_ms: int = 80
     listen6: str = ""
+    wait_replicas: int = 0
+    cache_mb: int = 64
 
     @staticmethod
     def from_environment(env: Mapping[str, str]) -> Settings:
@@ -79,6 +83,8 @@ class Settings:
             grace_s=_number(env, "TANDEM_GRACE_S", 10, 1, 600),
             redis_timeout_ms=_number(env, "TANDEM_REDIS_TIMEOUT_MS", 80, 5, 1_000),
             listen6=env.get("TANDEM_LISTEN6", ""),
+            wait_replicas=_number(env, "TANDEM_WAIT_REPLICAS", 0, 0, 5),
+            cache_mb=_number(env, "TANDEM_CACHE_MB", 64, 8, 16_384),
         )
 
 

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from kemi import codec
@@ -59,6 +60,7 @@ class Worker:
         self._new_admission = new_admission
         self._admission = new_admission()
         self._journal = Journal(settings.spool_dir, this_boot())
+        self._cache_report = ksr_noc.CacheReport(ksr)
         self.load_state = ""
 
     # Callbacks -------------------------------------------------------------------------------------------------------
@@ -191,6 +193,7 @@ class Worker:
         asked_before = self._admission.round_trips
         verdict = self._admission.admit(request, self._seen(request))
         self._carry_out(request, verdict, self._admission.round_trips - asked_before)
+        self._guarded("cache", lambda: self._cache_report.show(self._admission.cache, time.monotonic_ns()))
 
     def _carry_out(self, request: CallRequest, verdict: Verdict, round_trips: int) -> None:
         """Tell the agent first, so that no call goes that nobody would end; then Kamailio.
@@ -236,9 +239,9 @@ class Worker:
 
     def _give_back(self, route: Route, verdict: Verdict, *, is_told: bool) -> None:
         """Let the agent release what is held for a call that did not go. is_told: the agent knows of the call."""
-        rid = route.call.rid
+        ksr_capacity.let_go(self._ksr, route.call.rid)
         if is_told:
-            self._queue(ksr_queue.Failed(rid, 500, is_cancelled=False, attempts=(), ended_ms=_unix_ms()))
+            self._queue(ksr_queue.Failed(route.call.rid, 500, is_cancelled=False, attempts=(), ended_ms=_unix_ms()))
         else:
             refusal = reject("internal", route.trace, call=route.call)
             self._queue_refusal(refusal, verdict._replace(maybe_held=True))
@@ -283,7 +286,7 @@ class Worker:
     def _let_go(self, rid: str) -> None:
         """Let an ended call take no place any more."""
         ksr_sides.forget(self._ksr, rid)
-        ksr_capacity.release(self._ksr, rid)
+        ksr_capacity.let_go(self._ksr, rid)
 
     def _started(self, rid: str) -> None:
         ksr = self._ksr
@@ -317,6 +320,7 @@ class Worker:
             down_servers=ksr_shared.down_servers(self._ksr),
             draining=ksr_shared.is_draining(self._ksr),
             newest_pass=ksr_shared.newest_pass(self._ksr),
+            let_in=partial(ksr_capacity.let_in, self._ksr),
         )
 
     def _held(self, route: Route, verdict: Verdict) -> ksr_queue.Held:
@@ -328,6 +332,7 @@ class Worker:
             lease_s=self._admission.lease_s(route),
             is_held=verdict.held is not None,
             held_micros=_held_micros(route, verdict),
+            sides=tuple(fund.sides for fund in route.hold.funds),
         )
 
     def _queue_refusal(self, refusal: Reject, verdict: Verdict) -> None:
@@ -362,8 +367,9 @@ class Worker:
         self._ksr.statistics.update_stat("round_trips", round_trips)
         if verdict.stale:
             self._ksr.statistics.update_stat("stale_decisions", verdict.stale)
-        if isinstance(verdict.decision, Route) and verdict.decision.emergency:
-            self._ksr.statistics.update_stat("emergency", 1)
+        route = verdict.decision if isinstance(verdict.decision, Route) else None
+        if route and (route.emergency or route.call.offline_id):
+            self._ksr.statistics.update_stat("emergency" if route.emergency else "unheld", 1)
         if verdict.maybe_held or (isinstance(verdict.decision, Reject) and verdict.decision.reason == "store_down"):
             self._ksr.statistics.update_stat("store_unavailable", 1)
 

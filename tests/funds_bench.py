@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Protocol
 
 from kemi import codec, keys
@@ -18,6 +19,7 @@ from kemi.adapters.redis_funds import (
     Held,
     Operation,
     Refused,
+    Rehold,
     Result,
     Stale,
     Unarmed,
@@ -32,6 +34,7 @@ EPOCH = 7
 NODE = "n1"
 GRACE_S = 10
 CUSTOMER, RESELLER = "11:EUR", "5:EUR"
+STORED = ("terms", "events", "leases", "epoch", "opseq", "building", "adopted_nodes", "states", "_rows")
 ROWS = ((30, 300, 200), (60, 600, 400), (120, 1200, 800))
 
 
@@ -69,6 +72,24 @@ class Bench(Protocol):
 
     def lose_epoch(self) -> None:
         """Do what a FLUSHALL does to the epoch."""
+
+    def remember(self) -> object:
+        """Return all that stands in the store, for `roll_back`."""
+
+    def roll_back(self, before: object) -> None:
+        """Do what an old dump does: all is as it was, and unarmed. Terms too."""
+
+    def call_nodes(self, epoch: int) -> None:
+        """Do what settlement does when it wants nodes to tell their calls; 0: it wants that no more."""
+
+    def raise_opseq(self, opseq: int) -> None:
+        """Count operations on from that number, as settlement does before it arms."""
+
+    def adopted(self) -> Mapping[str, tuple[int, int]]:
+        """Return the nodes that have told all: the epoch, and how many calls."""
+
+    def rehold_of(self, node: str, told: Sequence[Rehold]) -> list[Result]:
+        """Tell calls as another node."""
 
     def now_ms(self) -> int:
         """Return the store's time."""
@@ -125,6 +146,36 @@ class FakeBench:
     def lose_epoch(self) -> None:
         """Do what a FLUSHALL does to the epoch."""
         self.funds.epoch = 0
+
+    def remember(self) -> object:
+        """Return all that stands in the fake."""
+        return deepcopy({name: getattr(self.funds, name) for name in STORED})
+
+    def roll_back(self, before: object) -> None:
+        """Let all be as it was, and unarmed."""
+        assert isinstance(before, dict)
+        for name, value in deepcopy(before).items():
+            setattr(self.funds, name, value)
+        self.disarm()
+
+    def call_nodes(self, epoch: int) -> None:
+        """Want calls, or no more."""
+        self.funds.building, self.funds.adopted_nodes = epoch, {} if epoch else self.funds.adopted_nodes
+
+    def raise_opseq(self, opseq: int) -> None:
+        """Count on from there."""
+        self.funds.opseq = max(self.funds.opseq, opseq)
+
+    def adopted(self) -> Mapping[str, tuple[int, int]]:
+        """Return the nodes that have told all."""
+        return self.funds.adopted_nodes
+
+    def rehold_of(self, node: str, told: Sequence[Rehold]) -> list[Result]:
+        """Tell calls as another node."""
+        mine, self.funds.node = self.funds.node, node
+        results = self.funds.rehold(told)
+        self.funds.node = mine
+        return results
 
     def now_ms(self) -> int:
         """Return the fake's time."""
@@ -189,6 +240,42 @@ class RedisBench:
     def lose_epoch(self) -> None:
         """Do what a FLUSHALL does to the epoch."""
         self._client.execute("DEL", keys.EPOCH)
+
+    def remember(self) -> object:
+        """Return all keys, their remaining time to live, and their values as Redis serializes them."""
+        names = self._client.execute("KEYS", "*")
+        lives = (max(0, self._client.execute("PTTL", name)) for name in names)
+        return [(name, life, self._client.execute("DUMP", name)) for name, life in zip(names, lives, strict=True)]
+
+    def roll_back(self, before: object) -> None:
+        """Let all be as it was, and unarmed."""
+        assert isinstance(before, list)
+        self._client.execute("FLUSHALL")
+        for row in before:
+            self._client.execute("RESTORE", *row)
+        self.disarm()
+
+    def call_nodes(self, epoch: int) -> None:
+        """Want calls, or no more."""
+        if epoch:
+            self._client.execute("DEL", keys.ADOPTED)
+            self._client.execute("SET", keys.BUILDING, epoch)
+        else:
+            self._client.execute("DEL", keys.BUILDING)
+
+    def raise_opseq(self, opseq: int) -> None:
+        """Count on from there."""
+        self._client.execute("SET", keys.OPSEQ, max(opseq, self.funds.status().opseq))
+
+    def adopted(self) -> Mapping[str, tuple[int, int]]:
+        """Return the nodes that have told all."""
+        flat = [part.decode() for part in self._client.execute("HGETALL", keys.ADOPTED)]
+        pairs = ((node, told.split()) for node, told in zip(flat[::2], flat[1::2], strict=True))
+        return {node: (int(epoch), int(count)) for node, (epoch, count) in pairs}
+
+    def rehold_of(self, node: str, told: Sequence[Rehold]) -> list[Result]:
+        """Tell calls as another node."""
+        return Funds(self._worker, node, GRACE_S).rehold(told)
 
     def now_ms(self) -> int:
         """Return Redis' time."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -54,6 +56,57 @@ def running_redis(*options: str) -> Iterator[RedisServer]:
                 yield RedisServer(url, worker_url, process.pid, folder)
             finally:
                 process.kill()
+
+
+class MortalRedis:
+    """A server that a test kills, stops and starts again on what it had written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.socket = folder / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self.worker_url = f"unix://worker:{WORKER_PASSWORD}@{self.socket}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers, with our functions and the workers' user."""
+        words = ["redis-server", *OPTIONS, "--dir", str(self._folder), "--unixsocket", str(self.socket)]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([*words, "--appendonly", "yes"], stdout=log, stderr=log)
+        _prepare(self.url)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stall(self) -> None:
+        """Stop its process; its connections stay open."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a stopped process go on."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def told(self) -> RedisServer:
+        """Return it as one that runs."""
+        assert self._process is not None
+        return RedisServer(self.url, self.worker_url, self._process.pid, self._folder)
+
+
+@contextmanager
+def mortal_redis() -> Iterator[MortalRedis]:
+    """Run such a server."""
+    with tempfile.TemporaryDirectory(prefix="tandem-redis-") as name:
+        redis = MortalRedis(Path(name))
+        try:
+            redis.start()
+            yield redis
+        finally:
+            redis.kill()
 
 
 def empty(client: RedisClient) -> None:

@@ -83,6 +83,12 @@ class SettlePair:
         """Arm if that is due, post what waits, sweep. Raises OperatorError."""
         return run_once(self.options(**changes))
 
+    def rebuilt(self, **changes: int) -> dict[str, Any]:
+        """Do the same, and return what the last rebuild found lost. Raises OperatorError, ValueError for no rebuild."""
+        self.once(**changes)
+        ((report,),) = self.sql("select report from tandem.recovery order by epoch desc limit 1")
+        return dict(report)
+
     def verify(self) -> Report:
         """Compare Redis and Postgres."""
         return verdict(self.options())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -80,6 +82,25 @@ class SyncPair:
                 yield process
             finally:
                 process.kill()
+
+    @contextmanager
+    def service(self) -> Iterator[None]:
+        """Run a syncer in a thread of this process, where a test may change its constants; it has taken over."""
+        stop = Event()
+        _, before = self.pass_and_fence()
+        with ThreadPoolExecutor(1) as threads:
+            syncer = threads.submit(follow, self.options(once=False), stop)
+            try:
+                self.wait_for(lambda: syncer.done() or self.pass_and_fence()[1] > before, "the syncer to take over")
+                yield
+            finally:
+                stop.set()
+            syncer.result()
+
+    def status(self) -> dict[str, Any]:
+        """Return what the syncer says of itself; empty before it has said anything."""
+        text = self.redis.execute("GET", keys.SYNC_STATUS)
+        return dict(json.loads(text)) if text else {}
 
     @contextmanager
     def active_syncer(self) -> Iterator[subprocess.Popen[str]]:

@@ -1,1 +1,1 @@
-"""What runs outside Kamailio: the `tandem` command and its rooms."""
+"""What runs outside Kamailio: the `tandem` command and its parts."""

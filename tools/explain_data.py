@@ -12,9 +12,9 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from kemi.core.outcome import IN, OUT, Choice, Reject, Route, Target
+from kemi.core.outcome import IN, OUT, Reject, Route, Target
 from kemi.core.rating import charge, cost
-from kemi.records import PinnedLeg
+from kemi.records import Choice, PinnedLeg
 from tools.explain_whatif import Answer, Purse
 
 MINUTE_S: Final = 60
@@ -45,7 +45,7 @@ def as_data(found: Answer) -> dict[str, Any]:
         "callee": call.callee if call else "",
         "chain": [_level_data(level, call.started_ms) for level in levels(found)] if call else [],
         "candidates": list(candidates(found)),
-        "rejected": [_choice_data(choice) | {"reason": choice.why} for choice in choices(found) if choice.why],
+        "rejected": [choice_data(choice) | {"reason": choice.why} for choice in choices(found) if choice.why],
         "trace": [*decision.trace, *found.notes],
         "generation": found.config_pass,
     }
@@ -69,10 +69,10 @@ def candidates(found: Answer) -> Iterator[dict[str, Any]]:
     eligible = [choice for choice in choices(found) if not choice.why]
     for choice in eligible:
         target = by_server.get(choice.server_id)
-        yield {"place": next(place), **_choice_data(choice), **_next_hop(target), "tried": target is not None}
+        yield {"place": next(place), **choice_data(choice), **_next_hop(target), "tried": target is not None}
     for target in targets if not eligible else ():
         chosen = Choice(0, target.pinned.group_id, target.pinned.server_id, _name(target), "")
-        yield {"place": next(place), **_choice_data(chosen), **_next_hop(target), "tried": True}
+        yield {"place": next(place), **choice_data(chosen), **_next_hop(target), "tried": True}
 
 
 def levels(found: Answer) -> list[Level]:
@@ -156,7 +156,8 @@ def _purse_data(purse: Purse) -> dict[str, Any]:
     }
 
 
-def _choice_data(choice: Choice) -> dict[str, Any]:
+def choice_data(choice: Choice) -> dict[str, Any]:
+    """Return a carrier that was weighed, as programs are told of it."""
     data = choice._asdict()
     del data["why"]
     return data

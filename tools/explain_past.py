@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from kemi.core.amounts import amount
+from kemi.records import Choice
 from tools.database_url import checked
 from tools.errors import OperatorError
-from tools.explain_data import sides
+from tools.explain_data import choice_data, sides
 from tools.explain_show import MS, add, say, table, wide_console
+from tools.settle.attempts import has_answered
 
+TRACED: Final = ("not eligible", "skipped")
 CALLS_MAX: Final = 20  # with one Call-ID: a challenged INVITE, its answer, and whoever reuses it
 ENDED: Final = MappingProxyType(
     {
@@ -33,7 +36,8 @@ ENDED: Final = MappingProxyType(
 
 _CALLS: Final = """
     SELECT rid, node, started_at, answered_at, ended_at, direction, source, account_id, caller, callee, outcome,
-           sip_status, reason, q850, ended_by, talk_ms, billed_s, attempts, trace, config_pass, refused_by,
+           sip_status, reason, q850, ended_by, talk_ms, billed_s, attempts, trace, config_pass, refused_by, hidden,
+           left_out,
            (SELECT g.applied_at FROM tandem.generation g WHERE g.config_pass <= c.config_pass
              ORDER BY g.config_pass DESC LIMIT 1) AS applied_at
     FROM tandem.cdr c WHERE call_id = %s ORDER BY started_at, rid LIMIT %s
@@ -59,6 +63,7 @@ _LEGS: Final = """
 class PastCall(NamedTuple):
     """A CDR, as its table has it. attempts: server id and SIP status, in order. refused_by: an account, 0 = none.
 
+    left_out: carriers that were not asked, in the fields of a Choice; an empty why: a candidate whose turn never came.
     applied_at: when the configuration that it was decided by came into force, None = that is not known.
     """
 
@@ -83,6 +88,8 @@ class PastCall(NamedTuple):
     trace: list[str]
     config_pass: int
     refused_by: int
+    hidden: bool = False
+    left_out: Sequence[Sequence[Any]] = ()
     applied_at: datetime | None = None
 
 
@@ -154,17 +161,18 @@ def _older(call: PastCall) -> list[PastAttempt]:
 def past_data(calls: Sequence[Past]) -> list[dict[str, Any]]:
     """Return what programs are told: the keys of a call as it would go now, and those of the record of the call.
 
-    verdict: "reject" for one that was refused, else "route". rejected is empty: why a carrier was not used stands in
-    the trace. generation: the version of the configuration that was decided by.
+    verdict: "reject" for one that was refused, else "route". candidates: those that were asked. rejected: all others
+    that were weighed, each with the reason; none of a call before the release that keeps them, whose trace tells them.
+    generation: the version of the configuration that was decided by.
     """
     return [
-        past.call._asdict()
+        {name: value for name, value in past.call._asdict().items() if name != "left_out"}
         | {
             "verdict": "reject" if past.call.outcome == "refused" else "route",
             "status": past.call.sip_status,
             "chain": [leg._asdict() for leg in past.legs if leg.book == "fund"],
             "candidates": [attempt._asdict() for attempt in past.attempts],
-            "rejected": [],
+            "rejected": [choice_data(choice) | {"reason": choice.why} for choice in not_used(past)],
             "generation": past.call.config_pass,
             "legs": [leg._asdict() for leg in past.legs],
         }
@@ -172,26 +180,54 @@ def past_data(calls: Sequence[Past]) -> list[dict[str, Any]]:
     ]
 
 
+def not_used(past: Past) -> list[Choice]:
+    """Return the carriers that were weighed and not asked, each with the reason."""
+    unreached = _unreached(past)
+    choices = [Choice._make(values) for values in past.call.left_out]
+    return [choice if choice.why else choice._replace(why=unreached) for choice in choices]
+
+
+def _unreached(past: Past) -> str:
+    """Say why the turn of the remaining candidates never came."""
+    call, attempts = past.call, past.attempts
+    if call.outcome == "refused":
+        return f"not asked: the call was refused ({call.reason})"
+    if call.outcome == "cancelled":
+        return "not asked: the caller hung up before its turn came"
+    if not attempts:
+        return "not asked: whom the call was sent to is not known"
+    last = attempts[-1]
+    name = f"server {last.server_id}" + (f" ({last.name})" if last.name else "")
+    if has_answered(last.status):
+        return f"not asked: {name} took the call"
+    return f"not asked: the answer of {name}, {last.status}, ended the hunt"
+
+
 def show_past(calls: Sequence[Past]) -> None:
     """Print the calls for people."""
     console = wide_console()
     for past in calls:
-        _show_call(console, *past)
+        _show_call(console, past)
 
 
-def _show_call(console: Console, call: PastCall, legs: Sequence[PastLeg], attempts: Sequence[PastAttempt]) -> None:
+def _show_call(console: Console, past: Past) -> None:
+    call, legs, attempts = past
     reason = f" {call.reason}" if call.reason else ""
     if call.refused_by:
         reason += f" at account {call.refused_by}"
     talked = f"talked {call.talk_ms / MS:.1f} s"
     line = f"{call.outcome.upper()}: {call.sip_status}{reason}, Q.850 {call.q850}, {talked}{ended(call)}"
     say(console, line, style="bold")
-    numbers = f"{call.source} {call.caller} → {call.callee} {call.direction}".rstrip()
+    caller = f"{call.caller} (hidden)" if call.hidden else call.caller
+    numbers = f"{call.source} {caller} → {call.callee} {call.direction}".rstrip()
     say(console, f"  {call.started_at:%Y-%m-%d %H:%M:%S %Z} on {call.node}: {numbers}")
     for sentence in call.trace:
         say(console, f"  {sentence}")
     for attempt in attempts:
         say(console, f"  {_told(attempt)}")
+    for choice in not_used(past):
+        if not _stands_in(call.trace, choice):
+            say(console, f"  not used: {choice.name or 'others'}{_by_rule(choice)}: {choice.why}")
     if legs:
         console.print(_payments(call, legs))
     say(console, f"decided by configuration generation {call.config_pass}{_since(call)}", style="dim")
@@ -203,6 +239,15 @@ def _told(attempt: PastAttempt) -> str:
     rang = f", rang after {attempt.pdd_ms / MS:.1f} s" if attempt.pdd_ms >= 0 else ""
     name = f" ({attempt.name})" if attempt.name else ""
     return f"tried server {attempt.server_id}{name}: {attempt.status or 'cancelled'}{why}{rang}"
+
+
+def _stands_in(trace: Sequence[str], choice: Choice) -> bool:
+    """Tell whether the trace says already why a carrier was not used."""
+    return any(sentence.endswith(f"({choice.name}) {word}: {choice.why}") for sentence in trace for word in TRACED)
+
+
+def _by_rule(choice: Choice) -> str:
+    return f" by rule {choice.rule_id}" if choice.rule_id else ""
 
 
 def _since(call: PastCall) -> str:

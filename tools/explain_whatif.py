@@ -18,14 +18,14 @@ from typing import Final, NamedTuple
 
 from kemi import keys
 from kemi.adapters.redis_client import RedisClient
-from kemi.adapters.redis_funds import Balance, Funds, FundTerms
+from kemi.adapters.redis_funds import Balance, Funds, Spent
 from kemi.adapters.redis_tables import Tables
 from kemi.adapters.zones import Zones
 from kemi.core.decide import decide, refused_hold
 from kemi.core.outcome import IN, OUT, Decision, HoldFund, Need, Reject, Route
 from kemi.core.rating import charges
 from kemi.core.request import CallRequest, Credentials, Facts
-from kemi.records import Account, PinnedCall, Status, Subscriber, Window
+from kemi.records import Account, Opening, PinnedCall, Status, Subscriber, Window
 from kemi.settings import Limits
 from tools.errors import OperatorError
 from tools.explain_request import Question, invite, proof
@@ -37,6 +37,7 @@ UNLIMITED: Final = -1
 NODE: Final = "explain"
 SECRET: Final = b"tandem explain"  # where that of the nodes is not known
 DRAWS: Final = 100  # ≈ 1 ms each
+NOT_OPENED: Final = Opening(0, 0, 0, 0, 0)
 
 
 class Purse(NamedTuple):
@@ -250,10 +251,13 @@ def _purse(call: PinnedCall, fund: HoldFund, balance: Balance) -> Purse:
     credit = day = month = None
     if terms.credit_limit_micros != UNLIMITED:
         credit = terms.cred_micros - balance.charged_micros - held + terms.credit_limit_micros
+    opening = terms.opening or NOT_OPENED
     if terms.day_max_micros:
-        day = terms.day_max_micros - _day_spent(balance, terms, now_ms) - held
+        spent = Spent(balance.day_id, balance.day_spent_micros), Spent(opening.day_id, opening.day_micros)
+        day = terms.day_max_micros - _spent(*spent, window_at(terms.days, now_ms)) - held
     if terms.month_max_micros:
-        month = terms.month_max_micros - _month_spent(balance, terms, now_ms) - held
+        spent = Spent(balance.month_id, balance.month_spent_micros), Spent(opening.month_id, opening.month_micros)
+        month = terms.month_max_micros - _spent(*spent, window_at(terms.months, now_ms)) - held
     purse = Purse(fund.account_id, fund.level, fund.sides, balance, call.max_s, credit, day, month)
     if purse.available_micros is None:
         return purse
@@ -263,17 +267,12 @@ def _purse(call: PinnedCall, fund: HoldFund, balance: Balance) -> Purse:
     return purse._replace(talk_s=payable - 1)
 
 
-def _day_spent(balance: Balance, terms: FundTerms, now_ms: int) -> int:
-    """Return what counts against the day's cap; what an opening says counts before the first hold takes it, too."""
-    now_id, opening = window_at(terms.days, now_ms), terms.opening
-    opened = opening.day_micros if opening and opening.day_id == now_id else 0
-    return max(opened, balance.day_spent_micros if balance.day_id >= now_id else 0)
+def _spent(counted: Spent, opened: Spent, now_id: int) -> int:
+    """Return what counts against a cap now. What an opening says counts before the first hold takes it, too.
 
-
-def _month_spent(balance: Balance, terms: FundTerms, now_ms: int) -> int:
-    now_id, opening = window_at(terms.months, now_ms), terms.opening
-    opened = opening.month_micros if opening and opening.month_id == now_id else 0
-    return max(opened, balance.month_spent_micros if balance.month_id >= now_id else 0)
+    counted: by the store; opened: as the opening says; now_id: the window that is in force.
+    """
+    return max(opened.micros if opened.id == now_id else 0, counted.micros if counted.id >= now_id else 0)
 
 
 def window_at(windows: Sequence[Window], now_ms: int) -> int:

@@ -18,7 +18,7 @@ import psycopg
 import typer
 
 from tools.database_url import checked
-from tools.errors import OperatorError, not_set
+from tools.errors import OperatorError
 
 SQL: Final = Path(__file__).resolve().parents[1] / "sql"
 LOCK_ID: Final = 0x7A4DE200  # one migration of a database at a time
@@ -75,8 +75,6 @@ def migrate(
     ] = False,
 ) -> None:
     """Bring the database to the schema of this release."""
-    if not database_url:
-        raise not_set("DATABASE_URL")
     with _connect(database_url) as connection:
         if check:
             names = pending(connection).names

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tools import noc_money
+from tools import noc_caches, noc_money, noc_sync
 from tools.errors import OperatorError, not_set
 from tools.printable import printable
 
@@ -32,8 +32,10 @@ Json = Annotated[bool, typer.Option("--json", help="for programs")]
 
 @noc.command()
 def status(ctl: Ctl = "", as_json: Json = False) -> None:
-    """Show the agent, the processes and their code, drain, and servers that are passed over."""
+    """Show the agent, the age of the configuration, the processes and their code, drain, servers passed over."""
     answer = ask(ctl, "status")
+    sync = noc_sync.told(answer["sync"])  # as the node has read it, for Redis may be dead
+    answer = {**answer, "sync": sync, "alarms": noc_sync.alarms(sync)}
     if as_json:
         _print_json(answer)
         return
@@ -41,10 +43,28 @@ def status(ctl: Ctl = "", as_json: Json = False) -> None:
     rows["draining"] = answer["draining"]
     rows["servers passed over"] = ", ".join(answer["down_servers"]) or "none"
     _print_pairs("node agent", rows)
+    _print_pairs("configuration", noc_sync.lines(sync))
     codes = sorted({process["code"] for process in answer["processes"]})
     for code in codes:
         pids = [str(process["pid"]) for process in answer["processes"] if process["code"] == code]
         Console().print(f"{len(pids)} processes run {code}: {' '.join(pids)}", highlight=False)
+    for alarm in answer["alarms"]:
+        typer.echo(f"ALARM: {alarm}")
+
+
+@noc.command()
+def caches(ctl: Ctl = "", as_json: Json = False) -> None:
+    """Show the workers' caches of the configuration: size, share of reads that they answer, what went for room."""
+    answer = ask(ctl, "caches")
+    if as_json:
+        _print_json(answer)
+        return
+    table = Table(title="caches, since each process began")
+    for column in noc_caches.COLUMNS:
+        table.add_column(column, justify="right")
+    for row in noc_caches.rows(answer["caches"]):
+        table.add_row(*row)
+    Console().print(table)
 
 
 @noc.command()

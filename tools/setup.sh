@@ -9,6 +9,7 @@ PACKAGES=(
     kamailio                 # the SIP server
     kamailio-python3-modules # app_python3: our code inside its workers
     redis-server             # configuration, and the money of running calls
+    redis-sentinel           # says which of several Redis servers is the master
     postgresql-15            # the truth
     sip-tester               # sipp: the phones and carriers of demo and tests
     python3-venv             # the virtual environment of the interpreter that Kamailio embeds
@@ -16,7 +17,7 @@ PACKAGES=(
     lua-check                # luacheck: checks the Redis functions
     shellcheck               # checks the shell files
 )
-SERVICES=(kamailio redis-server) # what the packages would start, now and at every boot
+SERVICES=(kamailio redis-server redis-sentinel) # what the packages would start, now and at every boot
 PYTHON=/usr/bin/python3
 VENV=.venv
 STAMP=$VENV/.tandem-installed

@@ -21,7 +21,7 @@ from kemi.adapters.zones import Zones
 from kemi.core.decide import decide
 from kemi.core.links import links
 from kemi.core.outcome import Decision, Need
-from kemi.core.prefix import BUCKET_DIGITS, bucket_fields, pack_bucket
+from kemi.core.prefix import bucket_fields, pack_bucket
 from kemi.core.request import CallRequest, Facts
 from kemi.records import Emergency, RateSet
 from kemi.settings import Limits
@@ -34,9 +34,7 @@ NODE: Final = "tool"
 _BUCKETS: Final = """
     SELECT w.set_id, w.field, r.prefix, r.class_idx
       FROM unnest(%s::bigint[], %s::text[]) AS w(set_id, field)
-      JOIN sync.rate r ON r.rate_set_id = w.set_id
-       AND CASE WHEN length(w.field) < %s THEN r.prefix = w.field COLLATE "C"
-                ELSE r.prefix >= w.field COLLATE "C" AND r.prefix < (w.field || ':') COLLATE "C" END
+      CROSS JOIN LATERAL tandem.rates_of_field(w.set_id, w.field) AS r
      ORDER BY w.set_id, w.field
 """
 _KINDS: Final[Mapping[str, Kind]] = {kind.prefix.removesuffix(":"): kind for kind in KINDS if kind.prefix}
@@ -147,7 +145,7 @@ class SqlTables:
         if not wanted:
             return
         self.rates.update(dict.fromkeys(wanted))
-        arguments = ([set_id for set_id, _ in wanted], [field for _, field in wanted], BUCKET_DIGITS)
+        arguments = ([set_id for set_id, _ in wanted], [field for _, field in wanted])
         with self._connection.cursor() as cursor:
             rows = cursor.stream(_BUCKETS, arguments)
             for (set_id, field), group in groupby(rows, key=lambda row: (row[0], row[1])):

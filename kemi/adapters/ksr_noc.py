@@ -1,16 +1,18 @@
 """What the NOC sees and says: `kamcmd evrexec.run noc "s:<command> <ticket>"`, then `htable.get noc reply:<ticket>`.
 
 kamcmd gets no answer from Python: it goes through the table `noc`, under a ticket of the asker's choice, for 30 s.
-Commands: status, counters, calls, money, peers, drain on|off, end <rid>.
+Commands: status, counters, calls, money, peers, caches, drain on|off, end <rid>.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Final
 
 from kemi.adapters import ksr_queue
+from kemi.adapters.cache import Counts
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_shared import CALLS, DRAIN, NOC, is_draining, names
 from kemi.records import PinnedCall
@@ -27,6 +29,8 @@ COUNTERS: Final = (
     "stale_decisions",
     "store_unavailable",
     "emergency",
+    "unheld",
+    "went_on",
     "round_trips",
     "agent_round_trips",
     "agent_lost",
@@ -36,17 +40,20 @@ COUNTERS: Final = (
     "bye_failed",
 )
 _STATISTICS: Final = {name: f"$stat({name})" for name in COUNTERS}
-COMMANDS: Final = "status, counters, calls, money, peers, drain on|off, end <rid>"
+COMMANDS: Final = "status, counters, calls, money, peers, caches, drain on|off, end <rid>"
 AGENT: Final = "agent"
 MONEY: Final = "money"
 PEERS: Final = "peers"
+SYNC: Final = "sync"
 PROCESS: Final = "process:"
+CACHE: Final = "cache:"
 REPLY: Final = "reply:"
 REPLY_S: Final = 30
 RID_SHOWN: Final = 64  # characters of one that is none
 WELL: Final = ("up", "registered")
 REPLY_MAX: Final = 48_000  # characters
 CALLS_MAX: Final = 200  # one reply of kamcmd holds 64 kB
+SHOWN_NS: Final = 1_000_000_000
 
 
 def publish_process(ksr: Ksr, rank: int, pid: int, load_state: str) -> None:
@@ -63,6 +70,26 @@ def publish_money(ksr: Ksr, numbers: Mapping[str, int]) -> None:
     """Say how settlement finds the money, as it last told Redis; nothing where it has never spoken."""
     if numbers:
         ksr.htable.sht_sets(NOC, MONEY, json.dumps(numbers))
+
+
+def publish_sync(ksr: Ksr, told: Mapping[str, object], unix_ms: int) -> None:
+    """Say how the configuration in Redis stands. unix_ms: when that was read; later it is so much older."""
+    ksr.htable.sht_sets(NOC, SYNC, json.dumps({**told, "unix_ms": unix_ms}))
+
+
+class CacheReport:
+    """How the cache of this process does, said at most once a second: who serves no calls has nothing new to say."""
+
+    def __init__(self, ksr: Ksr) -> None:
+        self._ksr = ksr
+        self._again_ns = 0
+
+    def show(self, counts: Counts, now_ns: int) -> None:
+        """Say it, if it is time. now_ns: CLOCK_MONOTONIC."""
+        if now_ns >= self._again_ns:
+            self._again_ns = now_ns + SHOWN_NS
+            pid = os.getpid()
+            self._ksr.htable.sht_sets(NOC, f"{CACHE}{pid}", json.dumps({"pid": pid, **counts._asdict()}))
 
 
 def publish_peers(ksr: Ksr, rows: Mapping[str, object]) -> None:
@@ -105,6 +132,8 @@ def serve(ksr: Ksr, data: str) -> None:
             answer = {"money": _json(ksr, NOC, MONEY)}
         case ["peers"]:
             answer = _peers(ksr)
+        case ["caches"]:
+            answer = {"caches": _rows(ksr, CACHE)}
         case ["drain", "on"]:
             ksr.htable.sht_sets(NOC, DRAIN, "on")
             answer = {"draining": True}
@@ -119,11 +148,11 @@ def serve(ksr: Ksr, data: str) -> None:
 
 
 def _status(ksr: Ksr) -> dict[str, object]:
-    processes = sorted(name for name in names(ksr, NOC) if name.startswith(PROCESS))
     return {
         "agent": _json(ksr, NOC, AGENT),
         "money": _json(ksr, NOC, MONEY),
-        "processes": [_json(ksr, NOC, name) for name in processes],
+        "sync": _json(ksr, NOC, SYNC),
+        "processes": _rows(ksr, PROCESS),
         "draining": is_draining(ksr),
         "down_servers": names(ksr, "health"),
     }
@@ -155,6 +184,11 @@ def _peers(ksr: Ksr) -> dict[str, object]:
         most = most * 3 // 4
         kept = {kind: found[:most] for kind, found in kept.items()}
     return {**kept, "count": count}
+
+
+def _rows(ksr: Ksr, prefix: str) -> list[object]:
+    """Return what processes have said of themselves."""
+    return [_json(ksr, NOC, name) for name in sorted(names(ksr, NOC)) if name.startswith(prefix)]
 
 
 def _json(ksr: Ksr, table: str, key: str) -> object:

@@ -26,7 +26,7 @@ class Held(NamedTuple):
     """A call got its hold and leaves now. pinned: packed PinnedCall. funds: in the order of the hold's rows.
 
     lease_s: how long Redis keeps the reservation without a sign of life. is_held False: an emergency call that goes
-    without a hold. held_micros: per fund, what is held for granted_s; () = not told.
+    without a hold. held_micros: per fund, what is held for granted_s; sides: as in HoldFund; () = not told.
     """
 
     rid: str
@@ -36,6 +36,7 @@ class Held(NamedTuple):
     lease_s: int
     is_held: bool = True
     held_micros: tuple[int, ...] = ()
+    sides: tuple[int, ...] = ()
 
 
 class Started(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from kemi.adapters.ksr_api import Ksr
@@ -16,14 +17,20 @@ CONFIGURATION: Final = "configuration"  # its pass, as text: KSR knows no intege
 CALLS: Final = "calls"
 CHANNELS: Final = "channels"
 BUSY: Final = "busy"
+UNHELD: Final = "unheld"
+OFFLINE: Final = "offline"
 HEALTH: Final = "health"
 PROVEN: Final = "proven"
 SICK: Final = "down"  # by its answers to calls
 SILENT: Final = "silent"  # by its answers to our OPTIONS
 PROVEN_S: Final = 60  # who has answered a call so lately is up, whatever becomes of OPTIONS
 SILENT_S: Final = 12  # the agent says so again every 5 s
+STORE: Final = "store"
+DOWN: Final = "down"
+OUTAGE: Final = "outage"
+DOWN_S: Final = 2  # the agent says so again every turn; without it somebody tries after that
 _SOCKET: Final = "$fs"
-_KEYS: Final = {name: f"$shtitkey({name})" for name in (HEALTH, CALLS, NOC, CHANNELS, BUSY)}
+_KEYS: Final = {name: f"$shtitkey({name})" for name in (HEALTH, CALLS, NOC, CHANNELS, BUSY, UNHELD, OFFLINE)}
 """Pseudo-variables of the iterators; a fixed set, since each is cached for ever."""
 
 
@@ -137,3 +144,28 @@ def names(ksr: Ksr, table: str, maximum: int = 100_000) -> list[str]:
     finally:
         ksr.htable.sht_iterator_end(table)
     return found
+
+
+class StoreFlag:
+    """Says to all processes of this node that Redis is down: redis_client.Flag."""
+
+    def __init__(self, ksr: Ksr) -> None:
+        self._ksr = ksr
+
+    def is_set(self) -> bool:
+        """Return whether Redis counts as down."""
+        return self._ksr.htable.sht_get(STORE, DOWN) is not None
+
+    def set(self) -> None:
+        """Say that Redis is down; forgotten after DOWN_S to DOWN_S + 1 seconds."""
+        if not self.is_set():
+            self._ksr.htable.sht_sets(NOC, OUTAGE, str(time.monotonic_ns()))
+        self._ksr.htable.sht_setxs(STORE, DOWN, "1", DOWN_S)
+
+    def outage(self) -> str:
+        """Return when the last outage was found, "" before the first."""
+        return str(self._ksr.htable.sht_get(NOC, OUTAGE) or "")
+
+    def clear(self) -> None:
+        """Say that Redis is up."""
+        self._ksr.htable.sht_rm(STORE, DOWN)

@@ -5,36 +5,44 @@ Rule 2: after any error the connection is dropped: what it would say next may be
 Rule 3: while the breaker is open the answer is immediate, so a dead Redis costs a SIP worker nothing.
 Rule 4: no thread, no signal; a child after fork connects anew and never touches its parent's socket.
 
-redis-py gives the URL forms (unix, tcp, TLS, ACL user), the handshake and the parser; its client class is left out,
-because its pool, retries and per-call overhead are what rules 1 and 2 forbid or do without.
+Where Redis is, and which of several is the master, is redis_place's matter: a connection that is dropped is looked for
+anew. redis-py's client class is left out, because its pool, retries and per-call overhead are what rules 1 and 2 forbid
+or do without.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol, cast
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final, NamedTuple, Protocol
 
-from redis.connection import Connection, parse_url
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from kemi.adapters.redis_place import Argument, RedisUrlError, Reply, Seconds, Wire, is_refusal, place_of
+
+__all__ = [
+    "Argument",
+    "Breaker",
+    "BreakerLike",
+    "Failure",
+    "Fcall",
+    "Flag",
+    "FunctionFailed",
+    "NodeBreaker",
+    "RedisClient",
+    "RedisUrlError",
+    "Reply",
+    "StoreUnavailable",
+]
+
 FAILURES_MAX: Final = 3
-PROBE_EVERY_S: Final = 1.0
-REFUSALS: Final = (ConnectionRefusedError, FileNotFoundError)
-
-Argument = str | bytes | int
-Reply = Any
-"""What RESP can say: bytes, int, None, or a list of these."""
+PROBE_EVERY_S: Final = 0.25
 
 
-class RedisUrlError(ValueError):
-    """The address of Redis cannot be read; it may hold a password, so the message does not show it."""
-
-
-class StoreUnavailable(Exception):  # noqa: N818  the name that the rooms agreed on
+class StoreUnavailable(Exception):  # noqa: N818  it says what is, not that something went wrong here
     """Redis gave no usable answer. maybe_applied: it may have done what was asked all the same."""
 
     def __init__(self, message: str, *, maybe_applied: bool) -> None:
@@ -67,24 +75,42 @@ class Fcall(NamedTuple):
         return (verb, self.name, len(self.keys), *self.keys, *self.args)
 
 
-class _Wire(Protocol):
-    """The part of a redis-py connection that is used."""
+class Failure(Enum):
+    """What a failed call says about Redis."""
 
-    def connect(self) -> None: ...
-    def disconnect(self) -> None: ...
-    def pack_commands(self, commands: Sequence[Sequence[Argument]]) -> list[bytes]: ...
-    def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None: ...
-    def can_read(self, timeout: float) -> bool: ...
-    def read_response(self) -> Reply: ...
+    REFUSED = "nobody listens there, or nobody who is a master"
+    STALLED = "no answer in the whole time"
+    BROKEN = "a connection broke, or gave another call's answer"
+
+
+class BreakerLike(Protocol):
+    """What a client asks before it tries, and tells afterwards."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last that was heard of Redis is bad."""
+
+    @property
+    def outage(self) -> str:
+        """Name the last outage: a connection from before it is not used again."""
+
+    def would_pass(self) -> bool:
+        """Return whether a call would be let through now."""
+
+    def succeeded(self) -> None:
+        """Hear that Redis answered."""
+
+    def failed(self, what: Failure) -> None:
+        """Hear of a failure."""
 
 
 class Breaker:
-    """Opens after FAILURES_MAX failures in a row, or one refused connection; then one probe per PROBE_EVERY_S.
+    """Of one process: opens after FAILURES_MAX failures in a row, or one refusal; then a probe each PROBE_EVERY_S.
 
     The probe is the next call that comes: it waits at most its own time-out.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Seconds) -> None:
         self._clock = clock
         self._failures = 0
         self._probe_at: float | None = None
@@ -93,6 +119,11 @@ class Breaker:
     def is_open(self) -> bool:
         """Whether the last that was heard of Redis is bad."""
         return self._probe_at is not None
+
+    @property
+    def outage(self) -> str:
+        """Return always the same: the only connection was dropped by the call that found the outage."""
+        return ""
 
     def would_pass(self) -> bool:
         """Return whether a call would be let through now: closed, or a probe is due."""
@@ -103,36 +134,100 @@ class Breaker:
         self._failures = 0
         self._probe_at = None
 
-    def failed(self, *, refused: bool) -> None:
-        """Count a failure. refused: nobody listens, which no further attempt has to confirm."""
+    def failed(self, what: Failure) -> None:
+        """Count a failure. A refusal has not to be confirmed."""
         self._failures += 1
-        if refused or self._failures >= FAILURES_MAX or self.is_open:
+        if what is Failure.REFUSED or self._failures >= FAILURES_MAX or self.is_open:
             self._probe_at = self._clock() + PROBE_EVERY_S
+
+
+class Flag(Protocol):
+    """Says to all processes of a node that Redis is down. It goes by itself after some seconds, or is cleared."""
+
+    def is_set(self) -> bool:
+        """Return whether Redis counts as down."""
+
+    def set(self) -> None:
+        """Say that Redis is down, for some seconds from now."""
+
+    def outage(self) -> str:
+        """Return a text that is another one after each outage."""
+
+    def clear(self) -> None:
+        """Say that Redis is up."""
+
+
+class NodeBreaker:
+    """Of all processes of a node: what one of them has found out, no other one waits for.
+
+    One refusal or one stalled call opens it: the node's prober (redis_probe) looks again within a twentieth of a
+    second, so a false alarm costs less than a second stalled call would. It alone closes it.
+    """
+
+    def __init__(self, flag: Flag) -> None:
+        self._flag = flag
+        self._broken = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether Redis counts as down on this node."""
+        return self._flag.is_set()
+
+    @property
+    def outage(self) -> str:
+        """Name the last outage. Somebody else may have found it, and another server may be the master since."""
+        return self._flag.outage()
+
+    def would_pass(self) -> bool:
+        """Return whether Redis counts as up."""
+        return not self._flag.is_set()
+
+    def succeeded(self) -> None:
+        """Forget connections that broke. What others have found out stands."""
+        self._broken = 0
+
+    def failed(self, what: Failure) -> None:
+        """Open, unless it was a connection that broke: that says nothing of the next one, unless it happens again."""
+        self._broken += 1
+        if what is not Failure.BROKEN or self._broken >= FAILURES_MAX:
+            self._broken = 0
+            self._flag.set()
 
 
 class RedisClient:
     """Calls functions and reads. All methods raise StoreUnavailable; none takes longer than about `timeout_ms`.
 
-    url: `unix://user:password@/path.sock`, `redis://user:password@host:port/0`. timeout_ms: for the whole call,
-    connecting included. round_trips: exchanges that were answered or waited for; handshakes are not counted.
+    url: as redis_place reads it: `unix://user:password@/path.sock`, `redis://user:password@host:port/0`, `rediss://…`,
+    `sentinel://user:password@host:port,host:port/service`. timeout_ms: for the whole call, connecting included.
+    breaker: one that other processes share; else it has its own. wait_replicas: how many replicas must have what
+    `fcall` and `fcalls` wrote before it counts as done; they get half of the time.
+    round_trips: exchanges that were answered or waited for; handshakes are not counted.
     """
 
-    def __init__(self, url: str, timeout_ms: int, clock: Callable[[], float] = time.monotonic) -> None:
+    _wait: tuple[str, int, int] | None = None
+
+    def __init__(
+        self,
+        url: str,
+        timeout_ms: int,
+        clock: Seconds = time.monotonic,
+        breaker: BreakerLike | None = None,
+        wait_replicas: int = 0,
+    ) -> None:
         """Take where Redis is, without connecting. Raises RedisUrlError, which does not repeat the URL."""
-        try:
-            self._options = parse_url(url)  # type: ignore[no-untyped-call]
-        except ValueError:
-            raise RedisUrlError(
-                "REDIS_URL is neither redis://user:password@host nor unix://user:password@path"
-            ) from None
+        self._place = place_of(url)
         self._timeout_s = timeout_ms / 1000
         self._clock = clock
+        self._shared_breaker = breaker
+        if wait_replicas:
+            self._wait = ("WAIT", wait_replicas, max(timeout_ms // 2, 1))
         self._start()
 
     def _start(self) -> None:
         self._pid = os.getpid()
-        self._wire: _Wire | None = None
-        self._breaker = Breaker(self._clock)
+        self._wire: Wire | None = None
+        self._outage = ""
+        self._breaker: BreakerLike = self._shared_breaker or Breaker(self._clock)
         self.round_trips = 0
 
     @property
@@ -147,15 +242,28 @@ class RedisClient:
 
     def fcall(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
         """Call a function. Raises FunctionFailed where it answers with an error."""
-        return _raised(self._exchange([Fcall(name, tuple(keys), tuple(args)).words()])[0])
+        return _raised(self.fcalls([Fcall(name, tuple(keys), tuple(args))])[0])
 
     def fcall_ro(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
-        """Call a function that is registered as reading only; a replica may answer, keys need read rights only."""
+        """Call a function that is registered as reading only; keys need read rights only."""
         return _raised(self._exchange([Fcall(name, tuple(keys), tuple(args)).words("FCALL_RO")])[0])
 
     def fcalls(self, calls: Sequence[Fcall]) -> list[Reply | FunctionFailed]:
-        """Call functions in order in one round trip. An error reply takes the place of that call's answer."""
-        return self._exchange([call.words() for call in calls]) if calls else []
+        """Call functions in order in one round trip. An error reply takes the place of that call's answer.
+
+        Raises StoreUnavailable (maybe_applied) where fewer replicas than asked for say in time that they have it.
+        """
+        if not calls:
+            return []
+        commands: list[Sequence[Argument]] = [call.words() for call in calls]
+        if self._wait is None:
+            return self._exchange(commands)
+        *replies, copies = self._exchange([*commands, self._wait])
+        if isinstance(copies, FunctionFailed):
+            raise StoreUnavailable(f"WAIT: {copies.text}", maybe_applied=True)
+        if copies < self._wait[1]:
+            raise StoreUnavailable(f"{copies} of {self._wait[1]} replicas have it", maybe_applied=True)
+        return replies
 
     def execute(self, *words: Argument) -> Reply:
         """Run one command, e.g. `execute("MGET", key, key)`. Raises FunctionFailed for an error reply."""
@@ -164,7 +272,7 @@ class RedisClient:
     def desynced(self, what: str) -> StoreUnavailable:
         """Drop the connection whose answer belonged to something else; returns the error to raise."""
         self.close()
-        self._breaker.failed(refused=False)
+        self._breaker.failed(Failure.BROKEN)
         return StoreUnavailable(f"the answer is another call's: {what}", maybe_applied=True)
 
     def close(self) -> None:
@@ -185,7 +293,7 @@ class RedisClient:
         deadline = self._clock() + self._timeout_s
         sent = False
         try:
-            wire = self._connected()
+            wire = self._connected(deadline)
             packed = wire.pack_commands(commands)
             sent = True
             self.round_trips += 1
@@ -193,43 +301,46 @@ class RedisClient:
             replies = [self._read(wire, deadline) for _ in commands]
         except (RedisError, OSError) as error:
             self.close()
-            self._breaker.failed(refused=not sent and _is_refusal(error))
+            self._breaker.failed(_failure(error, sent=sent))
             raise StoreUnavailable(f"{type(error).__name__}: {error}", maybe_applied=sent) from error
         except BaseException:
             self.close()
             raise
         self._breaker.succeeded()
         if any(isinstance(reply, FunctionFailed) for reply in replies):
-            self.close()
+            self.close()  # it may be the wrong one to ask: a replica, or a master that may not write
         return replies
 
-    def _connected(self) -> _Wire:
-        """Return the connection. Connecting and logging in get half the time each, so that both fit into it.
+    def _connected(self, deadline: float) -> Wire:
+        """Return the connection.
 
         One that Redis closed while it was idle (restart, failover, timeout) is replaced first: nothing was sent on it.
+        So is one from before an outage: a frozen master that goes on does not know yet that it was replaced.
         """
-        if self._wire is not None and _is_stale(self._wire):
+        outage = self._breaker.outage
+        if self._wire is not None and (outage != self._outage or _is_stale(self._wire)):
             self.close()
         if self._wire is None:
-            options = dict(self._options)
-            make = options.pop("connection_class", Connection)
-            half_s = self._timeout_s / 2
-            quiet = {"lib_name": None, "lib_version": None}  # no CLIENT SETINFO: two round trips and a permission
-            wire = cast("_Wire", make(**options, **quiet, socket_timeout=half_s, socket_connect_timeout=half_s))
-            wire.connect()
-            self._wire = wire
+            self._wire = self._place.connect(deadline, self._clock)
+            self._outage = outage
         return self._wire
 
-    def _read(self, wire: _Wire, deadline: float) -> Reply | FunctionFailed:
+    def _read(self, wire: Wire, deadline: float) -> Reply | FunctionFailed:
         if not wire.can_read(max(deadline - self._clock(), 0.001)):
             raise RedisTimeoutError(f"no answer in {self._timeout_s * 1000:.0f} ms")
         try:
             return wire.read_response()
-        except ResponseError as error:
+        except (ResponseError, BusyLoadingError) as error:
             return FunctionFailed(f"{error}")
 
 
-def _is_stale(wire: _Wire) -> bool:
+def _failure(error: Exception, *, sent: bool) -> Failure:
+    if not sent and is_refusal(error):
+        return Failure.REFUSED
+    return Failure.STALLED if isinstance(error, RedisTimeoutError | TimeoutError) else Failure.BROKEN
+
+
+def _is_stale(wire: Wire) -> bool:
     """Return whether an idle connection has ended, or has an answer that nobody waits for."""
     try:
         return wire.can_read(0)
@@ -241,8 +352,3 @@ def _raised(reply: Reply | FunctionFailed) -> Reply:
     if isinstance(reply, FunctionFailed):
         raise reply
     return reply
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Return whether nobody listens there. redis-py hides the system's error behind its own."""
-    return isinstance(error, RedisConnectionError) and isinstance(error.__context__, REFUSALS)

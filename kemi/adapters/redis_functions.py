@@ -65,9 +65,10 @@ def libraries_current(client: RedisClient) -> bool:
 def worker_acl(password: str) -> tuple[str, ...]:
     """Return the rules of the workers' user for `ACL SETUSER <name> …` or a `user <name> …` line of redis.conf.
 
-    password: without white space. The node agent logs in as the same user; it may write the node registry.
+    password: without white space. The node agent logs in as the same user; it may write the node registry, and say
+    during a rebuild which calls it carries: that writes reservations and leases, as its other operations do, no fund.
     """
-    read_write = (keys.OPSEQ, keys.LEASES, keys.EVENTS, keys.NODES, keys.SEEN)
+    read_write = (keys.OPSEQ, keys.LEASES, keys.EVENTS, keys.NODES, keys.SEEN, keys.ADOPTED)
     return (
         "reset",
         "on",
@@ -77,13 +78,14 @@ def worker_acl(password: str) -> tuple[str, ...]:
         "+@read",
         "-@dangerous",
         "-@blocking",
-        *("+fcall", "+fcall_ro", "+ping", "+time", "+info"),
+        *("+fcall", "+fcall_ro", "+ping", "+time", "+info", "+role", "+wait"),
         f"+mset|{keys.OPSEQ}",
         f"+xadd|{keys.EVENTS}",
         f"+zadd|{keys.LEASES}",
         f"+zrem|{keys.LEASES}",
         f"+hset|{keys.NODES}",
         f"+hset|{keys.SEEN}",
+        f"+hset|{keys.ADOPTED}",
         f"(+pexpire %W~{keys.reservation('*')})",
     )
 

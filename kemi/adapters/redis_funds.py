@@ -37,6 +37,7 @@ from kemi.adapters.redis_operations import (
     Page,
     Part,
     Refused,
+    Rehold,
     Release,
     Replayed,
     Reservation,
@@ -71,6 +72,7 @@ __all__ = [
     "Page",
     "Part",
     "Refused",
+    "Rehold",
     "Release",
     "Replayed",
     "Reservation",
@@ -83,7 +85,10 @@ __all__ = [
     "Void",
 ]
 
-DESCRIBE_FORM: Final = 2
+DESCRIBE: Final = "tandem_describe_1"
+DESCRIBE_FORM: Final = 3
+DESCRIBED_AT_ONCE: Final = 500
+NOT_ANSWERED: Final = -1
 
 
 class Funds:
@@ -141,28 +146,21 @@ class Funds:
 
     def describe(self, rid: str) -> Reservation | None:
         """Return a reservation, also an ended one for an hour; None where Redis knows none."""
-        code, _, *rest = self._question("tandem_describe_1", rid, DESCRIBE_FORM, key=keys.reservation(rid))
-        if code != b"OK":
-            return None
-        state, pinned, granted_s, answered_ms, seq, node, lease_ms, funds, held, server_id, *later = rest
-        posted, billed_s, node_answered_ms, legs, sides = later
-        return Reservation(
-            pinned=pinned,
-            funds=_names(funds),
-            granted_s=granted_s,
-            held=tuple(held),
-            answered_ms=answered_ms,
-            seq=seq,
-            state=state.decode(),
-            node=node.decode(),
-            lease_ms=lease_ms,
-            server_id=server_id,
-            posted=tuple(posted),
-            billed_s=billed_s,
-            node_answered_ms=node_answered_ms,
-            legs=legs,
-            sides=tuple(sides),
-        )
+        return _reservation(self._question(DESCRIBE, rid, DESCRIBE_FORM, key=keys.reservation(rid)))
+
+    def described(self, rids: Sequence[str]) -> dict[str, Reservation]:
+        """Return those of the reservations that Redis knows, in few round trips; each is of its own moment."""
+        found: dict[str, Reservation] = {}
+        for start in range(0, len(rids), DESCRIBED_AT_ONCE):
+            part = rids[start : start + DESCRIBED_AT_ONCE]
+            calls = [Fcall(DESCRIBE, (keys.reservation(rid),), (f"{rid}:?", rid, DESCRIBE_FORM)) for rid in part]
+            for rid, call, reply in zip(part, calls, self._client.fcalls(calls), strict=True):
+                if isinstance(reply, FunctionFailed):
+                    raise reply
+                reservation = _reservation(self._echoed(call, reply))
+                if reservation is not None:
+                    found[rid] = reservation
+        return found
 
     def of_node(self, node: str = "", after: str = "", limit: int = 100) -> Page:
         """Return a page of the open reservations that `node` ("" = any) carries, about `limit` (≤ 1000) looked at.
@@ -181,9 +179,9 @@ class Funds:
         return [(rid.decode(), seq) for rid, seq in zip(rest[::2], rest[1::2], strict=True)]
 
     def status(self) -> MoneyStatus:
-        """Return whether operations are taken, for which epoch, and how many were."""
-        _, opseq, epoch, armed = self._question("tandem_status_1")
-        return MoneyStatus(epoch, armed == 1, opseq)
+        """Return whether operations are taken, for which epoch, how many were, and whether calls are wanted."""
+        _, opseq, epoch, armed, *later = self._question("tandem_status_1")
+        return MoneyStatus(epoch, armed == 1, opseq, *later)
 
     def balances(self, funds: Sequence[str]) -> list[Balance]:
         """Return the balances of `funds` (≥ 1) as of one moment, in their order."""
@@ -212,6 +210,38 @@ class Funds:
     def void(self, rid: str) -> None:
         """End an open reservation without an event, only while unarmed; a recount must follow. Raises ValueError."""
         self._command("tandem_void_1", rid, key=keys.reservation(rid))
+
+    def amend(self, rid: str, seq: int, billed_s: int, posted_micros: Sequence[int]) -> None:
+        """Say what parts of an open call have charged as Postgres has it, only while unarmed. Raises ValueError.
+
+        seq: the highest that Postgres has of this call; the reservation's own never falls. billed_s: of the last part,
+        from the call's start. posted_micros: per fund of the hold, at most what is held.
+        """
+        args = (rid, seq, billed_s, msgpack.packb(list(posted_micros)))
+        self._command("tandem_amend_1", *args, key=keys.reservation(rid))
+
+    def rehold(self, told: Sequence[Rehold]) -> list[Result]:
+        """Tell calls that go on to a Redis that is rebuilt, one round trip for all; results in the same order.
+
+        Applied; Replayed: told before, or Redis knows it later than we do; Unarmed: that epoch is not being built;
+        Invalid: never, as when it is over. Raises StoreUnavailable: all are to be told again, which is harmless.
+        """
+        calls = [self._rehold(each) for each in told]
+        return [self._result(call, reply) for call, reply in zip(calls, self._client.fcalls(calls), strict=True)]
+
+    def adopted(self, epoch: int, count: int) -> bool:
+        """Say that this node has told all its calls, `count`; return False where that epoch is not being built."""
+        code, *_ = self._ask(Fcall("tandem_adopted_1", (), (self._next_question(), self._node, epoch, count)))
+        return bool(code == b"OK")
+
+    def _rehold(self, told: Rehold) -> Fcall:
+        talked_ms = NOT_ANSWERED if told.talked_ms is None else told.talked_ms
+        numbers = (told.op_id, told.granted_s, talked_ms, told.server_id, told.node_answered_ms, told.billed_s)
+        ask = msgpack.packb([*numbers, told.funds, told.sides, told.held, told.posted])
+        legs = told.legs if len(told.legs) <= LEGS_MAX else b""
+        op_id = f"{told.op_id}:rehold@{self._node}"
+        args = (told.seq, self._lease_ms(told.lease_s), self._node, told.epoch, ask, told.pinned, legs)
+        return Fcall("tandem_rehold_1", (keys.reservation(told.rid),), (op_id, told.rid, *args))
 
     def _call(self, operation: Operation) -> Fcall:
         # Operations of two kinds or nodes must never pass for one: after a restart a sequence may be used again, and
@@ -284,6 +314,33 @@ class Funds:
 
     def _lease_ms(self, lease_s: int) -> int:
         return (lease_s + self._grace_s) * 1000
+
+
+def _reservation(answer: list[Reply]) -> Reservation | None:
+    """Return what DESCRIBE answers, None where Redis knows no such reservation."""
+    code, _, *rest = answer
+    if code != b"OK":
+        return None
+    state, pinned, granted_s, answered_ms, seq, node, lease_ms, funds, held, server_id, *later = rest
+    posted, billed_s, node_answered_ms, legs, sides, adopted_epoch = later
+    return Reservation(
+        pinned=pinned,
+        funds=_names(funds),
+        granted_s=granted_s,
+        held=tuple(held),
+        answered_ms=answered_ms,
+        seq=seq,
+        state=state.decode(),
+        node=node.decode(),
+        lease_ms=lease_ms,
+        server_id=server_id,
+        posted=tuple(posted),
+        billed_s=billed_s,
+        node_answered_ms=node_answered_ms,
+        legs=legs,
+        sides=tuple(sides),
+        adopted_epoch=adopted_epoch,
+    )
 
 
 def _flat(rows: tuple[HoldRow, ...]) -> list[int]:

@@ -18,6 +18,16 @@ FUND_SIDES: Final = struct.Struct("<2d")
 FUND_WINDOWS: Final = struct.Struct("<5d")
 
 
+def sweep_id(rid: str, seq: int) -> str:
+    """Return the operation id of who ends a call on a guess; its form tells the money functions that it is one."""
+    return f"{rid}:sweep:{seq}"
+
+
+def reserve_id(rid: str) -> str:
+    """Return the operation id of a call's reserve."""
+    return f"{rid}:0"
+
+
 class Held(NamedTuple):
     """All levels hold `granted_s` seconds of talk. changed: drop these names, then the view is that of config_pass.
 
@@ -185,6 +195,32 @@ class Late(NamedTuple):
     end: bytes
 
 
+class Rehold(NamedTuple):
+    """A call that goes on as its node knows it, for a Redis that lost it or part of it: taken only during a rebuild.
+
+    op_id: of its reserve, whose repetitions get their answer. seq: the highest that Redis is known to have answered.
+    epoch: that is being built. lease_s: as in Answer. talked_ms: since the answer, None = it rings. Else as in
+    Reservation; sides 0 where nobody knows them.
+    """
+
+    op_id: str
+    rid: str
+    seq: int
+    epoch: int
+    lease_s: int
+    pinned: bytes
+    funds: tuple[str, ...]
+    sides: tuple[int, ...]
+    granted_s: int
+    held: tuple[int, ...]
+    posted: tuple[int, ...]
+    billed_s: int = 0
+    talked_ms: int | None = None
+    server_id: int = 0
+    node_answered_ms: int = 0
+    legs: bytes = b""
+
+
 Operation = Answer | Extend | Part | Adopt | Settle | Release | Note | Late
 Result = Applied | Replayed | Unknown | Unarmed | Invalid
 
@@ -197,7 +233,8 @@ class Reservation(NamedTuple):
     that its fund still holds the difference. billed_s: seconds that the parts have charged. node: the last that worked
     on it. lease_ms: expiry by Redis' clock, 0 = no lease. server_id: who answered, 0 = nobody or a phone. answered_ms:
     when Redis heard of the answer; node_answered_ms: when the node saw it, 0 = not answered, or by an older release.
-    legs: as in Answer. sides: as in HoldFund; 0 = held by an older release, one channel without a side.
+    legs: as in Answer. sides: as in HoldFund; 0 = held by an older release, one channel without a side. adopted_epoch:
+    of the rebuild that its node told it to, 0 = it was never lost.
     """
 
     pinned: bytes
@@ -215,6 +252,7 @@ class Reservation(NamedTuple):
     node_answered_ms: int = 0
     legs: bytes = b""
     sides: tuple[int, ...] = ()
+    adopted_epoch: int = 0
 
 
 class Page(NamedTuple):
@@ -228,11 +266,15 @@ class Page(NamedTuple):
 
 
 class MoneyStatus(NamedTuple):
-    """epoch: of the key, 0 = none. armed: operations are taken. opseq: operations applied so far."""
+    """epoch: of the key, 0 = none. armed: operations are taken. opseq: operations applied so far.
+
+    building: the epoch for which nodes are to tell their calls, 0 = none.
+    """
 
     epoch: int
     armed: bool
     opseq: int
+    building: int = 0
 
 
 class FundTerms(NamedTuple):

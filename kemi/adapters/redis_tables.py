@@ -3,7 +3,9 @@
 Rule 1: a name is known (a record, or None where Redis holds none) or unknown; unknown is asked for, never guessed.
 Rule 2: `seen_pass` is never ahead of a record that is held (proof: functions/config.lua). Whatever changed since is
     dropped before `seen_pass` moves.
-Rule 3: rate buckets belong to immutable sets: they are dropped only when everything is.
+Rule 3: rate sets and their buckets are immutable within a world, a database and its history: they outlive "everything
+    has changed", and go with their world, or for want of room. A rate set that is named as changed is asked for again;
+    its buckets stay.
 Rule 4: what an emergency call needs is pinned, and served also when it is old if Redis does not answer.
 
 It knows nothing of decisions, money or SIP.
@@ -11,16 +13,17 @@ It knows nothing of decisions, money or SIP.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from sys import intern
 from types import MappingProxyType
 from typing import Any, Final
 
 from cachetools import LRUCache
 
 from kemi import codec, keys
+from kemi.adapters.cache import CACHE_BYTES, Cache, Counts
 from kemi.adapters.redis_client import RedisClient
 from kemi.core.outcome import Need
-from kemi.core.prefix import BUCKET_DIGITS
 from kemi.records import (
     Account,
     BarringLevel,
@@ -70,10 +73,7 @@ RECORD_TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
 )
 """First word of a short key name -> the record that stands there."""
 
-RECORDS_MAX: Final = 100_000  # ≈ 100 MB of records in the worst case: 1 kB each, built
-RATES_MAX: Final = 200_000
 DROPPED_MAX: Final = 1_000  # kept aside until their successor is read; one answer of Redis names at most so many
-FETCH_RECORDS_MAX: Final = 512  # functions/config.lua RECORDS_MAX
 FETCH: Final = "tandem_fetch_1"
 HELD_MARK, HELD_SEPARATOR = "?", "\x1f"  # functions/config.lua tandem_fetch_1
 
@@ -89,36 +89,37 @@ def record_type(name: str) -> type[Any]:
 class Tables:
     """One process's view of the configuration. Not shared between processes or threads."""
 
-    def __init__(self, client: RedisClient, *, records_max: int = RECORDS_MAX, rates_max: int = RATES_MAX) -> None:
-        """Start empty, without asking Redis.
-
-        records_max, rates_max: entries kept, least recently used go first; at least as many as one fetch may bring.
-        """
-        if records_max < FETCH_RECORDS_MAX or rates_max < FETCH_RECORDS_MAX * BUCKET_DIGITS:
-            raise ValueError(
-                f"a cache of {records_max} records and {rates_max} rates cannot hold what one fetch brings"
-            )
+    def __init__(self, client: RedisClient, cache_bytes: int = CACHE_BYTES) -> None:
+        """Start empty, without asking Redis. cache_bytes: what is kept, besides what is pinned."""
         self._client = client
-        self._records: LRUCache[str, object | None] = LRUCache(records_max)
-        self._rates: LRUCache[tuple[int, str], bytes | None] = LRUCache(rates_max)
+        self._cache = Cache(cache_bytes, self._pinned_one)
         self._pinned: dict[str, object | None] = {}
         self._old: set[str] = set()
         self._dropped: LRUCache[str, object | None] = LRUCache(DROPPED_MAX)
+        self._world = ""
         self.seen_pass = 0
         self.unreadable: dict[str, str] = {}
-        self.records: Mapping[str, object] = _Known(self._records, self._pinned, self._servable)
-        self.rates: Mapping[tuple[int, str], bytes | None] = MappingProxyType(self._rates)
+        self.records: Mapping[str, object] = self._cache.records
+        self.rates: Mapping[tuple[int, str], bytes | None] = self._cache.rates
 
     @property
     def emergency(self) -> Emergency:
-        """The emergency numbers last heard of; empty before `load_pinned`. Stays when Redis dies."""
+        """The emergency numbers last heard of; empty before `load_pinned`. Stays when Redis dies.
+
+        For a decision without Redis: with it the table is a record like the others, and unknown once it is old.
+        """
         table = self._pinned.get(keys.EMERGENCY)
         return table if isinstance(table, Emergency) else Emergency(())
 
     @property
-    def refresh_due(self) -> bool:
-        """True when something pinned has changed; the next fetch, of whatever, brings it."""
-        return bool(self._old)
+    def standing(self) -> tuple[int, str]:
+        """What is held is true of: a pass, and a world. While both are the same, nothing has changed."""
+        return self.seen_pass, self._world
+
+    @property
+    def counts(self) -> Counts:
+        """How the cache does."""
+        return self._cache.counts
 
     def load_pinned(self) -> tuple[Emergency, Masks]:
         """Fetch the emergency table with its groups, and the masks, and keep them whatever the cache drops.
@@ -148,16 +149,16 @@ class Tables:
             (),
             (self.seen_pass, need.digits, *names, *((HELD_MARK + held,) if held else ())),
         )
-        new_pass, everything, changed, records, buckets = reply
+        new_pass, everything, changed, records, buckets, *world = reply
         if everything:
             self.clear()
         if not int(new_pass):
             return
+        self._enter(world[0].decode() if world else "", is_sure=not everything)
         self.invalidate((name.decode() for name in changed), int(new_pass))
         for name, value in zip(records[::2], records[1::2], strict=True):
             self._learn(name.decode(), value)
-        for set_id, field, bucket in zip(buckets[::3], buckets[1::3], buckets[2::3], strict=True):
-            self._rates[int(set_id), field.decode()] = bucket
+        self._learn_buckets(buckets)
         self._pin()
 
     def invalidate(self, names: Iterable[str], new_pass: int) -> None:
@@ -168,79 +169,77 @@ class Tables:
         if new_pass < self.seen_pass:
             self.clear()
         for name in names:
-            if name in self._records:
-                self._dropped[name] = self._records.pop(name)
+            if self._cache.holds(name):
+                self._dropped[name] = self._cache.take(name)
             if name in self._pinned:
                 self._old.add(name)
         self.seen_pass = new_pass
 
     def clear(self) -> None:
-        """Drop everything. What is pinned is served on only while Redis does not answer, until it is fetched again."""
-        self._records.clear()
-        self._rates.clear()
+        """Drop everything that can change. What is pinned is served on only while Redis does not answer."""
+        self._cache.forget()
         self._dropped.clear()
         self._old.update(self._pinned)
         self.unreadable.clear()
         self.seen_pass = 0
+
+    def trim(self) -> None:
+        """Let go of what does not fit and was not read for longest. Not while a decision is made: it needs all."""
+        self._cache.trim()
+
+    def _enter(self, world: str, *, is_sure: bool) -> None:
+        """Note in which world Redis stands; rates of another one are other rates.
+
+        "": functions of the release before do not say it; then only is_sure, that all is as before, keeps the rates.
+        """
+        if world != self._world or not (world or is_sure):
+            self._cache.forget_rates()
+            self._world = world
 
     def _learn(self, name: str, value: bytes | None) -> None:
         try:
             record = _record(name, value)
         except ValueError as error:
             self.unreadable[name] = str(error)
-            if name in self._dropped:
-                self._records[name] = self._dropped[name]
+            if name in self._dropped and value is not None:
+                self._cache.put(name, self._dropped[name], len(value))
             return
         self.unreadable.pop(name, None)
         self._dropped.pop(name, None)
-        self._records[name] = record
+        self._cache.put(name, record, len(value or b""))
         self._old.discard(name)
         if name in self._pinned:
             self._pinned[name] = record
 
+    def _learn_buckets(self, buckets: list[Any]) -> None:
+        """Keep buckets. Only those of sets that are there come: of an absent one nothing would be true for ever."""
+        ids = {packed_id: int(packed_id) for packed_id in buckets[::3]}
+        for packed_id, field, bucket in zip(buckets[::3], buckets[1::3], buckets[2::3], strict=True):
+            self._cache.put_bucket((ids[packed_id], intern(field.decode())), bucket)  # there are 11,110 fields
+
     def _pin(self) -> None:
         """Keep what an emergency call needs apart from the cache, as far as it is known."""
+        cache = self._cache
         for name in (keys.MASKS, keys.EMERGENCY):
-            if name in self._records:
-                self._pinned[name] = self._records[name]
+            if cache.holds(name):
+                self._pinned[name] = cache.peek(name)
         wanted = {keys.MASKS, keys.EMERGENCY}
         for name in {keys.peering_group(group) for route in self.emergency.routes for group in route.group_ids}:
-            group = self._records.get(name, self._pinned.get(name))
+            group = cache.peek(name) if cache.holds(name) else self._pinned.get(name)
             wanted.add(name)
             wanted.update(_group_links(group) if isinstance(group, PeeringGroup) else ())
-        for name in wanted & self._records.keys():
-            self._pinned[name] = self._records[name]
+        for name in filter(cache.holds, wanted):
+            self._pinned[name] = cache.peek(name)
         for name in self._pinned.keys() - wanted:
             del self._pinned[name]
             self._old.discard(name)
 
-    def _servable(self, name: str) -> bool:
-        return name not in self._old or not self._client.available()
-
-
-class _Known(Mapping[str, object]):
-    """Read-only: the cache, and beneath it what is pinned."""
-
-    def __init__(
-        self, cached: LRUCache[str, object | None], pinned: Mapping[str, object | None], servable: Any
-    ) -> None:
-        self._cached = cached
-        self._pinned = pinned
-        self._servable = servable
-
-    def __getitem__(self, name: str) -> Any:
-        if name in self._pinned and self._servable(name):
-            return self._pinned[name]
-        return self._cached[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._cached or (name in self._pinned and self._servable(name))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({**dict.fromkeys(self._cached), **dict.fromkeys(filter(self._servable, self._pinned))})
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+    def _pinned_one(self, name: str) -> object | None:
+        """Return what is pinned under a name that the cache does not hold, unless it is old and Redis can be asked."""
+        record = self._pinned[name]
+        if name in self._old and self._client.available():
+            raise KeyError(name)
+        return record
 
 
 def _group_links(group: PeeringGroup) -> tuple[str, ...]:

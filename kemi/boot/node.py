@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.redis_client import RedisClient
+from kemi.adapters.ksr_shared import StoreFlag
+from kemi.adapters.redis_client import NodeBreaker, RedisClient
 from kemi.adapters.redis_funds import Funds
+from kemi.adapters.redis_place import place_of
+from kemi.adapters.redis_probe import Probe
 from kemi.adapters.redis_tables import Tables
 from kemi.admission import Admission
 from kemi.agent import Agent, AgentState
@@ -18,7 +21,7 @@ class Node(Worker):
     """The handler that app_python3 holds; Kamailio finds its methods by the names in kamailio.cfg."""
 
     def __init__(self, ksr: Ksr, settings: Settings) -> None:
-        super().__init__(ksr, settings, lambda: _admission(settings))
+        super().__init__(ksr, settings, lambda: _admission(ksr, settings))
         self._agent: Agent | None = None
 
     def ksr_agent_tick(self, _msg: object, _event: str) -> int:
@@ -47,8 +50,10 @@ class Node(Worker):
         self._agent.tick()
 
     def _new_agent(self) -> Agent:
-        client, funds = _redis(self._settings)
-        return Agent(self._ksr, self._settings, client, funds, tables=Tables(client))
+        settings, flag = self._settings, StoreFlag(self._ksr)
+        client, funds = _redis(self._ksr, settings)
+        probe = Probe(place_of(settings.redis_url), settings.redis_timeout_ms / 1000, flag)
+        return Agent(self._ksr, settings, client, funds, tables=Tables(client), probe=probe)
 
 
 def node_from_environment(ksr: Ksr) -> Node:
@@ -56,11 +61,17 @@ def node_from_environment(ksr: Ksr) -> Node:
     return Node(ksr, Settings.from_environment(os.environ))
 
 
-def _admission(settings: Settings) -> Admission:
-    client, funds = _redis(settings)
-    return Admission(settings, client, Tables(client), funds)
+def _admission(ksr: Ksr, settings: Settings) -> Admission:
+    client, funds = _redis(ksr, settings)
+    return Admission(settings, client, Tables(client, settings.cache_mb << 20), funds)
 
 
-def _redis(settings: Settings) -> tuple[RedisClient, Funds]:
-    client = RedisClient(settings.redis_url, settings.redis_timeout_ms)
+def _redis(ksr: Ksr, settings: Settings) -> tuple[RedisClient, Funds]:
+    """Return the way to Redis of this process; what all of the node know of it, they share."""
+    client = RedisClient(
+        settings.redis_url,
+        settings.redis_timeout_ms,
+        breaker=NodeBreaker(StoreFlag(ksr)),
+        wait_replicas=settings.wait_replicas,
+    )
     return client, Funds(client, settings.node, settings.grace_s)

@@ -109,8 +109,7 @@ def _may_prove(draft: Draft, domain: SipDomain, subscriber: Subscriber) -> bool:
     """Whether the password of this line is worth anything: it is active, or calls an emergency number suspended."""
     if subscriber.status != Status.SUSPENDED or draft.call.method != "INVITE":
         return subscriber.status == Status.ACTIVE
-    region, dialled = subscriber.region or domain.region, draft.call.ruri.user
-    return emergency.route_for(draft.facts.emergency, domain.name, region, dialled) is not None
+    return emergency.of_line(draft, FromSubscriber(subscriber, domain)) is not None
 
 
 def _locked_out(draft: Draft, subscriber: Subscriber | None) -> str:

@@ -17,7 +17,7 @@ from kemi.core.caller_id import ANONYMOUS, CallerId
 from kemi.core.chains import Chain
 from kemi.core.draft import Draft
 from kemi.core.outcome import Reject
-from kemi.core.pattern import compile_pattern, fitting_mask
+from kemi.core.pattern import fitting_mask
 from kemi.core.request import E164
 from kemi.core.time_sets import holds_now
 from kemi.records import Account, BarringLevel, Subscriber
@@ -87,11 +87,12 @@ def _level_fault(draft: Draft, level_id: int, callee: E164, *, is_ours: bool) ->
         return f"barring level {level_id} is not known"
     if (is_ours and level.spares_internal) or not holds_now(draft, level.time_set_id):
         return ""
-    rule_id = _first_match(level, callee)
+    rule_id = _first_match(draft, level, callee)
     if level.is_whitelist:
         return "" if rule_id is not None else f"barring level {level.id} ({level.name}) allows only what its rules name"
     return f"barring level {level.id} ({level.name}) rule {rule_id}" if rule_id is not None else ""
 
 
-def _first_match(level: BarringLevel, callee: E164) -> int | None:
-    return next((rule.id for rule in level.rules if compile_pattern(rule.pattern).search(callee)), None)
+def _first_match(draft: Draft, level: BarringLevel, callee: E164) -> int | None:
+    whose = f"barring level {level.id}"
+    return next((rule.id for rule in level.rules if draft.pattern(whose, rule.pattern).search(callee)), None)

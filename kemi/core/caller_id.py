@@ -94,7 +94,7 @@ def of_peer(draft: Draft, caller: FromPeer, rules: RewriteSet) -> CallerId:
 def to_call_back(draft: Draft, subscriber: Subscriber, rules: RewriteSet) -> CallerId:
     """Return what an emergency centre sees: the claim if it is allowed, else the subscriber's own number."""
     allowed, claimed = _claim(draft, subscriber, rules)
-    return CallerId(allowed or subscriber.cli, replaced=bool(claimed) and not allowed, own=subscriber.cli)
+    return CallerId(allowed or subscriber.cli, replaced=bool(claimed) and not allowed)
 
 
 def _claim(draft: Draft, subscriber: Subscriber, rules: RewriteSet) -> tuple[str, str]:

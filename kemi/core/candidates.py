@@ -28,9 +28,9 @@ from kemi.core.draft import Draft
 from kemi.core.numbers import routing_number
 from kemi.core.offers import Asked, Guard, Offer, Offers, rule_fault
 from kemi.core.order import in_order
-from kemi.core.outcome import Candidate, Choice, Reject, Weighed
+from kemi.core.outcome import Candidate, Reject, Weighed
 from kemi.core.request import E164
-from kemi.records import PeeringGroup, PeeringRule, PeerServer, PinnedLeg, PortedNumber
+from kemi.records import Choice, PeeringGroup, PeeringRule, PeerServer, PinnedLeg, PortedNumber
 
 
 def carriers(
@@ -121,6 +121,7 @@ class _Search:
         self._asked = asked
         self._offers = offers
         self._owners = [account.id for account in chain.carrier_owners]
+        self._whose = [f"peering rules of account {owner_id}" for owner_id in self._owners]
         own_first = [n for n, account in enumerate(chain.carrier_owners, 1) if account.carriers == "own_first"]
         self._first = min(own_first, default=len(self._owners))
         self._reach = len(self._owners)
@@ -195,7 +196,7 @@ class _Search:
             if not rule.block or owner >= self._reach or self._hidden[owner]:
                 continue
             group = self._group(owner, rule)
-            if group is None or rule_fault(self._draft, rule, self._asked):
+            if group is None or rule_fault(self._draft, self._whose[owner], rule, self._asked):
                 continue
             if not group.enabled:
                 self._draft.note(f"block rule {rule.id} holds nothing: group {group.id} ({group.name}) is disabled")
@@ -227,7 +228,7 @@ class _Search:
             if group.id not in self._taken:
                 self.left_out.append(_choice(rule, group, None, out_of_reach))
             return False
-        offer = rule_fault(self._draft, rule, self._asked) or self._offers.of(group)
+        offer = rule_fault(self._draft, self._whose[owner], rule, self._asked) or self._offers.of(group)
         if isinstance(offer, str):
             self._draft.note(f"group {group.id} ({group.name}) not eligible: {offer}")
             self.left_out.append(_choice(rule, group, None, offer))

@@ -47,6 +47,26 @@ class Chain(NamedTuple):
                     break
         return tuple(owners)
 
+    @property
+    def offline(self) -> Account | None:
+        """The account whose word lets calls in that cannot be held, the nearest that gives one; None: none go then.
+
+        A 0 anywhere in the chain forbids it for all below.
+        """
+        found: Account | None = None
+        for account in (*self.levels, self.root):
+            if account.offline_calls == 0:
+                return None
+            if found is None and account.offline_calls > 0:
+                found = account
+        return found
+
+    @property
+    def offline_s(self) -> int:
+        """For how long a call goes on beyond what is held for it while the store is down; 0 = not at all."""
+        account = self.offline
+        return account.offline_s if account else 0
+
     def attempts_max(self, default: int) -> int:
         """Return how many servers may be tried: what the nearest account says that says anything, else the default."""
         stated = (account.attempts_max for account in (*self.levels, self.root) if account.attempts_max > 0)

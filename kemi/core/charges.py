@@ -144,8 +144,10 @@ def rate_for(draft: Draft, tariff: Tariff, rate_set_id: int, number: str) -> Tar
     if not rate_set_id:
         return None
     rate_set = draft.known.rate_set(rate_set_id)
+    if rate_set is None:
+        return None
     found = draft.known.longest_rate(tariff.id, rate_set_id, number)
-    if rate_set is None or found is None:
+    if found is None:
         return None
     prefix, class_index = found
     if class_index >= len(rate_set.rates):

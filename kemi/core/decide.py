@@ -7,6 +7,8 @@ Rule 2: it never guesses. What is not known is asked for with `Need`, all of a s
 everything about where the call goes. So a cold cache costs two fetches and a warm one none.
 Rule 3: an emergency number, dialled by somebody we know, passes barring, status, money and limits. While the store is
 down it passes identification too.
+Rule 4: while the store is down no other call goes, except where the caller's accounts have given their word for some.
+These are decided like any other, from what is cached.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ REFUSED_CALLED: Final = {
 }
 """The same where a level refuses that is only the called number's: a caller learns nothing of another's finances."""
 
+NOT_HELD: Final = "the store is down: nothing can be held"
+
 STORE_REASONS: Final = frozenset(("full", "void", "unarmed", "store_down", "stale"))
 """Refusals that concern no level: they are told alike to everybody."""
 
@@ -65,13 +69,22 @@ def decide(call: CallRequest, facts: Facts) -> Decision | Need:
         return draft.refuse("store_down", f"{gap.name} is not cached")
 
 
-def decide_offline(call: CallRequest, facts: Facts) -> Decision | Need:
+def decide_offline(call: CallRequest, facts: Facts, *, is_down: bool = False) -> Decision | Need:
     """Return the decision when nothing more can be fetched: the store is down, or a fetch did not bring what it should.
 
     Nothing can be held either. So calls are refused, emergency calls go, and a REGISTER is decided from what is cached;
-    only the uses of its nonce may still be needed.
+    only the uses of its nonce may still be needed. is_down: it is the store, so that accounts' word for that counts.
     """
-    return decide(call, facts._replace(store_up=False))
+    return decide(call, facts._replace(store_up=False, may_trust=is_down))
+
+
+def refused_place(route: Route) -> Reject:
+    """Return the refusal of a call that cannot be held, and whose account has its calls without a hold already."""
+    account_id = route.call.offline_id
+    trace = (*route.trace, f"account {account_id} has its {route.places} calls without a hold on this node")
+    call = route.call._replace(trace=trace, offline_id=0)
+    refusal = reject("store_down", trace, account_id=account_id, replies=route.replies, call=call)
+    return refusal._replace(weighed=route.weighed)
 
 
 def refused_hold(route: Route, account_id: int, reason: str) -> Reject:
@@ -112,8 +125,7 @@ def _from_subscriber(draft: Draft, caller: FromSubscriber) -> Decision:
     draft.account_id = account_id = caller.subscriber.account_id
     chain = climb(draft, account_id)
     draft.replies = chain.replies if chain else ()
-    draft.known.stand_on(keys.EMERGENCY)  # pinned, so possibly old: the hold says when
-    urgent = emergency.route_for(draft.facts.emergency, caller.subscriber.domain, caller.region, draft.call.ruri.user)
+    urgent = emergency.of_line(draft, caller)
     if urgent is not None:
         return _emergency(draft, urgent, caller, chain)
     if draft.facts.draining:
@@ -124,6 +136,7 @@ def _from_subscriber(draft: Draft, caller: FromSubscriber) -> Decision:
 
 
 def _ordinary(draft: Draft, caller: FromSubscriber, chain: Chain) -> Route | Reject:
+    draft.offline_s = chain.offline_s
     rules = numbers.rules_from(draft, caller)
     shown = caller_id.of_subscriber(draft, caller, rules)
     if isinstance(shown, Reject):
@@ -177,6 +190,7 @@ def _from_peer(draft: Draft, caller: FromPeer) -> Decision:
     if called is None or not called.chain.is_under(caller.group.account_id):
         return draft.refuse("not_found", f"number {callee} is not reached by {caller.name}")
     draft.replies = called.chain.replies
+    draft.offline_s = called.chain.offline_s
     draft.account_id = called.subscriber.account_id
     refusal = barred_in(draft, called, shown)
     if refusal is not None:
@@ -201,6 +215,8 @@ def _internal(
     in_legs = inbound_legs(draft, called.chain, callee, below=len(chain.levels))
     if isinstance(in_legs, Reject):
         return in_legs
+    if any(leg.tariff_id for leg in in_legs):
+        draft.offline_s = 0  # the called pays too, and the caller's accounts cannot give his word
     phone = targets.to_phone(draft, called, shown)
     return _route(draft, out_legs, in_legs, [phone], shown, caller.domain.name)
 
@@ -230,20 +246,60 @@ def _emergency(draft: Draft, urgent: EmergencyRoute, caller: FromSubscriber, cha
     return _emergency_route(draft, urgent, shown, caller.domain.name, free_legs(chain) if chain else ())
 
 
-def _without_store(draft: Draft) -> Route | Reject:
+def _without_store(draft: Draft) -> Decision:
     call = draft.call
     region = emergency.claimed_region(draft)
     urgent = emergency.route_for(draft.facts.emergency, call.from_uri.host, region, call.ruri.user)
     if urgent is None:
-        return draft.refuse("store_down", "the store is down: nothing can be held")
+        return _without_hold(draft) if draft.facts.may_trust else draft.refuse("store_down", NOT_HELD)
     draft.note("the store is down: the caller is not identified")
     return _emergency_route(draft, urgent, NOBODY, call.from_uri.host, ())
+
+
+def _without_hold(draft: Draft) -> Decision:
+    """Decide a call that cannot be held: it goes where the caller's accounts have given their word for some calls.
+
+    All others get one answer, which says nothing of who they are. Carriers' calls are among them: nobody of ours would
+    have promised to pay.
+    """
+    before = draft.mark
+    caller = identify(draft)
+    chain = _chain_of(draft, caller)
+    account = chain.offline if chain else None
+    if isinstance(caller, FromPeer | Reject) or chain is None or account is None:
+        draft.forget_since(before)
+        return draft.refuse("store_down", NOT_HELD)
+    if isinstance(caller, Challenge):
+        return caller
+    draft.source, draft.account_id, draft.replies = caller.name, caller.subscriber.account_id, chain.replies
+    if draft.facts.draining:
+        return draft.refuse("draining", "node takes no new calls")
+    draft.offline_id = account.id
+    places, most_s = account.offline_calls, account.offline_s
+    draft.note(f"the store is down: account {account.id} lets in {places} calls at a time, each of at most {most_s} s")
+    decision = _ordinary(draft, caller, chain)
+    if not isinstance(decision, Route):
+        return decision
+    if not draft.offline_s:
+        return draft.refuse("store_down", "the called would have to pay too, and nothing can be held")
+    return decision._replace(places=places)
+
+
+def _chain_of(draft: Draft, caller: FromSubscriber | FromPeer | Challenge | Reject) -> Chain | None:
+    """Return the chain of a line, or of the line that somebody says to be who has to prove it; None: neither."""
+    if isinstance(caller, FromSubscriber):
+        return climb(draft, caller.subscriber.account_id)
+    if not isinstance(caller, Challenge):
+        return None
+    claimed = draft.known.subscriber(authenticate.address_of_record(draft.call.from_uri))
+    return climb(draft, claimed.account_id) if claimed else None
 
 
 def _emergency_route(draft: Draft, urgent: EmergencyRoute, shown: CallerId, host: str, legs: Legs) -> Route | Reject:
     draft.note(f"emergency number {urgent.number}: barring, status, money and limits do not count")
     draft.caller = shown.number or to_e164(draft.call.from_uri.user) or draft.caller
     draft.callee, draft.emergency = urgent.number, True
+    draft.offline_s = draft.facts.limits.max_call_s
     servers = emergency.servers(draft, urgent)
     attempts = [targets.to_emergency(group, server, urgent, shown, host) for group, server in servers]
     if not attempts:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from kemi.core.known import Known
 from kemi.core.outcome import Reject, Trace, Weighed
+from kemi.core.pattern import TOO_MUCH, WAYS_MAX, Pattern, compile_pattern
 from kemi.core.refusals import reject
 from kemi.core.request import CallRequest, Facts, reservation_id
 from kemi.records import PinnedCall, PinnedLeg, PinnedTarget, ReplyOverride
@@ -31,7 +32,7 @@ class Seeds(NamedTuple):
 class Draft:
     """One decision under way: what is known of the call by now grows with each step, `replies` as accounts do.
 
-    direction … part_at_ms: as in PinnedCall. They stand here by themselves, since a new PinnedCall at each step costs
+    direction … offline_id: as in PinnedCall. They stand here by themselves, since a new PinnedCall at each step costs
     more than most steps. weighed: the carriers, once they have been. attempts_max: how many servers may be tried.
     came_from: the groups that have the source address among theirs, whoever the caller turned out to be.
     """
@@ -54,8 +55,11 @@ class Draft:
         self.part_at_ms: tuple[int, ...] = ()
         self.routing = ""
         self.hidden = False
+        self.offline_s = 0
+        self.offline_id = 0
         self.came_from: frozenset[int] = frozenset()
         self._sentences: list[str] = []
+        self._ways: dict[str, int] = {}
         self._seeds: Seeds | None = None
 
     @property
@@ -71,6 +75,7 @@ class Draft:
     def pinned(self) -> PinnedCall:
         """The call as it is known by now, with the trail."""
         call, facts = self.call, self.facts
+        max_s = facts.limits.max_call_s
         return PinnedCall(
             rid=reservation_id(call),
             call_id=printable(call.call_id, IDENTIFIER_MAX),
@@ -82,7 +87,7 @@ class Draft:
             account_id=self.account_id,
             caller=self.caller,
             callee=self.callee,
-            max_s=facts.limits.max_call_s,
+            max_s=min(max_s, self.offline_s) if self.offline_id else max_s,
             legs=self.legs,
             targets=self.targets,
             trace=self.trace,
@@ -91,6 +96,9 @@ class Draft:
             part_at_ms=self.part_at_ms,
             routing=self.routing,
             hidden=self.hidden,
+            left_out=self.weighed.not_tried(self.attempts_max),
+            offline_s=self.offline_s,
+            offline_id=self.offline_id,
         )
 
     @property
@@ -114,8 +122,23 @@ class Draft:
         return len(self._sentences)
 
     def forget_since(self, mark: int) -> None:
-        """Forget what was noted since: it was a try that came to nothing."""
+        """Forget what was noted since, and which patterns were tried: it was a search that came to nothing."""
         del self._sentences[mark:]
+        self._ways.clear()
+
+    def pattern(self, whose: str, source: str) -> Pattern:
+        """Return a pattern of a list, of which one call may have to try all; what is too much of it matches nothing.
+
+        whose: the list, as a sentence names it. Postgres takes no list that is too long for a worker.
+        """
+        pattern = compile_pattern(source)
+        before = self._ways.get(whose, 0)
+        self._ways[whose] = ways = before + pattern.ways
+        if ways <= WAYS_MAX:
+            return pattern
+        if before <= WAYS_MAX:
+            self.note(f"{whose}: its patterns from here on are not tried, for there are too many ways to try them")
+        return TOO_MUCH
 
     def refuse(self, reason: str, sentence: str = "", account_id: int = 0) -> Reject:
         """Return the refusal for `reason`, with `sentence` as the last of the trail.
@@ -125,7 +148,7 @@ class Draft:
         self.note(sentence)
         call = self.pinned if self.call.method == "INVITE" else None
         refusal = reject(reason, self.trace, account_id=account_id, replies=self.replies, call=call)
-        return refusal._replace(weighed=self.weighed)
+        return refusal._replace(weighed=self.weighed, used=self.known.used)
 
 
 def printable(text: str, length_max: int) -> str:

@@ -3,7 +3,8 @@
 Rule 1: they are recognised as dialled, before any rewriting: 112 is no E.164 number, and no rule may make it one.
 Rule 2: they are told to carriers as dialled too, or as their route says, with the caller in E.164: nothing here needs a
 rewrite set, because nothing that might be missing from a cold cache may be needed.
-Rule 3: a dead server is tried last, never left out.
+Rule 3: a dead server is tried last, never left out; a full one is tried as if it were not; and whatever one of them
+answers, the next one is asked. While an enabled server is left, the call is not lost.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 from kemi import keys
 from kemi.core.draft import Draft
+from kemi.core.identity import FromSubscriber
 from kemi.core.order import draw
 from kemi.records import Emergency, EmergencyRoute, PeeringGroup, PeerServer
 
@@ -34,6 +36,12 @@ def route_for(table: Emergency, domain: str, region: str | None, dialled: str) -
         general[0] if general and region is None else None,
     )
     return next((route for route in ranked if route is not None), None)
+
+
+def of_line(draft: Draft, caller: FromSubscriber) -> EmergencyRoute | None:
+    """Return the route of what a line of ours has dialled, None where that is no emergency number of its."""
+    table = draft.known.emergency() or Emergency(())
+    return route_for(table, caller.subscriber.domain, caller.region, draft.call.ruri.user)
 
 
 def claimed_region(draft: Draft) -> str | None:

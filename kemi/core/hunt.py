@@ -49,6 +49,12 @@ STOP: Final[Mapping[int, str]] = MappingProxyType(
 482, 483: a loop behind this carrier. 5xx: the carrier has a problem. 3xx: see rule 2.
 """
 
+_HUNG_UP: Final = 487
+GOING_ON: Final[Mapping[int, str]] = MappingProxyType(
+    {status: phrase for status, phrase in STOP.items() if status != _HUNG_UP} | {480: REFUSALS["offline"].phrase}
+)
+"""The same without the caller's own end, and with a phone that rang too long: for calls that must find somebody."""
+
 REDIRECTS_MAX: Final = 3  # of a call
 UNSAID: Final = frozenset({"channels", "cps", "unreachable"})
 """Why of an attempt at a server that was never asked."""

@@ -14,7 +14,6 @@ from kemi.core.asserted import asserted_uri
 from kemi.core.draft import Draft
 from kemi.core.identity import Caller, FromPeer, FromSubscriber
 from kemi.core.outcome import Challenge, Reject
-from kemi.core.pattern import compile_pattern
 from kemi.core.refusals import is_sendable
 from kemi.core.request import CallRequest, SipUri
 from kemi.core.sources import ANY_MASKS, in_order, label, networks
@@ -26,10 +25,10 @@ def identify(draft: Draft) -> Caller | Challenge | Reject:
     call, known = draft.call, draft.known
     by_from = authenticate.names_of(call.from_uri)
     known.depend_on_masks(partial(networks, ANY_MASKS, call.source_ip))
-    known.expect((keys.MASKS, *by_from))
+    known.expect((keys.MASKS, keys.EMERGENCY, *by_from))
     masks = known.masks()
     names = networks(masks, call.source_ip) if masks else ()
-    known.expect((*names, *by_from))
+    known.expect((keys.EMERGENCY, *names, *by_from))
     groups = [group for group in map(known.sources, names) if group is not None]
     if groups:
         draft.came_from = frozenset(source.group_id for group in groups for source in group.entries if source.group_id)
@@ -64,7 +63,7 @@ def _peer(draft: Draft, source: Source) -> FromPeer | Reject | None:
     if group is None or server is None or not (group.enabled and server.enabled):
         draft.note(f"{label(source)} passed over: group {source.group_id} or its server is disabled")
         return None
-    failing = _first_failing(draft.call, group)
+    failing = _first_failing(draft, group)
     if failing is None:
         draft.note(f"{label(source)} is peer {group.name}")
         return FromPeer(group, server)
@@ -79,14 +78,15 @@ def _peer(draft: Draft, source: Source) -> FromPeer | Reject | None:
     return refusal._replace(status=failing.code, phrase=failing.phrase)
 
 
-def _first_failing(call: CallRequest, group: PeeringGroup) -> InboundRule | None:
+def _first_failing(draft: Draft, group: PeeringGroup) -> InboundRule | None:
     """Return the first rule that is not met. A pattern that cannot be used never is: a broken filter lets nobody in."""
     rules = sorted(group.inbound_rules, key=lambda rule: (rule.priority, rule.id))
-    return next((rule for rule in rules if not _is_met(call, rule)), None)
+    whose = f"inbound rules of group {group.id}"
+    return next((rule for rule in rules if not _is_met(draft, whose, rule)), None)
 
 
-def _is_met(call: CallRequest, rule: InboundRule) -> bool:
-    return not rule.pattern or compile_pattern(rule.pattern).search(_examined(call, rule)) is not None
+def _is_met(draft: Draft, whose: str, rule: InboundRule) -> bool:
+    return not rule.pattern or draft.pattern(whose, rule.pattern).search(_examined(draft.call, rule)) is not None
 
 
 def _examined(call: CallRequest, rule: InboundRule) -> str:

@@ -21,6 +21,7 @@ from kemi.records import (
     Account,
     BarringLevel,
     Destinations,
+    Emergency,
     Exchange,
     Lengths,
     Masks,
@@ -111,10 +112,6 @@ class Known:
         held = dict.fromkeys(each for need in needs for each in need.held if each not in gaps)
         return Need(tuple(gaps), ",".join(numbers), held=tuple(held))
 
-    def stand_on(self, name: str) -> None:
-        """Declare that the decision depends on a record that the facts hold apart, the emergency table."""
-        self._looked_at[name] = None
-
     def holds(self, name: str) -> bool:
         """Whether `name` can be read without waiting for a fetch."""
         return name in self._records
@@ -126,6 +123,10 @@ class Known:
     def masks(self) -> Masks | None:
         """Return the mask lengths of source networks."""
         return self._read(Masks, keys.MASKS)
+
+    def emergency(self) -> Emergency | None:
+        """Return the emergency numbers."""
+        return self._read(Emergency, keys.EMERGENCY)
 
     def sources(self, name: str) -> Sources | None:
         """Return the sources of one network, by short name."""
@@ -201,7 +202,7 @@ class Known:
         return self._read(Quality, keys.QUALITY)
 
     def longest_rate(self, tariff_id: int, rate_set_id: int, number: str) -> tuple[str, int] | None:
-        """Return the longest prefix of `number` in a rate set, and its class; None where none fits.
+        """Return the longest prefix of `number` in a rate set, which exists, and its class; None where none fits.
 
         tariff_id: with which they are fetched. Prefixes are immutable, so they are not among the names used.
         """

@@ -44,7 +44,7 @@ def missing(names: Iterable[str], records: Fetched, rates: RateBuckets, digits: 
 
     digits: whose rate buckets matter, "" for none; the called number's, by which outgoing and inbound prices alike are
     found. A tariff is named again, though it is known, when one of its rate sets or one of these buckets is not: the
-    fetch brings rates with their tariff. What is known on the way is held.
+    fetch brings rates with their tariff. A set known to be absent has no buckets. What is known on the way is held.
     """
     waiting, seen, gaps = list(names), dict[str, None](), dict[str, None]()
     while waiting and len(seen) < NAMES_MAX:
@@ -63,7 +63,8 @@ def _lacks_rates(tariff: Tariff, records: Fetched, rates: RateBuckets, digits: s
     set_ids = _rate_sets(tariff)
     if any(keys.rate_set(set_id) not in records for set_id in set_ids):
         return True
-    return any((set_id, field) not in rates for set_id in set_ids for field in bucket_fields(digits))
+    living = [set_id for set_id in set_ids if records.get(keys.rate_set(set_id)) is not None]
+    return any((set_id, field) not in rates for set_id in living for field in bucket_fields(digits))
 
 
 def _rate_sets(tariff: Tariff) -> tuple[int, ...]:

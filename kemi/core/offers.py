@@ -21,7 +21,6 @@ from kemi.core.charges import carrier_leg
 from kemi.core.draft import Draft
 from kemi.core.exchange import compared
 from kemi.core.kept import Kept
-from kemi.core.pattern import compile_pattern
 from kemi.core.rating import cost
 from kemi.core.sources import same_address
 from kemi.core.time_sets import holds_now
@@ -62,16 +61,16 @@ class Offer(NamedTuple):
     compared_micros: int
 
 
-def rule_fault(draft: Draft, rule: PeeringRule, asked: Asked) -> str:
-    """Return why a rule does not hold for this call, "" when it does."""
+def rule_fault(draft: Draft, whose: str, rule: PeeringRule, asked: Asked) -> str:
+    """Return why a rule does not hold for this call, "" when it does. whose: the rules that it is one of."""
     now_ms = draft.call.received_ms
     if not rule.enabled:
         return f"rule {rule.id} is disabled"
     if rule.valid_from_ms > now_ms or 0 < rule.valid_to_ms <= now_ms:
         return f"rule {rule.id} is not valid {'yet' if rule.valid_from_ms > now_ms else 'any more'}"
-    if rule.callee_pattern and not compile_pattern(rule.callee_pattern).search(asked.callee):
+    if rule.callee_pattern and not draft.pattern(whose, rule.callee_pattern).search(asked.callee):
         return f"callee pattern of rule {rule.id} does not match"
-    if rule.caller_pattern and not compile_pattern(rule.caller_pattern).search(asked.caller):
+    if rule.caller_pattern and not draft.pattern(whose, rule.caller_pattern).search(asked.caller):
         return f"caller pattern of rule {rule.id} does not match"
     if rule.time_set_id and not holds_now(draft, rule.time_set_id):
         return f"time set {rule.time_set_id} of rule {rule.id} does not hold now"

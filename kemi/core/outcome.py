@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from kemi.core.request import SipUri
 from kemi.records import (
+    Choice,
     HuntRule,
     Login,
     PeeringGroup,
@@ -22,6 +23,8 @@ from kemi.records import (
 )
 
 Trace = tuple[str, ...]
+
+LEFT_OUT_MAX: Final = 32  # carriers not tried that a call's record names; it travels with the hold
 
 
 class Need(NamedTuple):
@@ -48,23 +51,6 @@ class Challenge(NamedTuple):
     trace: Trace
 
 
-class Choice(NamedTuple):
-    """A server, or a rule of a group without one, that was weighed for a call. why: it was left out, "" = it was not.
-
-    name: "group/server". cost_micros, currency: what a call of expected_s seconds would cost the carrier's owner.
-    """
-
-    rule_id: int
-    group_id: int
-    server_id: int
-    name: str
-    prefix: str
-    cost_micros: int = 0
-    currency: str = ""
-    expected_s: int = 0
-    why: str = ""
-
-
 class Candidate(NamedTuple):
     """A server that could take the call. cost: what it would cost its owner. rule: by which it was found.
 
@@ -85,7 +71,7 @@ class Candidate(NamedTuple):
 class Weighed(NamedTuple):
     """The carriers that were weighed for a call expected to last call_s seconds: candidates in hunting order, the rest.
 
-    They become choices when somebody asks: `tandem explain` does, a node that routes calls never.
+    Candidates become choices when somebody asks: `tandem explain` does, a node that routes calls seldom.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -95,24 +81,30 @@ class Weighed(NamedTuple):
     @property
     def choices(self) -> tuple[Choice, ...]:
         """All of them, the candidates first."""
-        candidates = (
-            Choice(
-                rule_id=rule.id,
-                group_id=group.id,
-                server_id=server.id,
-                name=f"{group.name}/{server.name}",
-                prefix=rule.callee_prefix,
-                cost_micros=micros,
-                currency=leg.currency,
-                expected_s=self.call_s,
-            )
-            for rule, group, server, leg, micros, _, _ in self.candidates
-        )
-        return (*candidates, *self.left_out)
+        return (*(self._choice(candidate) for candidate in self.candidates), *self.left_out)
+
+    def not_tried(self, attempts_max: int) -> tuple[Choice, ...]:
+        """Return what a record of the call keeps: those that no attempt can be made at, LEFT_OUT_MAX at most."""
+        left_out = self.left_out
+        if len(self.candidates) > attempts_max:
+            why, beyond = f"only {attempts_max} are tried", self.candidates[attempts_max:]
+            left_out = (*[self._choice(candidate, why) for candidate in beyond], *left_out)
+        more = len(left_out) - LEFT_OUT_MAX
+        if more <= 0:
+            return left_out
+        return (*left_out[:LEFT_OUT_MAX], Choice(0, 0, 0, "", "", why=f"{more} more were left out"))
+
+    def _choice(self, candidate: Candidate, why: str = "") -> Choice:
+        rule, group, server, leg, micros, _, _ = candidate
+        name = f"{group.name}/{server.name}"
+        return Choice(rule.id, group.id, server.id, name, rule.callee_prefix, micros, leg.currency, self.call_s, why)
 
 
 class Reject(NamedTuple):
-    """A final refusal. account_id: the level that refused, 0 = none. call: what a CDR can say about it."""
+    """A final refusal. account_id: the level that refused, 0 = none. call: what a CDR can say about it.
+
+    used: short names decided on, as in Hold; () where no configuration was looked at.
+    """
 
     reason: str
     status: int
@@ -123,6 +115,7 @@ class Reject(NamedTuple):
     trace: Trace
     call: PinnedCall | None = None
     weighed: Weighed = Weighed()
+    used: tuple[str, ...] = ()
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -218,7 +211,8 @@ class Route(NamedTuple):
     """The call may go once `hold` is granted. emergency: goes even when the hold cannot be asked or is refused.
 
     targets: in hunting order, at least one. caller_uri: identity of the caller after rewriting.
-    ring_max_s: how long one attempt may ring. replies: the tenants' own answers, should the hold be refused.
+    ring_max_s: how long one attempt may ring. replies: the tenants' own answers, should the hold be refused. places: of
+    a call that goes without a hold, how many such the account call.offline_id lets in at a time on this node.
     """
 
     call: PinnedCall
@@ -230,6 +224,7 @@ class Route(NamedTuple):
     emergency: bool = False
     replies: tuple[ReplyOverride, ...] = ()
     weighed: Weighed = Weighed()
+    places: int = 0
 
     @property
     def choices(self) -> tuple[Choice, ...]:

@@ -48,6 +48,10 @@ class Pattern(NamedTuple):
         return self.regex.search(text)
 
 
+TOO_MUCH = Pattern(None, "too many ways to try the list")
+"""Stands for each pattern of a list whose ways go beyond WAYS_MAX together."""
+
+
 @lru_cache(maxsize=COMPILED_MAX)
 def compile_pattern(source: str) -> Pattern:
     """Return the pattern of an operator's regular expression; never raises.

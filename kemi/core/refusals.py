@@ -75,7 +75,7 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         # Carriers: every one was tried. Another provider of the caller may do better, so no Retry-After.
         "carriers_failed": Refusal(503, "Service Unavailable", 41),
         "cancelled": Refusal(487, "Request Terminated", 16),
-        # Our own state. 5 s: a restarted Redis answers again by then, and the breaker probes it once a second.
+        # Our own state. 5 s: a restarted Redis answers again by then, and each node looks for it all the time.
         "store_down": Refusal(503, "Service Unavailable", 41, 5),
         "unarmed": Refusal(503, "Service Unavailable", 41, 5),
         "full": Refusal(503, "Service Unavailable", 42, 5),

@@ -103,7 +103,9 @@ class Facts(NamedTuple):
     nonce was sent.
     down_servers: servers that the node's health memory passes over.
     secret: key of the node's HMACs (nonces, weighted draws), the same on all nodes of a cell.
-    store_up: False while the breaker is open: then nothing more can be fetched or held.
+    emergency: as last heard of, for a node that drains and for the time without a store; else `records` has them.
+    store_up: False while the breaker is open: then nothing more can be fetched or held. may_trust: whether accounts'
+    word for that time counts, as it does not where only a fetch did not bring what it should.
     zones: time zones by their IANA names; one that is not there is not known.
     """
 
@@ -116,6 +118,7 @@ class Facts(NamedTuple):
     nonce_uses: int = 0
     down_servers: frozenset[int] = frozenset()
     store_up: bool = True
+    may_trust: bool = True
     draining: bool = False
     config_pass: int = 0
     zones: Mapping[str, tzinfo] = MappingProxyType({})

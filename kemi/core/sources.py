@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from kemi import keys
-from kemi.core.pattern import COMPILED_MAX, TEXT_MAX, compile_pattern
+from kemi.core.pattern import COMPILED_MAX, TEXT_MAX, TOO_MUCH, WAYS_MAX, compile_pattern
 from kemi.records import Masks, Source, SourceKind, Sources
 
 ANY_MASKS: Final = Masks(tuple(range(33)), (0, *range(16, 65), 128))
@@ -54,9 +54,13 @@ def in_order(groups: Iterable[Sources], transport: str, from_uri: str) -> tuple[
     """
     fitting: list[Source] = []
     passed_over: list[str] = []
+    ways: dict[str, int] = {}  # of each network's patterns: one call may have to try them all
     entries = sorted((entry for group in groups for entry in group.entries), key=_rank)
     for source in entries[:ENTRIES_MAX]:
-        fault = _fault(source, transport, from_uri)
+        if source.from_pattern:
+            ways[source.network] = ways.get(source.network, 0) + compile_pattern(source.from_pattern).ways
+        is_too_much = ways.get(source.network, 0) > WAYS_MAX and source.from_pattern
+        fault = f"From pattern refused ({TOO_MUCH.fault})" if is_too_much else _fault(source, transport, from_uri)
         if fault:
             passed_over.append(f"{label(source)} passed over: {fault}")
         else:

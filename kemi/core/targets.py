@@ -20,13 +20,23 @@ from kemi.core.asserted import parties
 from kemi.core.called import Called
 from kemi.core.caller_id import ANONYMOUS, ANONYMOUS_HOST, CallerId, Diverted
 from kemi.core.draft import Draft
+from kemi.core.hunt import GOING_ON
 from kemi.core.kept import Kept
 from kemi.core.numbers import routing_number, rules_towards
 from kemi.core.outcome import Candidate, Header, ServerLimits, Target
 from kemi.core.request import E164, CallRequest, SipUri
 from kemi.core.rewrite import rewrite
 from kemi.core.uri import DEFAULT_PORTS
-from kemi.records import EmergencyRoute, Identity, PeeringGroup, PeerServer, PinnedTarget, PortedNumber, RewriteSet
+from kemi.records import (
+    EmergencyRoute,
+    HuntRule,
+    Identity,
+    PeeringGroup,
+    PeerServer,
+    PinnedTarget,
+    PortedNumber,
+    RewriteSet,
+)
 
 ANONYMOUS_DISPLAY: Final = "Anonymous"
 SERVERS_KEPT: Final = 4_096  # of which it is kept how they are reached, per process, < 2 kB each
@@ -58,11 +68,24 @@ REMOVED_OF_HIDDEN: Final = (
     "Server",
     "Subject",
     "In-Reply-To",
+    "Warning",  # of replies: begins with the host that gave it
+    "Alert-Info",  # a ring tone of his own, fetched from his own server
+    "Error-Info",
+    "User-to-User",  # whatever his PBX says to another one: RFC 7433 §7
     "P-Access-Network-Info",
+    "Cellular-Network-Info",
+    "P-Visited-Network-ID",
+    "P-Private-Network-Indication",  # the domain of his company: RFC 7316
     "Geolocation",
     "Proxy-Require",  # of a privacy service, which is us: RFC 3323 §5
 )
-"""What else tells who calls, when he asked not to be told: RFC 3323 §5.3, and the place that a network adds."""
+"""What else tells who calls, when he asked not to be told: RFC 3323 §5, RFC 5379 §5, and what a network adds of him.
+
+Via and Call-ID remain: without them no answer finds back. So does what is within the body.
+"""
+
+EMERGENCY_HUNT: Final = tuple(HuntRule(status, "continue", status, phrase) for status, phrase in GOING_ON.items())
+"""Of an emergency call: what ends another one makes the next server be asked. The last one's word is told."""
 
 ASSERTING: Final = (("pai", "P-Asserted-Identity"), ("ppi", "P-Preferred-Identity"))
 """Headers that cannot say by themselves that their number is hidden."""
@@ -107,7 +130,8 @@ def to_carrier(
 def to_emergency(group: PeeringGroup, server: PeerServer, route: EmergencyRoute, caller: CallerId, host: str) -> Target:
     """Return the attempt at a server of an emergency route: what the route calls, the caller in E.164.
 
-    It does not count on the server's channels and calls a second. Without a number to call back (nobody could be
+    It does not count on the server's channels and calls a second, and neither its own table nor the default
+    stops the hunt. Without a number to call back (nobody could be
     identified) the From stays as it came; with one, that is shown, whatever the server is shown of other calls.
     """
     called_user = escaped(route.routing or route.number)
@@ -118,7 +142,7 @@ def to_emergency(group: PeeringGroup, server: PeerServer, route: EmergencyRoute,
         identity = server.identity._replace(shown="caller", headers=headers)
         named = _named(identity, caller, _with_plus(caller.number), _with_plus, host)
     target = _to_server(group, server, called_user, pinned, named)
-    return target._replace(limits=target.limits._replace(channels_max=0, cps_max=0))
+    return target._replace(limits=target.limits._replace(channels_max=0, cps_max=0, hunt=EMERGENCY_HUNT))
 
 
 def to_phone(draft: Draft, called: Called, caller: CallerId) -> Target:

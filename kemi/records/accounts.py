@@ -67,7 +67,10 @@ class Account(NamedTuple):
     and whom it may not call. carriers: whose it uses: "all"; "own_first": those of the nearest account that owns some
     before the others; "own_only". loss_pct: how much more it may spend on a call, on its parent and a carrier of its
     own, than those below pay it: -1 = anything, 0 = no more. attempts_max: servers tried per call; 0 = what the account
-    above says.
+    above says. offline_calls: how many calls at a time each node lets in for this account, and for all below it that
+    say nothing of their own, while nothing can be held because the store is down: 0 = none here and below, as for every
+    prepaid account; -1 = what the account above says, and none where nobody says anything. offline_s: the longest such
+    call, and how long one goes on beyond what is held for it when the store goes down meanwhile.
     """
 
     id: int
@@ -90,6 +93,8 @@ class Account(NamedTuple):
     carriers: str = "all"
     loss_pct: int = 0
     attempts_max: int = 0
+    offline_calls: int = -1
+    offline_s: int = 600
 
 
 class SipDomain(NamedTuple):

@@ -41,6 +41,23 @@ class PinnedTarget(NamedTuple):
     cost: PinnedLeg | None = None
 
 
+class Choice(NamedTuple):
+    """A server, or a rule of a group without one, that was weighed for a call. why: it was left out, "" = it was not.
+
+    name: "group/server". cost_micros, currency: what a call of expected_s seconds would cost the carrier's owner.
+    """
+
+    rule_id: int
+    group_id: int
+    server_id: int
+    name: str
+    prefix: str
+    cost_micros: int = 0
+    currency: str = ""
+    expected_s: int = 0
+    why: str = ""
+
+
 class PinnedCall(NamedTuple):
     """What a reservation pins at the hold: enough to extend, settle, explain and adopt the call.
 
@@ -48,7 +65,9 @@ class PinnedCall(NamedTuple):
     direction: "out", "in" or "internal". max_s: hard maximum duration. part_at_ms: rising, when a day of one of the
     payers ends during the longest possible call: what is talked before has to be charged by then. routing: the number
     by which carriers were chosen, where that is not the callee. hidden: the caller does not want his number to be seen:
-    whatever shows a called tenant this call must not show it.
+    whatever shows a called tenant this call must not show it. left_out: the carriers that were weighed and are none of
+    the targets, each with the reason. offline_s: how long it may go on beyond what is held while the store is down, 0 =
+    not at all. offline_id: the account by whose word it went without any hold, 0 = it has one, or is an emergency call.
     """
 
     rid: str
@@ -70,6 +89,9 @@ class PinnedCall(NamedTuple):
     part_at_ms: tuple[int, ...] = ()
     routing: str = ""
     hidden: bool = False
+    left_out: tuple[Choice, ...] = ()
+    offline_s: int = 0
+    offline_id: int = 0
 
 
 class Attempt(NamedTuple):

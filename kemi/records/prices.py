@@ -77,11 +77,16 @@ class Period(NamedTuple):
 
 
 class RateSet(NamedTuple):
-    """`rset:<id>`: the price classes of an immutable rate set. The prefixes stand in the hash `rate:<id>`."""
+    """`rset:<id>`: the price classes of an immutable rate set. The prefixes stand in the hash `rate:<id>`.
+
+    layers: whose hashes hold its prefixes, newest first, itself the first; () = its own alone. Per field of a hash (the
+    first 1 … 4 digits) the first layer that has it decides, whole; an empty bucket there = the field is gone.
+    """
 
     id: int
     rates: tuple[Rate, ...]
     periods: tuple[Period, ...] = ()
+    layers: tuple[int, ...] = ()
 
 
 class ExchangeRate(NamedTuple):

@@ -21,6 +21,7 @@
 --                                                            -- periods of a set stand in the order in which they were made here
 --   world.tariff_option(owner, tariff, timezone => null, rounding => null, round_to => null, onnet => null)  -- null: as it was
 --   world.deck(owner, tariff, valid_from timestamptz, variadic prices)       -- from then on these prices; no prices: from then on none
+--   world.edit_rates(owner, tariff, variadic prices)         -- these prices are others from now on, 'none' = taken away; the rest stays
 --   world.inbound_rates(owner, tariff, variadic prices)      -- what calls TO a number cost by this tariff; no prices: nothing again
 --   world.exchange(base, quote, rate, valid_from => null)    -- 1 base = rate quote; null: since 2000, or since now when there is one already
 --   world.reseller/customer(name, parent, tariff, opening => 0, credit_limit => 0, currency => null)  -- null: the tariff's currency
@@ -56,7 +57,7 @@
 --   world.quality(server, asr_pct, acd_s, pdd_ms, calls => 100)  -- as if it had done so lately
 --   world.carrier_option(carrier, key, value)                -- priority, enabled, share, may_return, rewrite_set
 --   world.account_option(account, key, value)                -- routing, barred, blocked_in, blocked_out, carriers (all, own_first, own_only),
---                                                            -- loss_pct, attempts_max, status, timezone
+--                                                            -- loss_pct, attempts_max, status, timezone, offline_calls, offline_s
 --   world.subscriber_option(aor, key, value)                 -- blocked_in, blocked_out, clir, region, cli, cli_policy, allowed_clis, status, lock, rewrite_set
 --   world.domain_option(domain, key, value)                  -- region, enabled, rewrite_set
 --   world.reply(account, reason, status, phrase)             -- a tenant's own answer
@@ -181,6 +182,36 @@ begin
   return this_tariff;
 end $$;
 
+-- Some prices of a tariff become others, from now on; 'none' takes a prefix away. All others are shared with the version before.
+create or replace function world.edit_rates(owner text, tariff text, variadic prices text[]) returns bigint language plpgsql as $$
+begin
+  return tandem.set_rates_v1(world.tariff_id(owner, tariff), (
+    select jsonb_agg(jsonb_build_object('prefix', prices[i], 'price', case when prices[i + 1] <> 'none' then world.price_words(prices[i + 1]) end)
+                     order by i)
+      from generate_series(1, cardinality(prices), 2) as i));
+end $$;
+
+-- A price in the words of an edit.
+create or replace function world.price_words(price text) returns jsonb language plpgsql immutable as $$
+begin
+  return (select to_jsonb(p) from world.price(price) as p) || jsonb_build_object('periods', (
+    select jsonb_object_agg(w.name, jsonb_build_object('per_min_micros', world.micros(w.per_min), 'connect_micros', world.micros(w.connect)))
+      from world.period_prices(array['', price]) as w));
+end $$;
+
+-- The ordinary part of a price.
+create or replace function world.price(said text)
+returns table (per_min_micros bigint, first_s integer, next_s integer, connect_micros bigint, forbidden boolean, min_micros bigint)
+language sql immutable as $$
+  select world.micros(coalesce(substring(ordinary from '^[0-9.]+')::numeric, 0)),
+         coalesce(substring(ordinary from ' ([0-9]+)/')::integer, 1),
+         coalesce(substring(ordinary from '/([0-9]+)')::integer, 1),
+         world.micros(coalesce(substring(ordinary from '\+([0-9.]+)')::numeric, 0)),
+         ordinary = 'forbidden',
+         world.micros(coalesce(substring(ordinary from ' min ([0-9.]+)')::numeric, 0))
+    from regexp_replace(said, ' @.*$', '') as ordinary
+$$;
+
 create or replace function world.tariff_id(owner text, of_name text) returns bigint language plpgsql as $$
 declare
   found_id bigint := (select t.id from tandem.tariff t where t.account_id = (select world.account_id(owner)) and t.name = of_name);
@@ -233,14 +264,7 @@ begin
     raise exception 'world: there is no period %; say world.period first', unknown;
   end if;
   insert into tandem.rate_class(rate_set_id, idx, per_min_micros, first_s, next_s, connect_micros, forbidden, min_micros)
-  select of_set, c.idx,
-         world.micros(coalesce(substring(ordinary from '^[0-9.]+')::numeric, 0)),
-         coalesce(substring(ordinary from ' ([0-9]+)/')::integer, 1),
-         coalesce(substring(ordinary from '/([0-9]+)')::integer, 1),
-         world.micros(coalesce(substring(ordinary from '\+([0-9.]+)')::numeric, 0)),
-         ordinary = 'forbidden',
-         world.micros(coalesce(substring(ordinary from ' min ([0-9.]+)')::numeric, 0))
-    from world.price_classes(prices) as c cross join lateral (select regexp_replace(c.price, ' @.*$', '') as ordinary) as o;
+  select of_set, c.idx, p.* from world.price_classes(prices) as c cross join lateral world.price(c.price) as p;
   insert into tandem.rate(rate_set_id, prefix, class_idx)
   select of_set, prices[i], c.idx from generate_series(1, cardinality(prices), 2) as i join world.price_classes(prices) as c on c.price = prices[i + 1];
   insert into tandem.rate_period(rate_set_id, idx, name, spans)

@@ -23,6 +23,10 @@ select 'acct:' || a.id as name,
        a.blocked_out,
        a.carriers,
        a.loss_pct,
-       a.attempts_max
+       a.attempts_max,
+       case when a.parent_id is not null and not exists (
+         select from tandem.fund f where (f.account_id, f.currency) = (a.id, a.currency) and f.credit_limit_micros <> 0)
+         then 0 else coalesce(a.offline_calls, -1) end as offline_calls,
+       a.offline_s
   from tandem.account a;
 comment on view sync.account is 'Account of kemi/records.';

@@ -1,4 +1,4 @@
--- What Postgres owns of a fund. name: <account id>:<currency>. Not a record: its bytes are money.lua's.
+-- What Postgres owns of a fund. name: <account id>:<currency>; key_account_id finds it by an index. Not a record: its bytes are money.lua's.
 -- Windows: 8 days and 3 months from the fund's calendar on, in the account's time zone.
 set local role tandem_owner;
 
@@ -26,7 +26,8 @@ select f.account_id || ':' || f.currency as name,
          else '[]' end as months,
        case when k.opening_version > 0 and (f.day_max_micros > 0 or f.month_max_micros > 0)
          then jsonb_build_array(k.opening_version, k.opening_day_id, k.opening_day_micros, k.opening_month_id, k.opening_month_micros)
-         end as opening
+         end as opening,
+       f.account_id as key_account_id
   from tandem.fund f
   join tandem.fund_calendar k using (account_id, currency)
   join tandem.fund_credit c using (account_id, currency)

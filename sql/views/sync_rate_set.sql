@@ -1,4 +1,4 @@
--- RateSet. name: rset:<id>. Only ready sets: what Redis has of a set never changes.
+-- RateSet. name: rset:<id>. Only ready sets, of which Redis has those that are not retired; one that it has never changes.
 set local role tandem_owner;
 
 create view sync.rate_set with (security_invoker = true) as
@@ -15,7 +15,8 @@ select 'rset:' || s.id as name,
        coalesce((
          select jsonb_agg(jsonb_build_array(w.name, (
                   select jsonb_agg(jsonb_build_array(lower(span), upper(span)) order by span) from unnest(w.spans) as span)) order by w.idx)
-           from tandem.rate_period w where w.rate_set_id = s.id), '[]') as periods
+           from tandem.rate_period w where w.rate_set_id = s.id), '[]') as periods,
+       to_jsonb(s.layers) as layers
   from tandem.rate_set s
- where s.state = 'ready';
+ where s.state = 'ready' and not s.retired;
 comment on view sync.rate_set is 'RateSet of kemi/records.';

@@ -46,7 +46,10 @@ _TARGET_2 = records.PinnedTarget(3, 7, "acme/gw1", _LEG_2._replace(level=0, paye
 _CALL_2 = _CALL._replace(legs=(_LEG_2, _LEG), targets=(_TARGET_2,))
 _CALL_3 = _CALL_2._replace(part_at_ms=(1_700_002_800_000, 1_700_006_400_000))
 _END_2 = records.CallEnd("refused", 1_700_000_000_900, 0, 0, 0, 403, "spend_day", 21, "", 0, (), ("hold refused",), 5)
+_CHOICE = records.Choice(31, 4, 8, "bell/one", "44", 90_000, "USD", 180, "dearer than level 2 pays")
 _CALL_4 = _CALL_3._replace(routing="449901234567", hidden=True)
+_CALL_5 = _CALL_4._replace(left_out=(_CHOICE,))
+_CALL_6 = _CALL_5._replace(offline_s=300, offline_id=5)
 _ATTEMPT_2 = records.Attempt(7, 503, 1_700_000_000_100, 1_700_000_000_350, -1, "unreachable")
 _END_3 = records.CallEnd(
     "answered", 1_700_000_060_000, 1_700_000_001_000, 58_500, 59, 200, "", 16, "caller", 8,
@@ -89,6 +92,10 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
             9, 2, records.AccountKind.CUSTOMER, records.Status.ACTIVE, "South", "USD", 4, "UTC", ("share",), (), (),
             False, records.Lock.NONE, 4, 5, ("anonymous", "4420*"), ("44[89]*",), "own_first", 5, 3,
         ),
+        records.Account(
+            9, 2, records.AccountKind.CUSTOMER, records.Status.ACTIVE, "South", "USD", 4, "UTC", (), (), (), False,
+            records.Lock.NONE, 0, 0, (), (), "all", 0, 0, 12, 300,
+        ),
     ),
     "Attempt": (_ATTEMPT, _ATTEMPT_2),
     "Band": _BANDS,
@@ -100,7 +107,10 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
         records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_2, _END_2, 3_600),
         records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_3, _END_2, 3_600),
         records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_4, _END_3, 3_600),
+        records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_5, _END_3, 3_600),
+        records.CallEvent("late", 2, _CALL.rid, 64, (), _CALL_6, _END_3),
     ),
+    "Choice": (_CHOICE,),
     "DayRange": (_HOLIDAYS,),
     "Deck": (_DECK,),
     "Destination": (_DESTINATION,),
@@ -129,13 +139,17 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
     "Period": (_PERIOD,),
     "PeriodPrice": (_PERIOD_PRICE,),
     "Opening": (records.Opening(17, 20_261_122, 1_250_000, 202_611, 90_000_000),),
-    "PinnedCall": (_CALL, _CALL_2, _CALL_3, _CALL_4),
+    "PinnedCall": (_CALL, _CALL_2, _CALL_3, _CALL_4, _CALL_5, _CALL_6),
     "PinnedLeg": (_LEG, _LEG_2),
     "PinnedTarget": (_TARGET, _TARGET_2),
     "PortedNumber": (_PORTED,),
     "Quality": (records.Quality((_SERVER_QUALITY,)),),
     "Rate": (_RATE, _RATE_2),
-    "RateSet": (records.RateSet(11, (_RATE, _RATE_OF_LEG)), records.RateSet(13, (_RATE_2,), (_PERIOD,))),
+    "RateSet": (
+        records.RateSet(11, (_RATE, _RATE_OF_LEG)),
+        records.RateSet(13, (_RATE_2,), (_PERIOD,)),
+        records.RateSet(17, (_RATE_2,), (_PERIOD,), (17, 14, 13)),
+    ),
     "ReplyOverride": (_OVERRIDE,),
     "RewriteRule": (_RULE,),
     "RewriteSet": (

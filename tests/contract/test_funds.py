@@ -41,7 +41,7 @@ def test_a_hold_takes_the_largest_row_at_every_level(bench: Bench) -> None:
     assert found._replace(lease_ms=0) == (
         *(codec.pack(pinned("a")), (CUSTOMER, RESELLER), 120, (1200, 800), 0, 0),
         *("held", "n1", 0, 0),
-        *((0, 0), 0, 0, b"", (OUT, OUT)),
+        *((0, 0), 0, 0, b"", (OUT, OUT), 0),
     )
 
 

@@ -94,7 +94,7 @@ CHANGES: tuple[Callable[[World], None], ...] = (
 
 def load(client: RedisClient, world: World) -> ConfigWriter:
     writer = ConfigWriter(client)
-    writer.load(world.records | {keys.EMERGENCY: world.emergency}, world.rates)
+    writer.load(world.records, world.rates)
     return writer
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import psycopg
 import pytest
 
-from tests.e2e.traffic import sipp
+from tests.e2e.traffic import answered_calls, sipp
 from tests.fix_stack import SHORT, free_address, short_directory
 from tools.noc import ask
 from tools.scenario.observe import Watch
@@ -76,7 +76,7 @@ def test_a_kill_in_the_middle_of_traffic_loses_nothing(victim: str, doomed: Stac
         calls=CALLS,
     )  # fmt: skip
     try:
-        until(lambda: len(_answered(tmp_path, label)) >= CALLS // 4, 30, "a quarter of the calls to be answered")
+        until(lambda: len(answered_calls(tmp_path, label)) >= CALLS // 4, 30, "a quarter of the calls to be answered")
         _kill(doomed, victim)
         caller.wait(60)
     finally:
@@ -86,7 +86,7 @@ def test_a_kill_in_the_middle_of_traffic_loses_nothing(victim: str, doomed: Stac
     doomed.wait_ready()
 
     until(lambda: watch.leases() == 0, HOLDS_GONE_S, "every hold to be gone")
-    answered = _answered(tmp_path, label)
+    answered = answered_calls(tmp_path, label)
     assert len(answered) >= CALLS // 4
     with psycopg.connect(endpoint.database_url, autocommit=True) as database:
         until(lambda: answered <= _recorded(database, label).keys(), 20, "a record of every answered call")
@@ -115,15 +115,3 @@ def _kill(stack: Stack, victim: str) -> None:
         tree += process.children(pid)
     for pid in tree:
         os.kill(pid, signal.SIGKILL)
-
-
-def _answered(folder: Path, label: str) -> set[str]:
-    """Return the Call-IDs that the callee got an ACK for: calls that people were talking in."""
-    try:
-        text = (folder / "uas-answer.xml.messages").read_text(errors="replace")
-    except FileNotFoundError:
-        return set()
-    parts = text.split("message received [")[1:]
-    acks = (part for part in parts if "\nACK " in part.replace("\r", "")[:200])
-    found = (line for part in acks for line in part.replace("\r", "").split("\n") if line.startswith("Call-ID:"))
-    return {line.removeprefix("Call-ID:").strip() for line in found if label in line}

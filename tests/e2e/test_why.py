@@ -66,7 +66,7 @@ def test_what_is_foretold_is_what_a_call_does(endpoint: Endpoint, watch: Watch, 
 def _play(scenario: Scenario, endpoint: Endpoint, watch: Watch, folder: Path, run_id: str) -> None:
     load_worlds((scenario,), watch)
     result = play(scenario, endpoint, watch, folder, run_id)
-    assert result.problems == ()
+    assert not result.problems, "\n".join(result.problems)
 
 
 def _explain(endpoint: Endpoint, *options: str) -> str:

@@ -16,9 +16,13 @@ MARKER: Final = Marker(system=1, database=2, timeline=1, lsn=100)
 
 
 class ConfigWriter:
-    """Takes over with `fence`; every write is a step with a pass number of its own, from `first_pass`."""
+    """Takes over with `fence`; every write is a step with a pass number of its own, from `first_pass`.
 
-    def __init__(self, client: RedisClient, fence: int = 1, first_pass: int = 1) -> None:
+    marker: of the Postgres that this would be.
+    """
+
+    def __init__(self, client: RedisClient, fence: int = 1, first_pass: int = 1, marker: Marker = MARKER) -> None:
+        self.marker = marker
         self.store = Store(client)
         self._passes = itertools.count(first_pass)
         self.store.begin(fence)
@@ -34,11 +38,11 @@ class ConfigWriter:
 
     def finish(self) -> None:
         """End a pass: from the first one on, readers use what stands there."""
-        self.store.commit(MARKER)
+        self.store.commit(self.marker)
 
     def finish_load(self) -> None:
         """End a full load: readers drop everything."""
-        self.store.commit(MARKER, next(self._passes))
+        self.store.commit(self.marker, next(self._passes))
 
     def load(self, records: Mapping[str, object], rates: Mapping[tuple[int, str], bytes]) -> None:
         """Apply a whole world."""

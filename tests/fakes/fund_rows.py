@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import msgpack
 
-from kemi.adapters.redis_funds import NOTHING_SPENT, FundTerms, Part, Settle, Spent
+from kemi.adapters.redis_funds import LEGS_MAX, NOTHING_SPENT, FundTerms, Part, Rehold, Settle, Spent
 from kemi.core.outcome import IN, OUT, Hold, HoldRow
 from kemi.records import Status, Window
 
@@ -117,6 +117,7 @@ class Row:
     server_id: int = 0
     node_answered_ms: int = 0
     legs: bytes = b""
+    adopted_epoch: int = 0
     ops: dict[str, int] = field(default_factory=dict)
 
     def remember(self, op_id: str, seq: int) -> None:
@@ -138,6 +139,40 @@ class Row:
         if isinstance(operation, Part) and (self.phase != "answered" or operation.billed_s == self.billed_s):
             return "only an answered call pays in parts, and each has more billed seconds"
         return "" if isinstance(msgpack.unpackb(operation.end), list) else "the end is an array"
+
+
+def told_row(told: Rehold, node: str, known: Row | None, now_ms: int) -> Row:
+    """Return a reservation as its node tells it. known: what was there."""
+    seen_ms = known.answered_ms if known else 0
+    return Row(
+        "held" if told.talked_ms is None else "answered",
+        seq=told.seq,
+        granted_s=told.granted_s,
+        answered_ms=0 if told.talked_ms is None else seen_ms or now_ms - told.talked_ms,
+        node=node,
+        funds=told.funds,
+        sides=told.sides,
+        held=told.held,
+        posted=told.posted,
+        billed_s=told.billed_s,
+        pinned=told.pinned,
+        server_id=told.server_id,
+        node_answered_ms=told.node_answered_ms,
+        legs=told.legs if len(told.legs) <= LEGS_MAX else b"",
+        adopted_epoch=told.epoch,
+        ops=known.ops if known else {told.op_id: told.granted_s},
+    )
+
+
+def told_fault(told: Rehold) -> str:
+    """Return what is wrong with what a node tells of a call, or ""."""
+    if not len(told.funds) == len(told.sides) == len(told.held) == len(told.posted) == len(set(told.funds)):
+        return "funds are merged, each with its side, what it holds and what parts have charged"
+    if any(not 0 <= posted <= held < AMOUNT_END for posted, held in zip(told.posted, told.held, strict=True)):
+        return "an amount is whole, and within what its fund holds"
+    if not set(told.sides) <= {0, OUT, IN, OUT | IN} or not 0 <= told.billed_s <= told.granted_s:
+        return "a side is out, in, both or not known; billed seconds are within those granted"
+    return "" if isinstance(msgpack.unpackb(told.pinned), list) else "the pinned call is an array"
 
 
 def hold_fault(hold: Hold, pinned: bytes) -> str:

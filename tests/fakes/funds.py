@@ -1,6 +1,7 @@
 """The money functions in memory: what `Funds` answers, without Redis. tests/contract/test_funds.py holds both to it.
 
-The test's own handles: `terms`, `states`, `changed`, `now_ms`, `memory_full`, `events`, `leases`, `node`.
+The test's own handles: `terms`, `states`, `changed`, `now_ms`, `memory_full`, `events`, `leases`, `node`,
+`building`, `adopted_nodes`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ import msgpack
 from kemi import codec
 from kemi.adapters.redis_funds import (
     LEGS_MAX,
-    NOTHING_SPENT,
     Adopt,
     Answer,
     Applied,
     Balance,
     Extend,
-    FundTerms,
     Held,
     Invalid,
     Late,
@@ -33,7 +32,6 @@ from kemi.adapters.redis_funds import (
     Reservation,
     Result,
     Settle,
-    Spent,
     Stale,
     Unarmed,
     Unknown,
@@ -41,29 +39,21 @@ from kemi.adapters.redis_funds import (
 )
 from kemi.core.outcome import Hold, HoldRow
 from kemi.records import CallEnd, CallEvent, FundPosting, PinnedCall
-from tests.fakes.fund_rows import CHANGED_MAX, OPEN, SEQ_END, SWEEP, FundState, Row, hold_fault, rows_fault
+from tests.fakes.fund_rebuild import RebuiltFunds
+from tests.fakes.fund_rows import (
+    CHANGED_MAX,
+    OPEN,
+    SEQ_END,
+    SWEEP,
+    FundState,
+    Row,
+    hold_fault,
+    rows_fault,
+)
 
 
-class FakeFunds:
+class FakeFunds(RebuiltFunds):
     """`Funds` in memory."""
-
-    def __init__(self, node: str = "n1", grace_s: int = 10) -> None:
-        self.terms: dict[str, FundTerms] = {}
-        self.changed: dict[str, int] = {}
-        self.config_pass = 0
-        self.changed_low = 0
-        self.has_marker = True
-        self.now_ms = 1_700_000_000_000
-        self.memory_full = False
-        self.events: list[CallEvent] = []
-        self.leases: dict[str, int] = {}
-        self.epoch = 0
-        self.armed_epoch = 0
-        self.opseq = 0
-        self.states: dict[str, FundState] = {}
-        self._rows: dict[str, Row] = {}
-        self.node = node
-        self._grace_s = grace_s
 
     def reserve(
         self, op_id: str, rid: str, hold: Hold, lease_s: int, seen_pass: int, pinned: bytes
@@ -117,7 +107,13 @@ class FakeFunds:
             node_answered_ms=row.node_answered_ms,
             legs=row.legs,
             sides=row.sides,
+            adopted_epoch=row.adopted_epoch,
         )
+
+    def described(self, rids: Sequence[str]) -> dict[str, Reservation]:
+        """Return those of the reservations that are known."""
+        found = ((rid, self.describe(rid)) for rid in rids)
+        return {rid: reservation for rid, reservation in found if reservation is not None}
 
     def of_node(self, node: str = "", after: str = "", limit: int = 100) -> Page:
         """Return a page of the open reservations of a node."""
@@ -133,7 +129,7 @@ class FakeFunds:
 
     def status(self) -> MoneyStatus:
         """Return epoch, whether armed, operations applied."""
-        return MoneyStatus(self.epoch, self._armed(), self.opseq)
+        return MoneyStatus(self.epoch, self._armed(), self.opseq, self.building)
 
     def balances(self, funds: Sequence[str]) -> list[Balance]:
         """Return the balances of `funds`."""
@@ -146,28 +142,6 @@ class FakeFunds:
             )
             for fund, state in zip(funds, states, strict=True)
         ]
-
-    def arm(self, epoch: int) -> None:
-        """Open the functions for `epoch`."""
-        if epoch < max(1, self.epoch):
-            raise ValueError("the epoch goes back")
-        self.epoch = self.armed_epoch = epoch
-
-    def restore_fund(
-        self, fund: str, charged_micros: int, n: int, day: Spent = NOTHING_SPENT, month: Spent = NOTHING_SPENT
-    ) -> None:
-        """Set a fund's sums, only while unarmed."""
-        if self._armed():
-            raise ValueError("only while unarmed")
-        self.epoch = 0
-        state = self.states.setdefault(fund, FundState())
-        state.charged, state.n, state.day, state.month = charged_micros, n, day, month
-
-    def _armed(self) -> bool:
-        return self.armed_epoch > 0 and self.armed_epoch == self.epoch
-
-    def _lease_ms(self, lease_s: int) -> int:
-        return (lease_s + self._grace_s) * 1000
 
     def _changed_since(self, seen: int) -> tuple[str, ...] | None:
         if self.config_pass and not self.has_marker:
@@ -354,11 +328,6 @@ class FakeFunds:
         self.opseq += 1
         row.remember(self._wire_id(operation), operation.seq)
         return Applied(row.granted_s, self.opseq)
-
-    def _bury(self, rid: str, phase: str, op_id: str, seq: int) -> None:
-        self.opseq += 1
-        self._rows[rid] = Row(phase, seq=seq, ops={op_id: 0})
-        self.leases.pop(rid, None)
 
     def _add_event(
         self,

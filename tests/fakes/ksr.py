@@ -63,7 +63,7 @@ class FakeKsr(Module):
             name: {}
             for name in (
                 *("calls", "noc", "sides", "failing", "health", "proven", "nonce", "loops"),
-                *("busy", "channels", "cps", "earlies"),
+                *("busy", "channels", "cps", "earlies", "store", "unheld", "offline"),
             )
         }
         self.iterators: dict[str, deque[str]] = {}

@@ -323,7 +323,7 @@ class Htable(Module):
     """Tables that count begin at 0, the others have no initial value: −255 when counted, as in C."""
 
     module = "htable."
-    COUNTED = ("earlies", "failing", "nonce", "loops", "channels", "cps")
+    COUNTED = ("earlies", "failing", "nonce", "loops", "channels", "cps", "offline")
     NOT_A_NUMBER = -255
 
     @strict

@@ -88,6 +88,16 @@ class World:
         _lines(self)
         _carriers(self)
 
+    @property
+    def emergency(self) -> Emergency:
+        """The emergency numbers."""
+        table = self.records.get(keys.EMERGENCY)
+        return table if isinstance(table, Emergency) else Emergency(())
+
+    @emergency.setter
+    def emergency(self, table: Emergency) -> None:
+        self.put(keys.EMERGENCY, table)
+
     def put(self, name: str, record: object) -> None:
         """Let `record` stand under the short name."""
         self.records[name] = record
@@ -205,7 +215,7 @@ class ColdStore:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.records: dict[str, object] = {keys.MASKS: world.records[keys.MASKS]}
+        self.records = {name: world.records.get(name) for name in (keys.MASKS, keys.EMERGENCY)}
         self.rates: dict[tuple[int, str], bytes | None] = {}
 
     def fetch(self, need: Need) -> None:

@@ -220,6 +220,11 @@ delete from tandem.barring_level where name = 'level';
 
 update tandem.account set blocked_in = '{anonymous}', blocked_out = '{44*}', carriers = 'own_first', loss_pct = 5, attempts_max = 2;
 
+update tandem.account set offline_calls = 3, offline_s = 60;
+
+update tandem.account set offline_calls = 3;
+update tandem.fund set credit_limit_micros = 5;
+
 update tandem.subscriber set blocked_in = '{anonymous}', blocked_out = '{44*}', clir = true, region = 'x', lock = 'foreign';
 
 update tandem.sip_domain set region = 'x';
@@ -282,3 +287,12 @@ select world.quality('acme/acme', 50, 60, 2000);
 select world.quality('acme/acme', 50, 60, 2000), world.quality('blue/blue', 50, 60, 2000);
 select world.quality('acme/acme', 90, 60, 2000);
 delete from tandem.peering_server where name = 'blue';
+
+select world.edit_rates('North', 'retail', '4420', '0.5', '49', 'none');
+
+select world.edit_rates('North', 'retail', '4420', '0.5'), world.tariff('North', 'retail', 'EUR', '44', '0.02');
+select tandem.retire_rate_sets_v1('0 s');
+
+select world.edit_rates('North', 'retail', '4420', '0.5'), world.tariff('North', 'retail', 'EUR', '44', '0.02');
+select tandem.retire_rate_sets_v1('0 s'), tandem.retire_rate_sets_v1('0 s');
+update tandem.tariff set rate_set_id = (select max(id) from tandem.rate_set where retired) where id = world.tariff_id('North', 'retail');

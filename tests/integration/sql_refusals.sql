@@ -965,6 +965,12 @@ select world.account_option('Alpha', 'loss_pct', '-2');
 -- attempts_are_0_to_16
 select world.account_option('Alpha', 'attempts_max', '17');
 
+-- offline_calls_are_0_to_10000
+select world.account_option('Alpha', 'offline_calls', '-1');
+
+-- offline_is_1_to_14400_s
+select world.account_option('Alpha', 'offline_s', '0');
+
 -- region_is_a_word
 select world.subscriber_option('alice@a.example', 'region', 'greater london');
 

@@ -18,7 +18,7 @@ COMMANDS = (
     ("settle", "--once"),
     ("settle", "--verify"),
     ("settle", "poison", "list"),
-    ("recover", "--accept-loss"),
+    ("recover", "--accept-past"),
     ("account", "list"),
     ("carrier", "list"),
     ("exchange", "list"),

@@ -19,7 +19,7 @@ from tests.sync_pair import SyncPair
 from tools.errors import OperatorError
 from tools.explain import explain
 from tools.explain_data import sides
-from tools.explain_past import PastCall, billed, ended
+from tools.explain_past import Past, PastAttempt, PastCall, billed, ended, not_used
 from tools.explain_request import Origin, origin
 from tools.explain_whatif import Purse, _full
 
@@ -27,6 +27,9 @@ UK = "00442071234567"
 KEYS = [
     "verdict", "reason", "status", "caller", "callee", "chain", "candidates", "rejected", "trace", "generation",
 ]  # fmt: skip
+DEAR = "dearer than level 2 pays"
+UNREACHED = [0, 3, 2, "blue/two", "", 0, "", 0, ""]
+DEARER = [31, 4, 8, "bell/[one]", "44", 90_000, "EUR", 180, DEAR]
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PAST = PastCall(
     "r1", "past@ua", NOON, NOON, NOON, "out", "alice@a.example", 5, "442079460001", "442071234567", "answered", 200, "",
@@ -327,6 +330,49 @@ def test_a_past_hunt_and_its_configuration(pair: SyncPair, capsys: pytest.Captur
     explain(call_id="hunt@ua", as_json=True)
     call = json.loads(capsys.readouterr().out)[0]
     assert [(each["name"], each["status"]) for each in call["candidates"]] == [("acme/acme", 503), ("blue/blue", 200)]
+
+
+def test_a_past_call_says_which_carriers_were_not_used(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that the decision left out, with its reason; and candidates whose turn never came, with who came before."""
+    pair.sql(
+        "insert into tandem.cdr(rid, call_id, node, started_at, ended_at, direction, source, account_id, caller,"
+        " callee, outcome, sip_status, attempts, hidden, left_out, trace)"
+        " values ('r4', 'left@ua', 'node1', now(), now(), 'out', 'alice@a.example', 5, '442079460001', '442071234567',"
+        " 'answered', 200, '[[1, 200]]', true, %s, '{group 9 (told) not eligible: it is disabled}')",
+        json.dumps([DEARER, UNREACHED, [30, 9, 0, "told", "44", 0, "", 0, "it is disabled"]]),
+    )
+    explain(call_id="left@ua")
+    out = capsys.readouterr().out
+    assert "not used: bell/[one] by rule 31: dearer than level 2 pays\n" in out
+    assert "not used: blue/two: not asked: server 1 took the call\n" in out
+    assert out.count("it is disabled") == 1, "what the trace says is not said again"
+    assert "442079460001 (hidden)" in out
+    explain(call_id="left@ua", as_json=True)
+    call = json.loads(capsys.readouterr().out)[0]
+    assert [each["reason"] for each in call["rejected"]] == [
+        DEAR,
+        "not asked: server 1 took the call",
+        "it is disabled",
+    ]
+    assert call["rejected"][0] | {"rule_id": 31, "name": "bell/[one]", "cost_micros": 90_000} == call["rejected"][0]
+    assert (call["hidden"], "left_out" in call) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "statuses", "told"),
+    [
+        ("refused", [], "the call was refused (no_credit)"),
+        ("cancelled", [0], "the caller hung up before its turn came"),
+        ("failed", [503, 486], "the answer of server 2 (b/2), 486, ended the hunt"),
+        ("answered", [503, 200], "server 2 (b/2) took the call"),
+        ("unknown_end", [], "whom the call was sent to is not known"),
+    ],
+)
+def test_why_the_turn_of_a_candidate_never_came(outcome: str, statuses: list[int], told: str) -> None:
+    """Its record tells: who took the call, or what ended the hunt before."""
+    call = PAST._replace(outcome=outcome, reason="no_credit", left_out=[[0, 3, 9, "c/9", "", 0, "", 0, ""]])
+    attempts = [PastAttempt(n, f"b/{n}", status) for n, status in enumerate(statuses, 1)]
+    assert [choice.why for choice in not_used(Past(call, [], attempts))] == [f"not asked: {told}"]
 
 
 def test_a_past_refusal_names_the_level(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None:

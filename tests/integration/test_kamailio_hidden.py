@@ -16,6 +16,9 @@ TELLING = (
     "Call-Info: <http://eve.example>",
     "Reply-To: <sip:eve@a.example>",
     "P-Access-Network-Info: eve",
+    "Alert-Info: <http://eve.example/ring.wav>",
+    "User-to-User: eve;encoding=hex",
+    'Warning: 399 eve "busy"',
 )
 TOLD = ("alice", "eve", "ua@127.0.0.2")
 

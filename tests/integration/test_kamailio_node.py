@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kemi import keys
 from tests.edge import Edge, running_edge
 from tests.fakes.world import ABROAD
 from tests.kamailio_node import ROOT, running_kamailio
@@ -214,9 +215,35 @@ def test_the_noc_sees_agent_processes_counters_and_calls(edge: Edge, phone: Endp
     until(lambda: edge.node.noc("calls")["count"] == 0, ABOUT_S, "the table to be empty")
 
 
+def test_the_noc_sees_the_age_of_the_configuration(edge: Edge) -> None:
+    """As the agent last read it: what the syncer told, and how long ago by Redis' clock."""
+    edge.writer.finish()
+    edge.admin.execute("SET", keys.SYNC_STATUS, '{"state": "steady", "drift": 3}')
+    until(lambda: (edge.node.noc("status")["sync"] or {}).get("drift") == 3, ABOUT_S, "the agent to read it")
+    told = edge.node.noc("status")["sync"]
+    assert told["state"] == "steady"
+    assert 0 <= told["age_ms"] < ABOUT_S * 1000
+
+
+def test_the_noc_sees_how_the_caches_do(edge: Edge, phone: Endpoint) -> None:
+    """A line per process that has served calls; they say it at most once a second, and never without a call."""
+
+    def hits() -> int:
+        assert asked(phone, phone.request("INVITE", GOOD_INVITE)).status == 407
+        return sum(int(each["record_hits"]) for each in edge.node.noc("caches")["caches"])
+
+    before = hits()
+    until(lambda: hits() > before, ABOUT_S, "a process to say that its cache answered")
+    for each in edge.node.noc("caches")["caches"]:
+        assert 0 < each["bytes"] < each["bytes_max"] == 64 << 20
+        assert each["records"] > 0
+        assert each["record_misses"] > 0
+        assert each["evictions"] == 0
+
+
 def test_the_noc_command_wraps_it(edge: Edge) -> None:
     code = "from tools.noc import noc; noc()"
-    for command in ("status", "counters", "calls"):
+    for command in ("status", "counters", "calls", "caches"):
         words = [str(ROOT / ".venv/bin/python"), "-c", code, command, "--ctl", str(edge.node.ctl), "--json"]
         done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT, timeout=20)
         assert isinstance(json.loads(done.stdout), dict)

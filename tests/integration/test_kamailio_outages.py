@@ -69,7 +69,7 @@ def agent(edge: Edge) -> dict[str, Any]:
 
 
 def test_a_stalled_redis_costs_a_call_no_more_than_100_ms(edge: Edge, phone: Endpoint) -> None:
-    """Fresh callers, so that every worker has to ask; after three time-outs the breaker answers at once."""
+    """Fresh callers, so that every worker has to ask; after one time-out the node's breaker answers at once."""
     os.kill(edge.redis.pid, signal.SIGSTOP)
     try:
         answers = [refused_in_s(phone) for _ in range(12)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgpack
 import pytest
 
 from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient
-from kemi.adapters.redis_funds import FUND_STATE, Answer, FundTerms, Late, Note, Operation, Release, Settle
+from kemi.adapters.redis_funds import FUND_STATE, Answer, FundTerms, Late, Note, Operation, Rehold, Release, Settle
+from kemi.core.outcome import OUT
 from kemi.records import Window
 from tests.funds_bench import EPOCH, RedisBench, ended, hold, pinned
 from tests.redis_server import RedisServer
@@ -85,6 +87,21 @@ def test_legs_go_with_the_call(bench: RedisBench, redis_client: RedisClient) -> 
     """An ended reservation keeps what repetitions ask for, and no more."""
     bench.funds.batch([Answer("a:1", "a", 1, 60, legs=b"x" * 4000), Settle("a:2", "a", 2, 6, (6,), ended())])
     assert redis_client.execute("STRLEN", keys.reservation("a")) < 150
+
+
+def test_a_reservation_bears_the_epoch_of_a_rebuild_and_else_what_it_did(
+    bench: RedisBench, redis_client: RedisClient
+) -> None:
+    """Golden bytes: nothing more than in the release before, but where its node had to tell it again."""
+    call, held = codec.pack(pinned("a")), ["n1", [FUND], [OUT], [60], ["a:0", 60], 0]
+    assert redis_client.execute("GET", keys.reservation("a")) == msgpack.packb([2, "held", 0, 60, 0, *held]) + call
+    bench.disarm()
+    bench.call_nodes(EPOCH + 1)
+    told = Rehold("a:0", "a", 0, EPOCH + 1, 60, call, (FUND,), (OUT,), 60, (60,), (0,))
+    bench.funds.rehold([told])
+    more = [0, "", 0, [0], EPOCH + 1]
+    after = msgpack.packb([2, "held", 0, 60, 0, *held, *more])
+    assert redis_client.execute("GET", keys.reservation("a")) == after + call
 
 
 def test_a_sum_that_passes_2_to_the_50_is_reported_once(bench: RedisBench, redis_server: RedisServer) -> None:

@@ -13,8 +13,9 @@ from threading import Timer
 import pytest
 
 from kemi import codec
-from kemi.adapters.redis_client import Fcall, FunctionFailed, RedisClient, StoreUnavailable
+from kemi.adapters.redis_client import Fcall, FunctionFailed, NodeBreaker, RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Answer, Funds, FundTerms, Held, Release, Settle
+from tests.fakes.redis_wire import FakeFlag
 from tests.funds_bench import RedisBench, ended, hold, pinned
 from tests.redis_server import RedisServer, running_redis
 from tests.wait import until
@@ -108,6 +109,21 @@ def test_a_connection_that_redis_closed_while_idle_costs_no_call(server: RedisSe
     assert admin.execute("CLIENT", "KILL", "USER", "worker") == 1
     admin.close()
     assert client.execute("PING") == b"PONG"
+
+
+def test_a_connection_from_before_an_outage_is_not_used_again(server: RedisServer) -> None:
+    """Whoever found the outage: the server at its other end may not be the master any more."""
+    flag = FakeFlag(time.monotonic)
+    client = RedisClient(server.worker_url, TIMEOUT_MS, breaker=NodeBreaker(flag))
+    assert client.execute("PING") == b"PONG"
+    before = client._wire
+    assert client.execute("PING") == b"PONG"
+    assert client._wire is before
+    flag.set()
+    flag.clear()
+    assert client.execute("PING") == b"PONG"
+    assert client._wire is not before
+    client.close()
 
 
 def test_nothing_was_sent_while_the_breaker_is_open() -> None:

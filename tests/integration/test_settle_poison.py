@@ -13,10 +13,9 @@ from tests.fakes import calls
 from tests.fix_postgres import Database
 from tests.integration.test_settle_watch import told
 from tests.settle_pair import SettlePair
+from tests.telling_node import telling_node
 from tools.errors import OperatorError
 from tools.settle.command import app
-from tools.settle.service import connections
-from tools.settle.slow import Slow
 
 
 @pytest.fixture
@@ -129,8 +128,8 @@ def test_a_charge_that_is_given_up_is_a_difference_no_more(pair: SettlePair) -> 
     assert told(pair)["differences"] == 0
     pair.redis.execute("DEL", keys.EPOCH)
     pair.sql("insert into tandem.node(name, opseq) values ('n1', 100)")
-    with connections(pair.options()) as parts:
-        done = Slow(*parts).recover()
-    assert (done.operations_lost, done.events_lost, done.funds) == (94, 0, ())
+    with telling_node(pair.redis_url):
+        done = pair.rebuilt()
+    assert (done["operations_lost"], done["events_lost"], done["funds"]) == (94, 0, [])
     assert pair.sql("select rid from tandem.event_dropped") == [(dropped.rid,)]
     pair.assert_agreed()

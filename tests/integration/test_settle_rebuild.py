@@ -1,4 +1,4 @@
-"""Redis comes back from a death that lost nothing armed by itself, or stays closed and says why."""
+"""Redis comes back armed by itself: with all that it has where it lost nothing, else with what Postgres knows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from tests.fakes import calls
 from tests.fix_postgres import Database
 from tests.redis_server import TIMEOUT_MS, empty
 from tests.settle_pair import OwnRedis, SettlePair, own_redis
+from tests.telling_node import telling_node
 from tests.wait import until
 from tools.errors import OperatorError
+from tools.settle.cell import Cell
 from tools.settle.command import verdict
 from tools.settle.service import connections, reread
 
+SLOW = ["begun", "read", "slow", "called", "charged", "told", "sorted", "counted", "armed"]
 ARMED_AGAIN_S = 2.0  # asked for: about one second; the machine of the tests is shared
 
 
@@ -37,6 +40,16 @@ def durable() -> Iterator[OwnRedis]:
 
 def epochs(pair: SettlePair) -> list[tuple[int, str]]:
     return [(number, state) for number, state in pair.sql("select number, state from tandem.epoch order by number")]
+
+
+def steps(pair: SettlePair) -> list[tuple[str, str]]:
+    """Return the steps of the last rebuild, with what they say."""
+    with connections(pair.options()) as parts:
+        return [(step.step, step.said) for step in parts.books.progress.last()]
+
+
+def said(pair: SettlePair, name: str) -> str:
+    return dict(steps(pair))[name]
 
 
 def test_a_fresh_start_is_armed_as_epoch_1(pair: SettlePair) -> None:
@@ -155,27 +168,61 @@ def tampered(pair: SettlePair, charged_more: int = 0, held_more: int = 0) -> Non
     pair.redis.execute("SET", key, changed + packed[len(changed) :])
 
 
-def test_a_redis_that_disagrees_stays_closed_and_says_what_differs(pair: SettlePair) -> None:
+def test_a_redis_that_disagrees_becomes_what_postgres_says(pair: SettlePair) -> None:
     pair.once()
     pair.place(7)
     pair.once()
+    tampered(pair, charged_more=5, held_more=3)
+    pair.redis.execute("DEL", keys.EPOCH)
+    pair.once()
+    assert (pair.balance("Alpha").charged_micros, pair.balance("Alpha").held_micros) == (7_000, 0)
+    assert [step for step, _ in steps(pair)] == SLOW
+    assert "has charged 7005 micros in 1 events, Postgres and the events on the way have 7000 in 1" in said(
+        pair, "slow"
+    )
+    pair.assert_agreed()
+
+
+def test_what_cannot_be_made_right_asks_for_somebody_to_look(pair: SettlePair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rebuilds in a row that end in differences: Redis stays closed, and says what differs."""
+    pair.once()
+    pair.place(7)
+    pair.once()
+    monkeypatch.setattr(Cell, "restore", lambda *_: None)
     tampered(pair, charged_more=5)
     pair.redis.execute("DEL", keys.EPOCH)
-    with pytest.raises(OperatorError, match=r"operator must act.*has charged 7005 micros in 1 events.*have 7000 in 1"):
+    with pytest.raises(OperatorError, match=r"still differs .* 7005 micros .* an operator must act, that was 2 times"):
         pair.once()
     assert not pair.is_armed()
-    assert epochs(pair)[-1][1] == "building"
+    assert epochs(pair)[-2:] == [(2, "lost"), (3, "building")]
+    assert [step for step, _ in steps(pair)].count("differs") == 2
+    monkeypatch.undo()
+    pair.once()
+    pair.assert_agreed()
 
 
-def test_a_redis_that_forgot_operations_stays_closed(pair: SettlePair) -> None:
+def test_a_redis_that_forgot_operations_is_rebuilt(pair: SettlePair) -> None:
     """Charges agree, but fewer operations than once answered: holds of running calls may be gone."""
     pair.once()
     pair.place(7)
     pair.once()
     pair.sql("insert into tandem.node(name, opseq) values ('n1', 1000)")
     pair.redis.execute("DEL", keys.EPOCH)
-    with pytest.raises(OperatorError, match="has applied 3 operations and once answered 1000"):
+    with telling_node(pair.redis_url):
         pair.once()
+    assert "has applied 3 operations and once answered 1000" in said(pair, "slow")
+    assert pair.funds.status().opseq == 1_000
+    assert pair.is_armed()
+
+
+def test_every_step_of_a_fast_rebuild_is_seen(pair: SettlePair) -> None:
+    pair.once()
+    pair.place(7)
+    pair.once()
+    pair.redis.execute("DEL", keys.EPOCH)
+    pair.once()
+    assert [step for step, _ in steps(pair)] == ["begun", "read", "fast", "armed"]
+    assert said(pair, "fast") == "Redis has kept everything, 3 operations: holds and charges stay"
 
 
 def test_the_highest_operation_number_is_kept_in_postgres(pair: SettlePair) -> None:

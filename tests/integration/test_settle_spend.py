@@ -18,8 +18,6 @@ from tests.redis_server import empty
 from tests.settle_pair import SettlePair
 from tools.settle.books import Books
 from tools.settle.poster import post
-from tools.settle.service import connections
-from tools.settle.slow import Slow
 from tools.settle.stream import Entry
 
 HOUR_MS = 3_600_000
@@ -171,8 +169,7 @@ def test_an_emptied_redis_gets_the_spend_of_the_windows_in_force(pair: SettlePai
     empty(pair.redis)
     pair.sql("insert into tandem.outbox(kind, key) select 'fund_terms', '*'")
     pair.sync()
-    with connections(pair.options()) as parts:
-        Slow(*parts).recover()
+    pair.once()
     found = pair.balance("Alpha")
     (today,) = pair.sql(
         "select to_char(now() at time zone timezone, 'YYYYMMDD')::int from tandem.account where name = 'Alpha'"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kemi import codec
+from kemi.records import Attempt, Choice, PinnedTarget
 from tests.fakes import calls
 from tests.fix_postgres import Database
 from tools.settle.books import Books
@@ -55,6 +56,23 @@ def test_texts_are_stored_as_they_are(database: Database, books: Books) -> None:
         f"r{number}": (text, text, text, text, text, [text, "sure", text, f"refused: {text}"])
         for number, text in enumerate(ODD)
     }
+
+
+def test_carriers_that_were_not_asked_are_stored(database: Database, books: Books) -> None:
+    """Those that were left out with the reason, then candidates whose turn never came; and that the caller hides."""
+    texts = (*ODD, "a\0b")
+    left_out = tuple(Choice(31, 4, 8 + n, text, "44", 90_000, "USD", 180, text) for n, text in enumerate(texts))
+    targets = (PinnedTarget(3, 7, "acme/one"), PinnedTarget(3, 6, "acme/two"), PinnedTarget(0, 0, "a@b.example"))
+    pinned = calls.call("r1", [])._replace(left_out=left_out, targets=targets, hidden=True)
+    end = calls.unanswered("failed", 503, "")._replace(attempts=(Attempt(7, 503),))
+    plain = calls.settled(calls.call("r2", []), calls.unanswered("failed", 503, ""), {})
+    entries = [Entry("1-0", codec.pack(calls.settled(pinned, end, {}))), Entry("2-0", codec.pack(plain))]
+    assert post(books, entries, books.begin_epoch(0, "a test")).poisoned == 0
+    books.close()
+    rows = database.run("select hidden, left_out from tandem.cdr order by rid")
+    told = [list(choice) for choice in left_out]
+    told[-1][3] = told[-1][-1] = "a\N{REPLACEMENT CHARACTER}b"
+    assert rows == [(True, [*told, [0, 3, 6, "acme/two", "", 0, "", 0, ""]]), (False, [])]
 
 
 def test_a_record_without_a_trace_is_stored(database: Database, books: Books) -> None:

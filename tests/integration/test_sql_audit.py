@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.fix_postgres import Database
 
 # Loaded in bulk and immutable afterwards: the change of their set to ready is what is audited.
-UNAUDITED = {"rate", "rate_class", "rate_period", "rate_class_period"}
+UNAUDITED = {"rate", "rate_class", "rate_period", "rate_class_period", "rate_field"}
 
 
 def test_every_configured_table_is_audited(demo: Database) -> None:

@@ -35,6 +35,8 @@ _WRITES: Final = {
     "tandem_sync": {
         "outbox": {"DELETE"},
         "generation": {"INSERT"},
+        "sync_applied": {"INSERT", "DELETE"},
+        "sync_state": {"UPDATE"},
         "peering_server_address": {"INSERT", "UPDATE", "DELETE"},
         "peering_server_lookup": {"INSERT", "UPDATE"},
     },
@@ -48,6 +50,8 @@ _WRITES: Final = {
         "fund_loss": {"INSERT"},
         "event_dropped": {"INSERT"},
         "recovery": {"INSERT"},
+        "recovery_step": {"INSERT"},
+        "posting": {"UPDATE"},
         "server_quality": {"INSERT", "UPDATE", "DELETE"},
         "cdr_attempt": {"INSERT", "DELETE"},
         "server_calls": {"INSERT", "DELETE"},
@@ -75,10 +79,13 @@ _KEPT_BY_TRIGGERS: Final = {
     "event_dropped",
     "recovery",
     "generation",
+    "sync_applied",
+    "sync_state",
     "server_quality",
     "peering_server_address",
     "cdr_attempt",
     "server_calls",
+    "rate_set_unused",
     "peering_server_lookup",
 }
 _UNUSED: Final = {"time_set", "barring_level", "ported_number", "destinations"}  # by the demo world

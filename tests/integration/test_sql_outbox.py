@@ -17,6 +17,7 @@ SILENT = {
     ("rate_set", "rate_class_period"),
     ("rate", "rate"),
     ("rate", "rate_set"),
+    ("rate", "rate_field"),
 }
 
 ONES = {("masks", "masks"), ("peers", "peers")}  # what any change of a carrier may change

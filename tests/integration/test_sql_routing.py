@@ -74,9 +74,9 @@ def test_a_barring_level_and_whom_it_bars(rich: Database) -> None:
 def test_what_accounts_and_lines_say(rich: Database) -> None:
     """Block lists, carriers, losses, attempts; hidden numbers and regions; an account says nothing by default."""
     alpha, beta = (record(rich, "account", f"acct:{number}") for number in (5, 6))
-    assert alpha[15:] == (("anonymous", "4420*"), ("44[89]*",), "own_only", -1, 3)
+    assert alpha[15:] == (("anonymous", "4420*"), ("44[89]*",), "own_only", -1, 3, 0, 600)
     assert alpha.routing == ("quality", "share")
-    assert beta[13:] == (0, 0, (), (), "all", 0, 0)
+    assert beta[13:] == (0, 0, (), (), "all", 0, 0, 0, 600)
     bob = record(rich, "subscriber", "sub:bob@a.example")
     assert bob[13:] == (("49?9*",), ("1*",), True, "london", records.Lock.ALL)
     assert record(rich, "sip_domain", "dom:b.example").region == "bavaria"

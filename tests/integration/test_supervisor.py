@@ -193,3 +193,25 @@ def _restarts(stack: Stack, name: str) -> int:
     found = stack.state()
     row = found.process(name) if found else None
     return row.restarts if row else -1
+
+
+def test_a_part_that_was_taken_away_stays_down_until_it_is_brought_back(stack: Stack, start: Start) -> None:
+    """The others are looked after all the while, and a new start knows nothing of it."""
+    start(one=STEADY, two=STEADY)
+    gone = stack.pid("one")
+    stack.take_away("one")
+    until(lambda: identity(gone) is None, DEADLINE_S, "the end of the part")
+    first = stack.pid("two")
+    stack.kill("two")
+    until(lambda: _pid(stack, "two") not in (0, first), DEADLINE_S, "the other part to start again")
+    assert _pid(stack, "one") == 0
+    stack.bring_back("one")
+    stack.wait_ready(DEADLINE_S)
+    assert _pid(stack, "one") not in (0, gone)
+
+
+def _pid(stack: Stack, name: str) -> int:
+    """Return a part's process, 0 while it has none."""
+    found = stack.state()
+    row = found.process(name) if found else None
+    return row.who.pid if row and row.who else 0

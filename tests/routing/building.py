@@ -72,6 +72,7 @@ class Records:
         self.rates: dict[tuple[int, str], bytes] = {}
         self._ids = numbered(entities)
         self.emergency = Emergency(tuple(self._urgent(each) for each in self._all("emergency")))
+        self.records[keys.EMERGENCY] = self.emergency
         for kind, make in (
             ("account", self._account),
             ("domain", self._domain),

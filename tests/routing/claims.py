@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from kemi.core.outcome import Challenge, Choice, Decision, Need, Register, Reject, Route, Target
+from kemi.core.outcome import Challenge, Decision, Need, Register, Reject, Route, Target
+from kemi.records import Choice
 from tests.routing.building import Records
 from tests.routing.entities import TextError
 from tests.routing.moments import micros

@@ -43,22 +43,10 @@ def calm_down(world: World) -> None:
 
 
 def settle(world: World) -> None:
-    """Let sync, settlement and, where he must act, the operator have a turn."""
+    """Let sync and settlement have a turn."""
     world.work(world.syncer, world.syncer.step)
     for settler in world.settlers:
         world.work(settler, settler.step)
-    done = operate(world)
-    if done:
-        world.note(done)
-
-
-def operate(world: World) -> str:
-    """Let the operator act where he must; his tools are of this release, so its libraries come first."""
-    if not any(settler.needs_operator for settler in world.settlers):
-        return ""
-    if world.oracle.is_first_release:
-        return world.upgrade()
-    return world.work(world.operator, world.operator.step)
 
 
 def unrest(world: World) -> str:
@@ -66,6 +54,7 @@ def unrest(world: World) -> str:
     stream = world.shim.streams.streams.get(EVENTS)
     group = stream.groups.get(b"settle") if stream else None
     found = [f"{node.name} has not told all" for node in world.nodes if node.agent.waiting or node.spool]
+    found += [f"{node.name} does not know yet" for node in world.nodes if node.agent.armed_epoch != world.oracle.epoch]
     is_marked = world.data.epoch == Epoch(world.oracle.epoch or 0, "armed")
     found += [] if is_marked else [f"Postgres is at {world.data.epoch}, Redis is armed for {world.oracle.epoch}"]
     found += [] if world.oracle.is_armed else ["Redis is not armed", *(each.news for each in world.settlers)]

@@ -35,8 +35,11 @@ class Surroundings(Protocol):
 
     now_us: int
 
-    def check_armed(self, ledger: Ledger) -> None:
-        """Compare a Redis, as `ledger` knows it, with the books. Raises Violation."""
+    def check_armed(self, oracle: Any) -> None:
+        """Compare a Redis, as its judge knows it, with the books. Raises Violation."""
+
+    def carried_by(self, node: str) -> frozenset[str]:
+        """Return the calls with a hold that a node carries."""
 
     def check_restored(self, fund: str, state: FundState) -> None:
         """Compare the spend that a fund begins with with the books. Raises Violation."""

@@ -23,6 +23,7 @@ RESELLERS: Final = (2, 3, 4)
 CUSTOMERS: Final = (5, 6, 7, 8)
 PARENTS: Final = {2: ROOT, 3: 2, 4: 2, 5: 3, 6: 3, 7: 4, 8: 2}
 STEP_MAX: Final = 12
+MARKER: Final = "1 1 1 1"  # a database, and how far its history was
 DAYS_KNOWN: Final = 3
 MONTHS_KNOWN: Final = 2
 UNLIMITED: Final = (0, 0, 0, 1)  # share of the funds that have no credit limit
@@ -283,7 +284,7 @@ class Syncer(Process):
             self._client.fcall("tandem_apply_1", batch, (self._fence, self._pass, version, *values))
             self._pass = version
         elif self._is_full:
-            self._client.fcall("tandem_commit_pass_1", (), (self._fence, self._pass, "marker", version))
+            self._client.fcall("tandem_commit_pass_1", (), (self._fence, self._pass, MARKER, version))
             self._pass, self._is_full = version, False
         else:  # it lives; and it learns whether Redis is still what it left
-            self._client.fcall("tandem_commit_pass_1", (), (self._fence, self._pass, "marker", ""))
+            self._client.fcall("tandem_commit_pass_1", (), (self._fence, self._pass, MARKER, ""))

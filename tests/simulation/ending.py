@@ -123,7 +123,8 @@ class Ending(Granting):
         state, call, granted_s, _, seq, node, lease_ms, funds, held, server_id, *later = reply[3:]
         if not later:  # asked by a node of the first release
             return 0, None
-        posted, billed_s, answered_ms, legs, sides = later
+        posted, billed_s, answered_ms, legs, sides, *adopted = later
+        require("described", not adopted or adopted[0] == known.adopted, f"{request.rid}: {adopted}, not {known}")
         found = (state.decode(), call, granted_s, seq, lease_ms, server_id, billed_s, answered_ms, legs, node)
         wanted: tuple[Any, ...] = (known.state, known.call, known.granted_s, known.seq, known.lease_ms, known.server_id)
         wanted += (known.billed_s, known.node_answered_ms, known.legs, known.node)

@@ -65,7 +65,7 @@ class Transfer(NamedTuple):
     amounts, posted: per fund, of the whole call; the difference is pending. billed_s: what the parts have posted.
     forget_ms: when Redis may forget it, 0 while pending. answers: the reserve's first. lease_ms: expiry by Redis'
     clock. set_us, until_us: when it was set and when it is over, by the time as it really goes. node_answered_ms: of
-    the first answer.
+    the first answer. adopted: the epoch for which its node has told it, 0 = it never had to.
     """
 
     rid: str
@@ -88,6 +88,7 @@ class Transfer(NamedTuple):
     legs: bytes = b""
     answers: tuple[Answered, ...] = ()
     forget_ms: int = 0
+    adopted: int = 0
 
     @property
     def is_pending(self) -> bool:
@@ -172,6 +173,12 @@ class Ledger:
         pending, channels, out, in_ = taken
         account = self.account(fund)._replace(pending=pending, channels=channels, channels_out=out, channels_in=in_)
         self._put(fund, account)
+
+    def hold_again(self, transfer: Transfer) -> None:
+        """Keep a transfer that its node has told: it is granted once more where nobody knows it."""
+        if transfer.rid not in self.transfers:
+            self._journal.put(self.grants, transfer.rid, self.grants.get(transfer.rid, 0) + 1)
+        self.store(transfer)
 
     def note_void(self, rid: str) -> None:
         """Count a grant less: it ended without any event, as Postgres knows more of it."""

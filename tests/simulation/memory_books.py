@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 
@@ -14,9 +14,12 @@ import psycopg
 
 from kemi import keys
 from tests.simulation.postgres import Postgres
-from tools.settle.books import Books, Epoch, EpochMovedError, Poisoned, Posted, Windows, Written
+from tools.settle.books import Books, Epoch, EpochMovedError, Paid, Poisoned, Posted, Windows, Written
+from tools.settle.given_up import GivenUp
+from tools.settle.progress import Progress
 from tools.settle.rows import Plan
-from tools.settle.sums import Charged, Credit, Sums
+from tools.settle.sums import Charged, Credit, Sums, parts
+from tools.sync.marker import Marker
 
 T = TypeVar("T")
 MINUTE_MS: Final = 60_000
@@ -52,8 +55,8 @@ class MemorySums(Sums):
         return self._data.comparing is self._books
 
     def _credits(self, after: str, limit: int) -> list[Credit]:
-        later = [fund for fund in self._data.funds if not after or _place(fund) > _place(after)]
-        return [Credit(fund, *self._data.credit[fund]) for fund in sorted(later, key=_place)[:limit]]
+        later = [fund for fund in self._data.funds if not after or parts(fund) > parts(after)]
+        return [Credit(fund, *self._data.credit[fund]) for fund in sorted(later, key=parts)[:limit]]
 
     def _charged(self, fund: str, n: int, epoch: int) -> Charged:
         sums = self._data.posted.get(fund, Posted())
@@ -64,6 +67,51 @@ class MemorySums(Sums):
         ]
         events = sums.events - len(above) + self._data.lost[fund]
         return Charged(sums.charged_micros + sum(above), events)
+
+
+class MemoryGivenUp(GivenUp):
+    """What rebuilds give up. Meaning of the methods: as in GivenUp; no person gives an event up here."""
+
+    def __init__(self, data: Postgres, books: MemoryBooks) -> None:
+        self._data = data
+        self._books = books
+
+    def unnumbered(self) -> dict[str, Charged]:
+        """Return fund -> how many events were given up."""
+        return self._books.run(lambda: {fund: Charged(0, events) for fund, events in self._data.lost.items()})
+
+    def numbered(self) -> dict[str, dict[int, int]]:
+        """Return nothing."""
+        return self._books.run(dict)
+
+    def dropped(self) -> dict[bytes, str]:
+        """Return nothing."""
+        return self._books.run(dict)
+
+    def add(self, fund: str, epoch: int, events: int, micros: int = 0) -> None:
+        """Give events up."""
+        del epoch, micros
+        self._books.run(lambda: self._data.lost.update({fund: events}))
+
+    def posted(self, events: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Return those that are posted."""
+        numbers = {
+            (keys.fund(account_id, currency), number) for account_id, currency, _, number in self._data.fund_events
+        }
+        return self._books.run(lambda: set(events) & numbers)
+
+
+class MemoryProgress(Progress):
+    """Keeps nothing of it."""
+
+    def __init__(self) -> None:
+        pass
+
+    def note(self, epoch: int, step: str, said: str) -> None:
+        """Forget a step."""
+
+    def report(self, epoch: int, report: str) -> None:
+        """Forget what was lost."""
 
 
 class MemoryBooks(Books):
@@ -77,8 +125,11 @@ class MemoryBooks(Books):
         self._gate = gate
         self._commit = commit
         self.sums = MemorySums(data, self)
+        self.given_up = MemoryGivenUp(data, self)
+        self.progress = MemoryProgress()
+        self.posting = 0
         self.quality: Any = SimpleNamespace(weigh=lambda: False)  # what a server is worth moves no money
-        self._leads = False
+        self.leads = False
 
     def close(self) -> None:
         """Go away; the locks go too."""
@@ -112,9 +163,9 @@ class MemoryBooks(Books):
 
     def step_down(self) -> None:
         """Give it back."""
-        if self._leads:
+        if self.leads:
             self._data.leader = None
-            self._leads = False
+            self.leads = False
 
     def begin_epoch(self, after: int, note: str) -> Epoch:
         """Open the next epoch. note: is kept nowhere."""
@@ -156,18 +207,9 @@ class MemoryBooks(Books):
         """Return event number -> micros."""
         return self.run(lambda: self._events_of(fund))
 
-    def posted_of(self, rids: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Return rid -> fund -> micros that Redis charged for the call."""
-        return self.run(lambda: {rid: sums for rid in rids if (sums := self._data.charged_of(rid))})
-
-    def losses(self) -> dict[str, int]:
-        """Return fund -> how many events were given up."""
-        return self.run(lambda: dict(self._data.lost))
-
-    def give_up(self, fund: str, epoch: Epoch, events: int) -> None:
-        """Give events up."""
-        del epoch
-        self.run(lambda: self._data.lost.update({fund: events}))
+    def paid_of(self, rids: Sequence[str]) -> dict[str, Paid]:
+        """Return what Redis charged for the calls."""
+        return self.run(lambda: {rid: paid for rid in rids if (paid := self._data.paid_of(rid)).seq})
 
     def poisoned(self) -> list[Poisoned]:
         """Return what is set aside."""
@@ -196,18 +238,17 @@ class MemoryBooks(Books):
         last_ms = max(self._data.nodes.values(), default=0)
         return self.run(lambda: {name for name, seen_ms in self._data.nodes.items() if seen_ms > last_ms - MINUTE_MS})
 
-    def dropped_of(self, fund: str) -> dict[int, int]:
-        """Return nothing: nobody gives an event up here."""
-        del fund
-        return self.run(dict)
+    def nodes_seen(self) -> dict[str, int]:
+        """Return when each was heard of."""
+        return self.run(lambda: dict(self._data.nodes))
 
-    def dropped(self) -> dict[bytes, str]:
-        """Return nothing: nobody gives an event up here."""
-        return self.run(dict)
+    def last_posting(self) -> int:
+        """Return how often anybody has posted."""
+        return self.run(lambda: self._data.postings)
 
-    def report(self, epoch: Epoch, report: str) -> None:
-        """Keep nothing of it."""
-        del epoch, report
+    def history(self) -> Marker:
+        """Return one that is no history of anything that sync has marked."""
+        return Marker(0, 0, 0, 0)
 
     def run(self, work: Callable[[], T]) -> T:
         """Run one transaction."""
@@ -222,13 +263,15 @@ class MemoryBooks(Books):
         known = {(event.id, event.payload) for event in data.poison}
         aside = tuple(event for event in poisoned if (event.id, event.payload) not in known)
         data.poison += aside
+        data.postings += 1
+        self.posting = data.postings
         return Written(added, aside)
 
     def _lead(self) -> bool:
         if self._data.leader in (None, self):
             self._data.leader = self
-            self._leads = True
-        return self._leads
+            self.leads = True
+        return self.leads
 
     def _begin(self, after: int) -> Epoch:
         data = self._data
@@ -249,8 +292,3 @@ class MemoryBooks(Books):
         self._data.insist(believed)
         self._data.opseq = max(self._data.opseq, opseq)
         self._data.nodes |= seen_ms
-
-
-def _place(fund: str) -> tuple[int, str]:
-    account_id, _, currency = fund.partition(":")
-    return int(account_id), currency

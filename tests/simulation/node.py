@@ -13,14 +13,15 @@ from kemi import codec, keys
 from kemi.adapters.ksr_queue import Held, Message, Refused
 from kemi.adapters.redis_client import StoreUnavailable
 from kemi.adapters.redis_funds import Funds
-from kemi.adapters.redis_operations import Adopt, Result, Stale
+from kemi.adapters.redis_operations import Adopt, Applied, Reservation, Result, Settle, Stale
 from kemi.adapters.redis_operations import Held as Granted
 from kemi.adapters.redis_tables import Tables
 from kemi.adapters.spool import Spool
 from kemi.agent_adoption import Moment
 from kemi.agent_calls import Calls
-from kemi.agent_orders import Entry, LetGo, LookUp, Order, Outgoing, Recheck
+from kemi.agent_orders import Entry, LetGo, LookUp, Order, Outgoing
 from kemi.agent_outbox import Outbox, Passing
+from kemi.agent_rebuild import Rebuild
 from kemi.agent_takeover import Takeover
 from kemi.core.outcome import Hold
 from kemi.records import CallEnd, PinnedCall
@@ -34,6 +35,8 @@ GRACE_S: Final = 10
 RING_S: Final = 66  # longer than one attempt may take in all
 HOLDS_MAX: Final = 2
 SECOND_NS: Final = 1_000_000_000
+AGAIN_MAX: Final = 1_000
+RECENT_US: Final = 20_000_000  # less than an agent remembers, by what may pass until it tells
 
 
 class MemorySpool(Spool):
@@ -64,6 +67,7 @@ class Node:
     """One machine. unix_offset_ms: how wrong its clock is. media: what its phones do, by reservation.
 
     stalls_until_us: till then it runs nothing, and does not know. buried: what its agent could not tell anybody.
+    acknowledged: calls whose charge Redis has taken, with the time: they are told again where Redis forgets them.
     """
 
     def __init__(self, world: Surroundings, name: str) -> None:
@@ -74,6 +78,7 @@ class Node:
         self.stalls_until_us = 0
         self.spool = MemorySpool()
         self.media: dict[str, Media] = {}
+        self.acknowledged: dict[str, int] = {}
         self.queue: deque[Message] = deque()
         self.buried: list[str] = []
         self.worker = Worker(self)
@@ -98,7 +103,13 @@ class Node:
         self.worker.kill()
         self.agent.kill()
         self.queue.clear()
+        self.acknowledged.clear()
         self.media = {rid: media for rid, media in self.media.items() if media.answered_ns}
+
+    def forget_long_ago(self) -> None:
+        """Promise nothing of charges that were taken long before Redis loses something, and are not posted yet."""
+        recent_us = self.world.now_us - RECENT_US
+        self.acknowledged = {rid: at_us for rid, at_us in self.acknowledged.items() if at_us >= recent_us}
 
     def start(self) -> None:
         """Start both processes anew, perhaps on a machine that was booted."""
@@ -179,7 +190,12 @@ class Agent(Process):
         self._calls = Calls(LIMITS, node.name, self._boot_id)
         self._outbox = Outbox(self._funds, node.spool, self)
         self._takeover = Takeover(self._funds, self._calls, node.name, GRACE_S)
+        self._rebuild = self._new_rebuild()
         self._was_down = False
+
+    def _new_rebuild(self) -> Rebuild:
+        takeover, name = self._takeover, self._node.name
+        return Rebuild(self._funds, self._calls, self._outbox, takeover.proofs, name, self._boot_id)
 
     @property
     def _boot_id(self) -> str:
@@ -192,9 +208,11 @@ class Agent(Process):
             self._obey(self._calls.hear(self._node.queue.popleft(), now_ns, now_ms))
         now_ns, now_ms = self._node.now()
         self._obey(self._calls.due(now_ns, now_ms))
+        self._outbox.add(self._rebuild.again(AGAIN_MAX - len(self._outbox)))
         self._outbox.flush(now_ns)
         try:
             self._adopt(now_ns)
+            self._tell_calls(now_ns)
             self._client.execute("HSET", keys.SEEN, self._node.name, self._outbox.opseq)
             self._client.execute("HSET", keys.NODES, self._node.name, self._redis_ms())
             flat: Any = self._client.execute("HGETALL", keys.NODES)
@@ -210,13 +228,26 @@ class Agent(Process):
         self._calls = Calls(LIMITS, self._node.name, self._boot_id)
         self._outbox = Outbox(self._funds, self._node.spool, self)
         self._takeover = Takeover(self._funds, self._calls, self._node.name, GRACE_S)
+        recent, armed_epoch = self._rebuild.export(), self._rebuild.armed_epoch
+        self._rebuild = self._new_rebuild()
         self._calls.restore(calls)
         self._outbox.restore(waiting)
+        self._rebuild.restore(recent, armed_epoch)
 
     @property
     def waiting(self) -> int:
-        """How much has to be told yet."""
-        return len(self._outbox) + len(self._node.queue)
+        """How much has to be told yet, or once more."""
+        return len(self._outbox) + len(self._node.queue) + len(self._rebuild._again)
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The calls with a hold that it carries."""
+        return frozenset(talk.call.rid for talk in self._calls.held)
+
+    @property
+    def armed_epoch(self) -> int:
+        """The epoch for which it has seen Redis armed last."""
+        return self._rebuild.armed_epoch
 
     @property
     def adopted(self) -> int:
@@ -225,18 +256,22 @@ class Agent(Process):
 
     def answered(self, sent: Outgoing, result: Result) -> Iterable[Entry]:
         """Hear a result of Redis."""
+        self._rebuild.acknowledged(sent, result, self._node.now()[0])
+        if isinstance(sent.operation, Settle) and isinstance(result, Applied) and _is_proven(sent.operation):
+            self._node.acknowledged[sent.operation.rid] = self.world.now_us
         return self._followed_up(self._calls.answered(sent, result, self._node.now()[0]))
 
-    def asked(self, question: LookUp | Recheck) -> Iterable[Entry]:
+    def asked(self, question: LookUp) -> Iterable[Entry]:
         """Ask what became of a reservation, and return what follows."""
         now_ns, now_ms = self._node.now()
-        if isinstance(question, Recheck):
-            found = self._funds.describe(question.sent.operation.rid)
-            return self._followed_up(self._calls.rechecked(question.sent, found, now_ns, now_ms))
         ended = question.ended
         found = self._funds.describe(ended.rid)
         ended_redis_ms = self._redis_ms() - (now_ms - ended.ended_ms) if found else 0
         return self._followed_up(self._calls.looked_up(ended, found, ended_redis_ms, now_ns))
+
+    def rechecked(self, sent: Outgoing, found: Reservation | None) -> Iterable[Entry]:
+        """Hear what became of a reservation, and return what follows."""
+        return self._followed_up(self._calls.rechecked(sent, found, *self._node.now()))
 
     def buried(self, what: str) -> None:
         """Hear that something is kept among the dead letters."""
@@ -254,8 +289,17 @@ class Agent(Process):
         if self._was_down:
             self._takeover.again()
         self._was_down = False
-        if not len(self._outbox) and self._takeover.is_due(now_ns):
+        if not (len(self._outbox) or self._rebuild.is_doubtful) and self._takeover.is_due(now_ns):
             self._outbox.add(_entries(self._takeover.turn(Moment(now_ns, self._redis_ms()))))
+
+    def _tell_calls(self, now_ns: int) -> None:
+        """Tell the calls that go on to a Redis that is rebuilt, and afterwards the ends that it may have lost."""
+        epoch, building = (int(word or 0) for word in self._client.execute("MGET", keys.EPOCH, keys.BUILDING))
+        if self._rebuild.see(epoch, building, now_ns):
+            self._takeover.again()
+        if self._rebuild.is_due:
+            now_ns, _ = self._node.now()
+            self._rebuild.turn(Moment(now_ns, self._redis_ms()), is_drained=not self._node.queue)
 
     def _followed_up(self, orders: list[Order]) -> list[Entry]:
         self._hang_up(orders)
@@ -274,6 +318,11 @@ class Agent(Process):
     def _redis_ms(self) -> int:
         seconds, micros = self._client.execute("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
+
+
+def _is_proven(settle: Settle) -> bool:
+    """Whether the node saw the talk that is charged, and has not found a call of somebody else."""
+    return codec.unpack(CallEnd, settle.end).outcome == "answered"
 
 
 def _entries(orders: Iterable[Order]) -> list[Entry]:

@@ -14,9 +14,9 @@ from kemi import keys
 from kemi.adapters.redis_operations import Spent
 from tests.simulation.windows import DAY_MS, MONTH_MS, window_id
 from tools.settle.batch import ClashError
-from tools.settle.books import Epoch, EpochMovedError, Poisoned, Posted, Windows
+from tools.settle.books import Epoch, EpochMovedError, Paid, Poisoned, Posted, Windows
 from tools.settle.late import Place, difference, taken_back
-from tools.settle.rows import FUND, CdrRow, EntryRow, LegRow, Plan
+from tools.settle.rows import FUND, INCOME, CdrRow, EntryRow, LegRow, Plan
 
 NOTHING: Final[Mapping[object, EntryRow]] = MappingProxyType({})
 TOLD_KEPT: Final = 4
@@ -27,7 +27,8 @@ class Postgres:
     """The data. posted: fund -> what Redis charged it. fund_events: those entries by their event numbers.
 
     spent: (fund, "day" or "month", window) -> what calls have charged there, by their ends. lost: fund -> how many of
-    its events were given up. nodes: name -> when it was heard of. capped: funds with a cap on spend. now_ms: its clock.
+    its events were given up. postings: how often anybody has posted. nodes: name -> when it was heard of. capped: funds
+    with a cap on spend. now_ms: its clock.
     """
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
@@ -45,6 +46,7 @@ class Postgres:
         self.funds: list[str] = []
         self.credit: dict[str, tuple[int, int]] = {}
         self.opseq = 0
+        self.postings = 0
         self.nodes: dict[str, int] = {}
         self.capped: set[str] = set()
         self.windows_told: deque[dict[str, Windows]] = deque(maxlen=TOLD_KEPT)
@@ -100,6 +102,16 @@ class Postgres:
             if row.fund_n is not None:
                 found[keys.fund(row.account_id, row.currency)] -= row.amount_micros
         return {fund: micros for fund, micros in found.items() if micros}
+
+    def paid_of(self, rid: str) -> Paid:
+        """Return what Redis charged for a call, and the highest sequence of that."""
+        rows = [row for row in self.entries_of.get(rid, ()) if row.origin == "redis"]
+        earned: Counter[tuple[int, str]] = Counter()
+        for row in rows:
+            if row.book == INCOME:
+                earned[row.account_id, row.currency] += row.amount_micros
+        known = {payee: micros for payee, micros in earned.items() if micros}
+        return Paid(self.charged_of(rid), known, max((row.seq for row in rows), default=0))
 
     def _standing(self, plans: Sequence[Plan]) -> dict[str, Plan]:
         """Return rid -> the plan of every record that is written or replaced now."""

@@ -20,8 +20,8 @@ class Request(NamedTuple):
     """One call. kind: reserve, answer, extend, part, adopt, settle, release, note, late, or another function's name.
 
     seq: 0 for reserve and note. lease_ms: from now. rows: (talk_s, price per fund …). prices: per fund, totals.
-    numbers: what follows a fund's name, of a restore.
-    end: CallEnd, or where a list goes on.
+    numbers: what follows a fund's name, of a restore. epoch: that is being built, as its asker believes.
+    end: CallEnd, or where a list goes on, or the id of the reserve of a call that is told.
     fault: why it can never be applied, as far as its own numbers show; "" = nothing.
     """
 
@@ -45,6 +45,9 @@ class Request(NamedTuple):
     legs: bytes = b""
     numbers: tuple[int, ...] = ()
     fault: str = ""
+    epoch: int = 0
+    held: tuple[int, ...] = ()
+    is_answered: bool = False
 
 
 def decode(words: Sequence[Argument]) -> Request | None:
@@ -156,6 +159,37 @@ def _of_node(args: list[bytes]) -> Request:
     return Request("of_node", args[0], "", node=args[1], end=args[2])
 
 
+def _rehold(args: list[bytes]) -> Request:
+    told: Any = msgpack.unpackb(args[6])
+    reserve_id, granted_s, talked_ms, server_id, answered_ms, billed_s, funds, sides, held, posted = told
+    return _numbered("rehold", args)._replace(
+        lease_ms=int(args[3]),
+        node=args[4],
+        epoch=int(args[5]),
+        end=reserve_id.encode(),
+        numbers=(granted_s,),
+        is_answered=talked_ms >= 0,
+        server_id=server_id,
+        answered_ms=answered_ms,
+        billed_s=billed_s,
+        funds=tuple(funds),
+        sides=tuple(sides),
+        held=tuple(held),
+        prices=tuple(posted),
+        call=args[7],
+        legs=args[8],
+    )
+
+
+def _adopted(args: list[bytes]) -> Request:
+    return Request("adopted", args[0], "", node=args[1], epoch=int(args[2]), numbers=(int(args[3]),))
+
+
+def _amend(args: list[bytes]) -> Request:
+    posted: Any = msgpack.unpackb(args[4])
+    return _numbered("amend", args)._replace(billed_s=int(args[3]), prices=tuple(posted))
+
+
 def _restore(args: list[bytes]) -> Request:
     return _sums("restore_fund", args)
 
@@ -194,4 +228,7 @@ _DECODERS = {
     "restore_fund": _restore,
     "of_node": _of_node,
     "recount": _recount,
+    "rehold": _rehold,
+    "adopted": _adopted,
+    "amend": _amend,
 }

@@ -1,4 +1,4 @@
-"""The settle processes with their real session, and the operator who acts where they say that one must."""
+"""The settle processes with their real session."""
 
 from __future__ import annotations
 
@@ -13,20 +13,15 @@ from tests.simulation.memory_books import MemoryBooks
 from tests.simulation.postgres import Postgres
 from tests.simulation.process import Process, Surroundings
 from tests.simulation.shim_client import Exchange, ShimClient
-from tools.errors import OperatorError
 from tools.settle.books import EpochMovedError
 from tools.settle.cell import Cell
-from tools.settle.poster import post
 from tools.settle.service import Options, Parts, _Session
-from tools.settle.slow import Slow
 from tools.settle.stream import Stream
 from tools.settle.sweeper import LeaseWatch
 
 GRACE_S: Final = 10
 OPTIONS: Final = Options("", "", slice_s=30, grace_s=GRACE_S, retention_s=1_800, idle_s=5, compare_s=2)
 OUTAGES: Final = (StoreUnavailable, psycopg.OperationalError, EpochMovedError)
-MUST_ACT: Final = "an operator must act"
-RECOVERS: Final = 0.85
 
 
 class Settler(Process):
@@ -41,11 +36,6 @@ class Settler(Process):
         self._watch = LeaseWatch(OPTIONS.slice_s + OPTIONS.grace_s)
         self.began_us = world.now_us
         self.crashes = 0
-
-    @property
-    def needs_operator(self) -> bool:
-        """Whether it says that it cannot arm Redis by itself."""
-        return self._data.epoch.state == "building" and MUST_ACT in self.news
 
     @property
     def news(self) -> str:
@@ -94,47 +84,6 @@ class Settler(Process):
         if self._books is not None:
             self._books.close()
         self._books = self._session = None
-
-
-class Operator(Process):
-    """Acts where a Redis has lost operations: recovers it, or empties it after reading its stream to the end."""
-
-    def __init__(self, world: Surroundings, data: Postgres) -> None:
-        super().__init__(world, "operator")
-        self._data = data
-
-    def step(self) -> str:
-        """Act; return what was done. Raises Killed."""
-        self.dead = False
-        if not self.world.redis_generation(self) or self._data.epoch.state != "building":
-            return ""
-        return self._recover() if self.world.rng.random() < RECOVERS else self._empty()
-
-    def _recover(self) -> str:
-        """Run `tandem recover`, which may fail at any step, and begins again the next time."""
-        client = ShimClient(self.exchange)
-        books = MemoryBooks(self._data, self.transact, self.commit)
-        try:
-            found = Slow(books, Cell(client, Funds(client, "operator", GRACE_S)), Stream(client, "operator")).recover()
-        except (*OUTAGES, OperatorError, ValueError) as error:
-            return f"cannot recover: {error}"
-        finally:
-            books.close()
-        return f"recovers: {found.kept} kept, {found.voided} voided, {found.events_lost} events lost"
-
-    def _empty(self) -> str:
-        """Make Redis empty, with nothing going wrong."""
-        client = ShimClient(self.world.redis)
-        books = MemoryBooks(self._data, lambda work: work())
-        cell = Cell(client, Funds(client, "operator", GRACE_S))
-        if cell.status().opseq == 0:
-            return ""
-        cell.disarm()
-        for entries in Stream(client, "operator").whole():
-            post(books, entries, self._data.epoch)
-        client.execute("FLUSHALL")
-        self.world.late.clear()
-        return "empties Redis"
 
 
 class VirtualTime(SimpleNamespace):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from kemi import codec, keys
 from kemi.adapters.redis_client import Argument, FunctionFailed, RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Funds
-from kemi.adapters.redis_operations import FundTerms, Operation, Result
+from kemi.adapters.redis_operations import FundTerms, Operation, Rehold, Result
 from kemi.records import CallEvent
 from tests.funds_bench import EPOCH, GRACE_S, NODE
 from tests.simulation.redis_shim import RedisShim
@@ -120,6 +121,37 @@ class ShimBench:
     def lose_epoch(self) -> None:
         """Do what a FLUSHALL does to the epoch."""
         self._client.execute("DEL", keys.EPOCH)
+
+    def remember(self) -> object:
+        """Return all that stands in it."""
+        return self.redis.copy()
+
+    def roll_back(self, before: object) -> None:
+        """Let all be as it was, and unarmed."""
+        assert isinstance(before, RedisShim)
+        self.redis.keys.take(before.keys)
+        self.redis.streams.streams = deepcopy(before.streams.streams)
+        self.redis.start()
+
+    def call_nodes(self, epoch: int) -> None:
+        """Want calls, or no more."""
+        self._client.execute("DEL", keys.ADOPTED if epoch else keys.BUILDING)
+        if epoch:
+            self._client.execute("SET", keys.BUILDING, epoch)
+
+    def raise_opseq(self, opseq: int) -> None:
+        """Count on from there."""
+        self._client.execute("SET", keys.OPSEQ, max(opseq, self.funds.status().opseq))
+
+    def adopted(self) -> Mapping[str, tuple[int, int]]:
+        """Return the nodes that have told all."""
+        flat = [part.decode() for part in self._client.execute("HGETALL", keys.ADOPTED)]
+        pairs = ((node, told.split()) for node, told in zip(flat[::2], flat[1::2], strict=True))
+        return {node: (int(epoch), int(count)) for node, (epoch, count) in pairs}
+
+    def rehold_of(self, node: str, told: Sequence[Rehold]) -> list[Result]:
+        """Tell calls as another node."""
+        return Funds(self._client, node, GRACE_S).rehold(told)
 
     def now_ms(self) -> int:
         """Return the time."""

@@ -11,6 +11,7 @@ from tests.simulation.redis_shim import RedisShim
 from tests.simulation.streams import Id
 
 EPOCH: Final = keys.EPOCH.encode()
+BUILDING: Final = keys.BUILDING.encode()
 OPSEQ: Final = keys.OPSEQ.encode()
 LEASES: Final = keys.LEASES.encode()
 EVENTS: Final = keys.EVENTS.encode()
@@ -31,6 +32,11 @@ class Stored:
     def epoch(self) -> int:
         """The epoch of the key, 0 = none."""
         return int(self._redis.keys.strings.get(EPOCH, b"0"))
+
+    @property
+    def building(self) -> int:
+        """The epoch for which nodes are to tell their calls, 0 = none."""
+        return int(self._redis.keys.strings.get(BUILDING, b"0"))
 
     @property
     def opseq(self) -> int:

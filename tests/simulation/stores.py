@@ -16,7 +16,6 @@ from kemi.adapters.redis_client import Argument, FunctionFailed, Reply
 from kemi.adapters.redis_operations import FundState
 from kemi.records import CallEvent
 from tests.simulation import first_release
-from tests.simulation.ledger_model import Ledger
 from tests.simulation.oracle import Oracle
 from tests.simulation.postgres import Postgres
 from tests.simulation.process import Late, Process, Rates
@@ -87,11 +86,17 @@ class Stores:
         is_first = process is not None and process.machine in self.first_nodes
         return [self._execute(oracle, first_release.asked(words) if is_first else words) for words in commands]
 
-    def check_armed(self, ledger: Ledger) -> None:
+    def check_armed(self, oracle: Oracle) -> None:
         """Compare Redis with the books, at the moment at which it is armed: it has the charges that Postgres knows.
 
-        So has each call that is open there.
+        So has each call that is open there; and every fund holds what these take. Whatever call a node has told that
+        goes on there is held, or known to have ended; no call is held of a node that did not tell it.
         """
+        self._check_told(oracle)
+        ledger = oracle.ledger
+        for fund, account in ledger.accounts.items():
+            holds = (account.pending, account.channels, account.channels_out, account.channels_in)
+            require("armed holds", holds == ledger.taken(fund), f"{fund}: {holds}, not {ledger.taken(fund)}")
         if self.disputes():
             return
         for fund, account in ledger.accounts.items():
@@ -102,6 +107,24 @@ class Stores:
             paid = {fund: micros for fund, micros in zip(known.funds, known.posted, strict=True) if micros}
             charged_of = self.data.charged_of(known.rid)
             require("armed calls", paid == charged_of, f"{known.rid}: Postgres has {charged_of}, Redis {paid}")
+
+    def _check_told(self, oracle: Oracle) -> None:
+        ledger, aside = oracle.ledger, {event.rid for event in self.aside()}
+        for node, (epoch, told) in oracle.told_by.items():
+            if epoch != oracle.epoch:
+                continue
+            for rid in told & self.carried_by(node):
+                known = ledger.transfers.get(rid)
+                is_there = known is not None or rid in self.data.cdrs or rid in aside
+                require("held again", is_there, f"{rid} goes on at {node}, and nobody holds it")
+            for known in (ledger.transfers[rid] for rid in ledger.pending):
+                is_its_own = known.node.decode() != node or known.adopted == epoch
+                require("disowned", is_its_own, f"{known.rid} is held for {node}, which does not know it")
+
+    def carried_by(self, node: str) -> frozenset[str]:
+        """Return the calls with a hold that a node carries."""
+        del node
+        return frozenset()
 
     def aside(self) -> list[CallEvent]:
         """Return the events that are set aside."""
@@ -133,7 +156,17 @@ class Stores:
         """Add a line to the story."""
         self.trace.append(f"{self.steps:6} {text}")
 
+    def _libraries(self, oracle: Oracle, words: Sequence[Argument]) -> Reply:
+        """Answer FUNCTION: the libraries are those of this release, or are brought to it."""
+        present = {} if oracle.is_first_release else first_release.current()
+        if words[1] == "LIST":
+            return [[b"library_name", name.encode(), b"library_code", text.encode()] for name, text in present.items()]
+        self.note(self.upgrade())
+        return b"OK"
+
     def _execute(self, oracle: Oracle, words: Sequence[Argument]) -> Reply | FunctionFailed:
+        if words[0] == "FUNCTION":
+            return self._libraries(oracle, words)
         if oracle.is_first_release:
             absent = first_release.absent(words, oracle.stored.opseq)
             if absent is not None:
@@ -188,6 +221,15 @@ class Stores:
         self.start_redis()
         self.old, self.old_until_us = old, self.now_us + self.rng.randrange(LAG_US)
         return f"a replica of Redis is promoted that lacks {lost}; {sorted(self.cut_off)} talk to the old master"
+
+    def empty(self) -> str:
+        """Let somebody type FLUSHALL."""
+        if not self.is_up or self.old is not None:
+            return ""
+        self.lost_us.clear()
+        self.redis([("FLUSHALL",)])
+        self.late.clear()
+        return "Redis is emptied"
 
     def heal(self) -> None:
         """Let the old master go, with all that it alone has done."""

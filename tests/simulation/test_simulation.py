@@ -49,7 +49,7 @@ def test_histories_try_everything() -> None:
             "is upgraded",
             "stalls for",
         ),
-        *("operator: recovers", "operator: empties", "hangs up, and nobody hears it", "a broken node"),
+        *("Redis is emptied", "hangs up, and nobody hears it", "a broken node"),
     )
     assert [each for each in happened if each not in story] == []
 
@@ -71,6 +71,8 @@ def test_a_seed_is_a_history() -> None:
         "the answer does not move the lease",
         "a restart does not disarm",
         "acknowledged before the commit",
+        "a Redis that lost operations is armed",
+        "a rebuild counts nothing again",
     ],
 )
 def test_a_planted_bug_is_found(name: str) -> None:

@@ -65,6 +65,7 @@ def check_calm(world: World) -> None:
             "I3", world.oracle.stored.terms(fund) == terms, f"{fund}: {world.oracle.stored.terms(fund)}, not {terms}"
         )
     _check_records(world)
+    _check_acknowledged(world)
     _check_legs(world)
 
 
@@ -79,6 +80,17 @@ def _check_gaps(world: World, fund: str, n: int) -> None:
     }
     missing = sorted(set(range(1, n + 1)) - numbers)
     require("I2 gaps", set(missing) <= lost, f"{fund}: {missing} are missing, lost were {sorted(lost)}")
+
+
+def _check_acknowledged(world: World) -> None:
+    """Every charge that Redis has taken is posted, also where Redis has lost it: its node, alive, has told it again."""
+    poisoned = {event.rid for event in world.aside()}
+    for node in world.nodes:
+        for rid in node.acknowledged:
+            found = world.data.cdrs.get(rid)
+            is_proven = rid in poisoned or (found is not None and found.outcome not in UNPROVEN)
+            require("acknowledged", is_proven, f"{node.name} was told that {rid} is charged: {found and found.outcome}")
+        node.acknowledged.clear()
 
 
 def _check_records(world: World) -> None:

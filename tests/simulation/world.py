@@ -12,12 +12,12 @@ from typing import Final
 
 from kemi.adapters.redis_funds import Funds
 from tests.simulation.broken_node import act
-from tests.simulation.calm import calm_down, end, operate, virtual_time
+from tests.simulation.calm import calm_down, end, virtual_time
 from tests.simulation.configuration import SCALES, Configuration, Syncer
 from tests.simulation.media import happen
 from tests.simulation.node import Node
 from tests.simulation.process import NO_FAULTS, Killed, Process
-from tests.simulation.settlers import Operator, Settler
+from tests.simulation.settlers import Settler
 from tests.simulation.shim_client import ShimClient
 from tests.simulation.stores import SECOND, TASTES, Stores, shown
 from tests.simulation.verdict import check_books, check_calm, check_end
@@ -53,12 +53,12 @@ LIKELY: Final = (
     ("start_redis", 10),
     ("split", 0.15),
     ("upgrade", 0.6),
-    ("operator", 15),
+    ("empty", 0.15),
     ("clock_step", 1.2),
     ("memory", 1),
     ("break", 4),
 )
-DEATHS: Final = frozenset({"kill_node", "stall", "kill_settler", "kill_redis", "split", "memory", "long"})
+DEATHS: Final = frozenset({"kill_node", "stall", "kill_settler", "kill_redis", "empty", "split", "memory", "long"})
 
 
 class World(Stores):
@@ -71,7 +71,6 @@ class World(Stores):
         self.nodes = [Node(self, name) for name in ("n1", "n2")]
         self.settlers = [Settler(self, name, self.data) for name in ("s1", "s2")]
         self.syncer = Syncer(self, self.configuration)
-        self.operator = Operator(self, self.data)
         self.busy: list[Process] = []
         self._calls = 0
         self._asked: dict[str, int] = {}
@@ -89,6 +88,10 @@ class World(Stores):
         """Let the phones of a call hear a BYE."""
         for node in self.nodes:
             node.media.pop(rid, None)
+
+    def carried_by(self, node: str) -> frozenset[str]:
+        """Return the calls with a hold that a node carries."""
+        return next((each.agent.held for each in self.nodes if each.name == node and not each.dead), frozenset())
 
     def may_sweep_early(self, set_us: int) -> bool:
         """Whether a sweeper cannot know how old a lease set at `set_us` is: it began after a step of Redis' clock."""
@@ -205,9 +208,6 @@ class World(Stores):
         settler.kill()
         return f"{settler.name} is killed"
 
-    def _do_operator(self) -> str:
-        return operate(self)
-
     # Time, networks, stores -------------------------------------------------------------------------------------------
 
     def _do_time(self) -> str:
@@ -238,12 +238,21 @@ class World(Stores):
         return f"a late request arrives: {'; '.join(map(shown, late.commands))}"
 
     def _do_kill_redis(self) -> str:
+        for node in self.nodes:
+            node.forget_long_ago()
         return self.kill_redis()
 
     def _do_start_redis(self) -> str:
         return self.start_redis()
 
+    def _do_empty(self) -> str:
+        for node in self.nodes:
+            node.forget_long_ago()
+        return self.empty()
+
     def _do_split(self) -> str:
+        for node in self.nodes:
+            node.forget_long_ago()
         return self.split()
 
     def _do_upgrade(self) -> str:

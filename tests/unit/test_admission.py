@@ -7,14 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from kemi import keys
+from kemi import codec, keys
+from kemi.adapters.cache import CACHE_BYTES_MIN
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Held, Refused, Stale, Unarmed, Void
-from kemi.adapters.redis_tables import Tables
+from kemi.adapters.redis_tables import HELD_MARK, HELD_SEPARATOR, Tables
 from kemi.admission import Admission, Seen, Verdict
 from kemi.core.outcome import Challenge, Hold, Need, Reject, Route
-from kemi.core.request import CallRequest
-from kemi.records import Period, PeriodPrice, Rate, Span, Status
+from kemi.core.request import CallRequest, SipUri
+from kemi.records import Emergency, EmergencyRoute, Period, PeriodPrice, Rate, RateSet, Span, Status
 from kemi.settings import Limits, Settings
 from tests.fakes.world import CUSTOMER, SECRET, ColdStore, World, invite, request
 
@@ -24,7 +25,11 @@ Answer = Held | Refused | Stale | Unarmed | Void | StoreUnavailable
 
 
 class Redis:
-    """Counts what is asked. up False: nothing answers. answers: to the holds, in order; the last one stays."""
+    """A world as it stands in Redis; counts what is asked. up False: nothing answers.
+
+    answers: to the holds, in order; the last one stays. passes: when higher than what a reader has seen, that reader is
+    told to drop `changed`, or everything where that says nothing.
+    """
 
     def __init__(self, world: World, answers: Sequence[Answer]) -> None:
         self._world = world
@@ -32,15 +37,34 @@ class Redis:
         self.round_trips = 0
         self.up = True
         self.passes = 1
-        self.tables = WorldTables(self, world)
+        self.changed: tuple[str, ...] = ()
+        self.world = b"1 1 1 0"
+        self.tables = Tables(cast("RedisClient", self))
 
     def available(self) -> bool:
         """Tell at once: there is no breaker here."""
         return self.up
 
-    def fcall_ro(self, *_: Any) -> Any:
-        """Not asked: the tables below read the world."""
-        raise AssertionError
+    def fcall_ro(self, _function: str, _keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
+        """Answer as tandem_fetch_1 does."""
+        self.ask()
+        seen, digits, *names = args
+        is_behind = 0 < seen < self.passes
+        held = [name for told in names if told[0] == HELD_MARK for name in told[1:].split(HELD_SEPARATOR)]
+        asked = {name for name in names if name[0] != HELD_MARK}
+        if is_behind:
+            asked |= {name for name in held if name in self.changed} if self.changed else {keys.MASKS, *held}
+        groups = [keys.peering_group(group) for route in self._world.emergency.routes for group in route.group_ids]
+        store = ColdStore(self._world)
+        store.records.clear()
+        store.fetch(Need((*asked, *(groups if keys.EMERGENCY in asked else ())), digits))
+        records = [part for name, record in store.records.items() for part in (name.encode(), self._value(record))]
+        buckets = [part for (set_id, field), it in store.rates.items() for part in (b"%d" % set_id, field.encode(), it)]
+        changed = [name.encode() for name in self.changed] if is_behind else []
+        return [str(self.passes).encode(), int(is_behind and not changed), changed, records, buckets, self.world]
+
+    def _value(self, record: object | None) -> bytes:
+        return codec.pack_config(self.passes, record)
 
     def ask(self) -> None:
         """Count one question. Raises StoreUnavailable when down."""
@@ -55,27 +79,6 @@ class Redis:
         if isinstance(answer, StoreUnavailable):
             raise answer
         return answer
-
-
-class WorldTables(Tables):
-    """Tables whose fetches read the world: what they bring is what stands there now."""
-
-    def __init__(self, redis: Redis, world: World) -> None:
-        super().__init__(cast("RedisClient", redis))
-        self._redis = redis
-        self._world = world
-
-    def fetch(self, need: Need) -> None:
-        """Bring what is asked for, and drop what a newer pass has changed."""
-        self._redis.ask()
-        if self._redis.passes > self.seen_pass:
-            self.invalidate(list(self._records), self._redis.passes)
-        store = ColdStore(self._world)
-        groups = [keys.peering_group(group) for route in self._world.emergency.routes for group in route.group_ids]
-        store.fetch(need._replace(keys=(*need.keys, *groups)) if keys.EMERGENCY in need.keys else need)
-        self._records.update(store.records)
-        self._rates.update(store.rates)
-        self._pinned[keys.EMERGENCY] = self._world.emergency
 
 
 def admission(*answers: Answer) -> tuple[Admission, Redis, World]:
@@ -164,17 +167,135 @@ def test_a_decision_that_stays_stale_is_refused_with_a_hint_to_come_again() -> N
     assert verdict.decision.retry_after_s
 
 
-def test_a_refusal_is_checked_against_a_newer_configuration() -> None:
+def test_a_refusal_is_confirmed_by_what_redis_has_now() -> None:
     """Nobody holds for a refused call, so no hold would tell the worker that it may go now."""
     account = keys.account(CUSTOMER)
     made, redis, world = admission()
     world.change(account, status=Status.SUSPENDED)
+    before = redis.round_trips
     assert refusal(admit(made, invite())) == "suspended"
+    assert redis.round_trips == before + 2, "a refusal on what has just been fetched needs no other word"
+    assert refusal(admit(made, invite())) == "suspended"
+    assert redis.round_trips == before + 3, "a warm one costs one round trip"
+
     world.change(account, status=Status.ACTIVE)
     redis.passes = 2
-    assert refusal(admit(made, invite(), SEEN._replace(newest_pass=1))) == "suspended", "nothing new was heard"
+    before = redis.round_trips
+    assert isinstance(admit(made, invite()).decision, Route)
+    assert redis.round_trips <= before + 3, "to confirm, to see where it goes, and to hold"
 
-    assert isinstance(admit(made, invite(), SEEN._replace(newest_pass=2)).decision, Route)
+
+def test_what_confirms_a_refusal_brings_what_it_was_decided_on() -> None:
+    """With its new prices: a destination that has a rate by now costs no further round trip but the hold."""
+    made, redis, world = admission()
+    assert isinstance(admit(made, invite()).decision, Route)
+    world.rate_set(3_050, {"44": Rate(50_000)})
+    world.change("tar:50", rate_set_id=3_050)
+    redis.passes, redis.changed = 2, ("tar:50",)
+    redis.tables.invalidate(redis.changed, 2)
+    assert refusal(admit(made, invite())) == "no_rate"
+    world.rate_set(4_050, {"33": Rate(50_000)})
+    world.change("tar:50", rate_set_id=4_050)
+    redis.passes = 3
+    before = redis.round_trips
+
+    assert isinstance(admit(made, invite()).decision, Route)
+    assert redis.round_trips == before + 2
+
+
+def test_a_refusal_is_not_confirmed_by_prices_that_have_been_mended() -> None:
+    """A bucket that was found wrong is written again, which is no pass: the world says that prices are others."""
+    made, redis, world = admission()
+    right = world.rates.pop((1050, "33"))
+    assert refusal(admit(made, invite())) == "no_rate"
+    world.rates[1050, "33"] = right
+    redis.world = b"1 1 1 1"
+
+    assert isinstance(admit(made, invite()).decision, Route)
+
+
+def test_a_refusal_is_confirmed_once() -> None:
+    """Whatever changes meanwhile: the second decision is carried out, be it a refusal or a route."""
+    made, redis, world = admission()
+    world.change(keys.account(CUSTOMER), status=Status.SUSPENDED)
+    assert refusal(admit(made, invite())) == "suspended"
+    world.change(keys.account(CUSTOMER), status=Status.ACTIVE, barred=("33",))
+    redis.passes = 2
+    before = redis.round_trips
+    assert refusal(admit(made, invite())) == "barred"
+    assert redis.round_trips - before <= 2
+
+
+def test_strangers_cannot_make_redis_work() -> None:
+    """Who is nobody's line is refused by the cache, but for one question in ten milliseconds."""
+    made, redis, _ = admission()
+    stranger = invite()._replace(from_uri=SipUri("sip", "alice", "nowhere.example"))
+    assert refusal(admit(made, stranger)) == "relaying_denied"
+    before = redis.round_trips
+    for later_ms in range(100):
+        assert refusal(admit(made, stranger._replace(received_ms=stranger.received_ms + later_ms))) == "relaying_denied"
+    assert redis.round_trips - before == 10
+
+
+def test_what_no_configuration_changes_is_not_asked() -> None:
+    made, redis, _ = admission()
+    before = redis.round_trips
+    assert refusal(admit(made, invite()._replace(method="PUBLISH"))) == "method"
+    assert redis.round_trips == before
+
+
+def test_a_challenge_is_as_young_as_what_the_agent_saw() -> None:
+    """It decides nothing, and every call has one: it is made again only when a newer configuration was heard of."""
+    made, redis, world = admission()
+    assert isinstance(admit(made, request()).decision, Challenge)
+    before = redis.round_trips
+    assert isinstance(admit(made, request()).decision, Challenge)
+    assert redis.round_trips == before
+    world.change("dom:a.example", enabled=False)
+    redis.passes = 2
+    assert isinstance(admit(made, request(), SEEN._replace(newest_pass=1)).decision, Challenge)
+    assert refusal(admit(made, request(), SEEN._replace(newest_pass=2))) == "relaying_denied"
+
+
+def test_a_node_that_drains_hears_of_a_new_emergency_number() -> None:
+    """It holds for no call and so hears of nothing, but it confirms its refusals."""
+    made, redis, world = admission()
+    draining = SEEN._replace(draining=True)
+    call = invite(callee="110")
+    assert refusal(admit(made, call, draining)) == "draining"
+    world.emergency = Emergency((EmergencyRoute("", "110", (3,)),))
+    redis.passes = 2
+    assert isinstance(admit(made, call._replace(received_ms=call.received_ms + 1_000), draining).decision, Route)
+
+
+def test_a_call_never_goes_by_an_emergency_table_that_is_old() -> None:
+    """What is pinned is served on when Redis is dead; while it answers the table is read there once it has changed."""
+    made, redis, world = admission()
+    assert isinstance(admit(made, invite()).decision, Route)
+    world.emergency = Emergency((EmergencyRoute("", "33140000000", (3,)),))
+    redis.passes = 2
+    redis.tables.invalidate([keys.EMERGENCY], 2)
+    verdict = admit(made, invite())
+    assert isinstance(verdict.decision, Route)
+    assert verdict.decision.emergency
+    redis.passes = 3
+    redis.tables.invalidate([keys.EMERGENCY], 3)
+    redis.up = False
+    verdict = admit(made, invite())
+    assert isinstance(verdict.decision, Route)
+    assert verdict.decision.emergency
+
+
+def test_what_does_not_fit_goes_between_two_decisions() -> None:
+    """A decision that stands on more than fits is made all the same."""
+    made, redis, world = admission()
+    small = Tables(cast("RedisClient", redis), CACHE_BYTES_MIN)
+    made = Admission(SETTINGS, redis, small, redis)
+    world.put("rset:1050", RateSet(1050, tuple(Rate(50_000 + n) for n in range(10_000))))
+    for _ in range(2):
+        assert isinstance(admit(made, invite()).decision, Route)
+        assert made.cache.bytes > CACHE_BYTES_MIN
+    assert made.cache.evictions, "the second found no more than fits"
 
 
 def test_a_dead_store_refuses_all_but_emergencies_and_asks_nothing() -> None:

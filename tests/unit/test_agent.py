@@ -13,8 +13,18 @@ from kemi import codec, keys
 from kemi.adapters.ksr_queue import Ended, Failed, Held, Message, Refused, Started, put
 from kemi.adapters.ksr_shared import newest_pass
 from kemi.adapters.redis_client import StoreUnavailable
-from kemi.adapters.redis_operations import FundTerms, Operation, Page, Reservation, Result, Settle
-from kemi.agent import Agent, Clock
+from kemi.adapters.redis_operations import (
+    FundTerms,
+    MoneyStatus,
+    Operation,
+    Page,
+    Rehold,
+    Reservation,
+    Result,
+    Settle,
+)
+from kemi.agent import Agent
+from kemi.agent_ports import Clock
 from kemi.core.outcome import Hold, HoldFund, HoldRow
 from kemi.core.rating import schedule
 from kemi.records import PinnedCall, Rate
@@ -58,6 +68,31 @@ class MovableFunds(FakeFunds):
         self._fail()
         return super().of_node(node, after, limit)
 
+    def described(self, rids: Sequence[str]) -> dict[str, Reservation]:
+        """Describe all, unless down."""
+        self._fail()
+        return super().described(rids)
+
+    def rehold(self, told: Sequence[Rehold]) -> list[Result]:
+        """Take calls, unless down."""
+        self._fail()
+        return super().rehold(told)
+
+    def adopted(self, epoch: int, count: int) -> bool:
+        """Hear that all are told, unless down."""
+        self._fail()
+        return super().adopted(epoch, count)
+
+    def status(self) -> MoneyStatus:
+        """Tell, unless down."""
+        self._fail()
+        return super().status()
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """The epoch of the key, and the one that is being built."""
+        return self.epoch, self.building
+
     def spoil(self, rid: str) -> None:
         """Make the pinned call of a reservation unreadable."""
         self._rows[rid].pinned = b"\xc1"
@@ -90,12 +125,14 @@ class Store:
         self.round_trips += 1
         self.written.append(words)
         match words:
-            case ("GET", keys.PASS):
-                return b"7"
+            case ("MGET", keys.PASS, keys.EPOCH, keys.BUILDING):
+                return [b"7", *(str(number).encode() if number else None for number in self._funds.epochs)]
             case ("HSET", keys.NODES, node, sign):
                 self.nodes[node.encode()] = sign
             case ("HGETALL", keys.NODES):
                 return [part for node, sign in self.nodes.items() for part in (node, str(sign).encode())]
+            case ("MGET", keys.HEARTBEAT, keys.SYNC_STATUS):
+                return [None, None]
             case ("HGETALL", _):
                 return [b"funds", b"3", b"drift_micros", b"-5", b"note", b"no number"]
         return [self._funds.now_ms // 1000, self._funds.now_ms % 1000 * 1000]
@@ -510,7 +547,7 @@ def test_the_workers_hear_which_configuration_stands_in_redis(world: World) -> N
     world.run(1)
 
     assert newest_pass(world.ksr) == 7
-    assert world.store.written.count(("GET", keys.PASS)) == 10
+    assert world.store.written.count(("MGET", keys.PASS, keys.EPOCH, keys.BUILDING)) == 10
 
 
 def test_a_reload_hands_over_calls_and_what_waits(world: World) -> None:

@@ -12,8 +12,9 @@ import pytest
 from kemi import codec
 from kemi.adapters.ksr_queue import Message, ProbeAnswered, put
 from kemi.adapters.ksr_sides import is_away
-from kemi.adapters.redis_operations import Operation, Page, Reservation, Result
-from kemi.agent import Agent, Clock
+from kemi.adapters.redis_operations import MoneyStatus, Operation, Page, Rehold, Reservation, Result
+from kemi.agent import Agent
+from kemi.agent_ports import Clock
 from kemi.agent_takeover import NodeWatch, silent_ns
 from kemi.core.sides import CSEQ_LEAP, CSEQ_OURS
 from kemi.records import PinnedCall
@@ -63,6 +64,30 @@ class AsNode:
     def describe(self, rid: str) -> Reservation | None:
         """Describe."""
         return self._funds.describe(rid)
+
+    def described(self, rids: Sequence[str]) -> dict[str, Reservation]:
+        """Describe all."""
+        return self._funds.described(rids)
+
+    def rehold(self, told: Sequence[Rehold]) -> list[Result]:
+        """Take calls as this node knows them."""
+        before, self._funds.node = self._funds.node, self._node
+        try:
+            return self._funds.rehold(told)
+        finally:
+            self._funds.node = before
+
+    def adopted(self, epoch: int, count: int) -> bool:
+        """Hear that this node has told all."""
+        before, self._funds.node = self._funds.node, self._node
+        try:
+            return self._funds.adopted(epoch, count)
+        finally:
+            self._funds.node = before
+
+    def status(self) -> MoneyStatus:
+        """Tell."""
+        return self._funds.status()
 
     def of_node(self, node: str, after: str, limit: int) -> Page:
         """List."""

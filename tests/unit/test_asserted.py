@@ -26,6 +26,9 @@ from tests.fakes.world import uri
         ("<>", None),
         (",,,", None),
         ('"open <sip:a@x>', "a"),
+        ('"Alice" sip:a@x', "a"),
+        ("<sip:a@x>;x=<sip:evil@x>", "a"),
+        ('<sip:a@x>;x=">"', "a"),
         ("<sip:a@x", None),
         ("<sip:a@x>" + " " * HEADER_MAX, None),
     ],
@@ -41,6 +44,7 @@ def test_a_header_is_a_list() -> None:
     value = '"A, B" <sip:a,1@x>;privacy=off, <tel:+4420>;reason=user-busy'
     assert [party.uri.user for party in parties(value)] == ["a,1", "+4420"]
     assert [party.uri.user for party in parties("sip:a@x, sip:b@x")] == ["a", "b"]
+    assert [party.uri.user for party in parties("<sip:X,1@x>, sip:b@x")] == ["X,1", "b"]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +90,7 @@ def test_the_reasons_of_the_rfc_are_kept(reason: str) -> None:
 def test_parameters_stand_behind_the_address(parameters: str, said: Party) -> None:
     """Those that mean something here, in any case; an unknown reason is "unknown", an odd counter none."""
     assert parties(f"<sip:a@x>{parameters}") == (said,)
+    assert parties(f'"A" <sip:a@x>{parameters}') == (said,)
 
 
 def test_parameters_of_the_uri_are_not_the_headers() -> None:

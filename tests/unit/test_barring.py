@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kemi.core.outcome import Reject
+from kemi.core.pattern import WAYS_MAX, compile_pattern
 from kemi.records import BarringLevel, BarringRule, ReplyOverride, Span, TimeSet
 from tests.fakes.world import ABROAD, ALICE_NUMBER, BOB, BOB_NUMBER, CAROL_NUMBER, World, from_peer, from_trunk, invite
 
@@ -51,6 +52,17 @@ def test_a_whitelist_bars_all_but_what_it_names() -> None:
     assert world.refusal(invite(callee="442099999999")).reason == "no_route"
     refusal = world.refusal(invite())
     assert refusal.trace[-1] == "level 1 account 5: barring level 5 (Britain) allows only what its rules name"
+
+
+@pytest.mark.parametrize("is_whitelist", [False, True])
+def test_a_level_that_takes_too_long_is_tried_as_far_as_it_may(is_whitelist: bool) -> None:
+    """What stands beyond matches nothing: a blacklist bars no more, a whitelist allows no more."""
+    most = WAYS_MAX // compile_pattern(".*x").ways
+    useless = tuple(BarringRule(100 + n, ".*x") for n in range(most))
+    world = barred(is_whitelist=is_whitelist, rules=(*useless[1:], BarringRule(7, "^33")))
+    assert isinstance(world.decide(invite()), Reject) is not is_whitelist
+    world = barred(is_whitelist=is_whitelist, rules=(*useless, BarringRule(7, "^33")))
+    assert isinstance(world.decide(invite()), Reject) is is_whitelist
 
 
 def test_an_empty_whitelist_bars_everything() -> None:

@@ -35,6 +35,7 @@ def test_what_is_gone_is_not_found(break_it: Any) -> None:
     break_it(world)
     refusal = world.refusal(invite(callee=BOB_NUMBER))
     assert (refusal.reason, refusal.status) == ("not_found", 404)
+    assert refusal.trace[-1] == f"number {BOB_NUMBER} reaches nobody"
 
 
 @pytest.mark.parametrize(

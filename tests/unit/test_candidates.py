@@ -8,8 +8,20 @@ import pytest
 
 from kemi.core.candidates import prefixes
 from kemi.core.decide import refused_hold
-from kemi.core.outcome import Choice, Route
-from kemi.records import PeeringRule, PeeringRules, Period, PeriodPrice, Rate, Span, TimeSet
+from kemi.core.outcome import LEFT_OUT_MAX, Route
+from kemi.core.pattern import WAYS_MAX, compile_pattern
+from kemi.records import (
+    Choice,
+    Lengths,
+    PeeringRule,
+    PeeringRules,
+    Period,
+    PeriodPrice,
+    PortedNumber,
+    Rate,
+    Span,
+    TimeSet,
+)
 from kemi.settings import Limits
 from tests.fakes.world import (
     ACME,
@@ -115,6 +127,34 @@ def test_a_rule_takes_what_it_describes(fields: dict[str, Any], eligible: bool) 
     world.rule(PeeringRule(1, BELL, "33")._replace(**fields))
     world.rule(PeeringRule(2, OWN, "33"))
     assert (BELL_1 in servers(world)) is eligible
+
+
+TOO_MANY_WAYS = "its patterns from here on are not tried, for there are too many ways to try them"
+
+
+def test_rules_that_take_too_long_are_not_tried() -> None:
+    """An owner's rules together, the longest prefix first; those of another owner have ways of their own."""
+    world = World()
+    world.forget_rules()
+    most = WAYS_MAX // compile_pattern(".*").ways
+    for number in range(most):
+        world.rule(PeeringRule(100 + number, ACME, "33", ".*#"))
+    world.rule(PeeringRule(2, BELL, "3", "^sip:33"))
+    world.rule(PeeringRule(3, OWN, "33", ".*"))
+    assert servers(world) == [OWN_1]
+    trace = world.route(invite()).trace
+    assert "callee pattern of rule 2 does not match" in " ".join(trace)
+    told = f"peering rules of account 1: {TOO_MANY_WAYS}"
+    assert told in trace
+    world.forget_rules()
+    for number in range(most + 1):
+        world.rule(PeeringRule(100 + number, ACME, "33", ".*#")._replace(block=True))
+    world.rule(PeeringRule(3, OWN, "33", ".*"))
+    assert told in world.route(invite()).trace
+    world.forget_rules()
+    world.rule(PeeringRule(1, ACME, "33", ".*#"))
+    world.rule(PeeringRule(2, BELL, "3", "^sip:33"))
+    assert servers(world) == [BELL_1]
 
 
 def test_a_long_host_is_no_obstacle_to_a_rule_without_patterns() -> None:
@@ -434,6 +474,68 @@ def test_every_carrier_that_was_weighed_is_told() -> None:
         Choice(60, OWN, OWN_1, "own/one", "33", 270_000, "EUR", 180, LESS_ITS_OWN),
         Choice(30, ACME, ACME_2, "acme/two", "33", 15_000, "EUR", 180, "it is disabled"),
         Choice(40, BELL, 0, "bell", "33", why="its day cap is reached"),
+    )
+    world.change("pg:4", enabled=False)
+    world.change_server(OWN_1, enabled=False)
+    assert set(world.route(invite()).choices) >= {
+        Choice(40, BELL, 0, "bell", "33", why="it is disabled"),
+        Choice(60, OWN, 0, "own", "33", why="it has no enabled server"),
+    }
+
+
+def test_a_stopper_that_is_down_stops_when_all_are() -> None:
+    """In so many words: the trace is what a person reads at night."""
+    world = World()
+    world.rule(PeeringRule(99, ACME, "3314", stopper=True))
+    route = world.route(invite(), down_servers=frozenset(ALL))
+    assert "every candidate failed lately: tried all the same" in route.trace
+    assert {target.pinned.group_id for target in route.targets} == {ACME, OWN}, "nobody stops a nearer account's own"
+    assert {choice.why for choice in route.choices if choice.why} == {"hidden by a stopper"}
+
+
+def test_a_group_that_is_gone_is_told_by_its_number() -> None:
+    """Nobody knows its name, and of somebody else's nobody is told it."""
+    world = World()
+    world.records.pop("pg:4")
+    assert Choice(40, BELL, 0, "", "33", why="account 1 has no group 4") in world.route(invite()).choices
+
+
+def test_a_group_that_has_not_the_ported_number_is_told_once() -> None:
+    """However many rules lead to it."""
+    world = World()
+    world.rule(PeeringRule(99, BELL, "3314"))
+    world.put("lnplens", Lengths((11,)))
+    world.put("lnp:33140000000", PortedNumber("33140000000", "33140000000", ACME))
+    choices = world.route(invite()).choices
+    assert [choice.prefix for choice in choices if choice.group_id == BELL] == ["3314"]
+
+
+def test_the_record_of_a_call_keeps_those_that_were_not_tried() -> None:
+    """Those left out with the reason, before them candidates beyond what may be tried; of very many the first."""
+    world = World()
+    world.change("acct:2", attempts_max=2)
+    world.change("pg:4", spent="day")
+    route = world.route(invite())
+    kept = route.call.left_out
+    assert [choice.name for choice in kept] == ["own/one", "bell"]
+    assert [choice.why for choice in kept] == ["only 2 are tried", "its day cap is reached"]
+    assert {target.name for target in route.call.targets} == {"acme/one", "acme/two"}
+    world.change("acct:2", attempts_max=3)
+    assert not [sentence for sentence in world.route(invite()).trace if "more candidates" in sentence]
+    for deck in (303, 306):
+        world.tariff(deck, {"33": Rate(90_000_000)})
+    refusal = world.refusal(invite())
+    assert refusal.call is not None
+    assert refusal.call.left_out == refusal.choices
+    world.forget_rules()
+    for number in range(LEFT_OUT_MAX + 2):
+        world.rule(PeeringRule(100 + number, BELL, "33"))
+    refusal = world.refusal(invite())
+    assert refusal.call is not None
+    assert len(refusal.choices) == LEFT_OUT_MAX + 2
+    assert refusal.call.left_out == (
+        *refusal.choices[:LEFT_OUT_MAX],
+        Choice(0, 0, 0, "", "", why="2 more were left out"),
     )
 
 

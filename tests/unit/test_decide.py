@@ -113,17 +113,21 @@ def test_a_fetch_that_brings_nothing_ends_in_a_refusal() -> None:
 
 
 def test_the_first_need_is_about_who_calls() -> None:
-    """Sources of the address, the line of the From and its domain; without masks all that they could lead to."""
+    """Sources of the address, the line of the From and its domain; without masks all that they could lead to.
+
+    And the emergency numbers, which are pinned like the masks: one that is old comes with the rest.
+    """
     world = World()
-    masks = {keys.MASKS: world.records[keys.MASKS]}
-    need = decide(invite(), world.facts(records=masks))
+    pinned = {name: world.records[name] for name in (keys.MASKS, keys.EMERGENCY)}
+    need = decide(invite(), world.facts(records=pinned))
     assert isinstance(need, Need)
     assert set(need.keys) == {"src:192.0.2.1/32", "src:192.0.2.0/24", f"sub:{ALICE}", "dom:a.example"}
     need = decide(invite(), world.facts(records={}))
     assert isinstance(need, Need)
     names = set(need.keys)
-    assert {name for name in names if not name.startswith("src:")} == {"masks", f"sub:{ALICE}", "dom:a.example"}
-    assert len(names) == 3 + 33
+    others = {name for name in names if not name.startswith("src:")}
+    assert others == {"masks", "emergency", f"sub:{ALICE}", "dom:a.example"}
+    assert len(names) == len(others) + 33
 
 
 def test_the_second_need_is_about_where_to() -> None:

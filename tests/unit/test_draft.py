@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgpack
 
 from kemi.core.draft import HEAD_MAX, SENTENCE_MAX, TAIL_MAX, Draft
+from kemi.core.pattern import WAYS_MAX, compile_pattern
 from tests.fakes.world import World, invite, register, request
 
 
@@ -42,3 +43,21 @@ def test_hostile_text_is_harmless_in_trail_and_cdr() -> None:
     draft.note("x" * 1000)
     assert draft.trace == ("a??b??", "x" * SENTENCE_MAX)
     assert msgpack.packb(draft.pinned)
+
+
+def test_what_is_too_much_of_a_list_is_not_tried() -> None:
+    """Patterns have their turn until all ways together are spent; each list by itself; a search given up costs none."""
+    draft = Draft(invite(), World().facts())
+    heavy = ".*x"
+    most = WAYS_MAX // compile_pattern(heavy).ways
+    mark = draft.mark
+    assert all(draft.pattern("rules of 1", heavy).search("x") for _ in range(most))
+    assert draft.pattern("rules of 2", heavy).search("x")
+    assert draft.mark == mark
+    assert draft.pattern("rules of 1", heavy).search("x") is None
+    assert draft.pattern("rules of 1", "^x").search("x") is None
+    assert draft.trace == (
+        "rules of 1: its patterns from here on are not tried, for there are too many ways to try them",
+    )
+    draft.forget_since(mark)
+    assert draft.pattern("rules of 1", heavy).search("x")

@@ -227,6 +227,21 @@ def test_a_cold_cache_is_filled_first() -> None:
     assert {target.pinned.server_id for target in decision.targets} == {ACME_1, ACME_2, BELL_1}
 
 
+def test_without_the_store_a_domain_that_is_none_says_nothing() -> None:
+    """As if nobody knew: the first regional centre serves."""
+    world = regional()
+    world.records["dom:nowhere.example"] = None
+    call = request(caller="joe@nowhere.example", callee="110")
+    assert [target.pinned.server_id for target in world.route(call, store_up=False).targets] == [BELL_1]
+
+
+def test_servers_of_one_group_are_drawn() -> None:
+    """By their weight, as for any other call."""
+    world = World()
+    firsts = {world.route(invite(callee="112", call_id=f"c{n}")).targets[0].pinned.server_id for n in range(40)}
+    assert firsts == {ACME_1, ACME_2}
+
+
 def test_dead_servers_are_tried_last() -> None:
     """Groups in the order of the route; a memory of failure moves a server back and never out."""
     world = World()

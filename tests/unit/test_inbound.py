@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kemi.core.outcome import Challenge, Reject, Route
+from kemi.core.pattern import WAYS_MAX, compile_pattern
 from kemi.records import InboundRule, Masks, Source, SourceKind, Sources
 from tests.fakes.world import ACME, ACME_1, ALICE_NUMBER, TRUNK, World, from_peer, from_trunk, invite, uri
 
@@ -116,6 +117,21 @@ def test_a_rule_over_nothing_is_not_met(field: str, pattern: str) -> None:
     world = World()
     world.change("pg:3", inbound_rules=(InboundRule(1, 1, field, "uri", pattern, 403, "No"),))
     assert world.refusal(from_peer()).reason == "inbound_rule"
+
+
+def test_rules_that_take_too_long_let_nobody_in() -> None:
+    """Postgres refuses them; a worker that is handed them all the same is not kept busy."""
+    world = World()
+    most = WAYS_MAX // compile_pattern(".*").ways
+    rules = tuple(InboundRule(n, 1, "from", "user", ".*", 403, "No") for n in range(1, most + 2))
+    world.change("pg:3", inbound_rules=rules[:-1])
+    assert isinstance(world.decide(from_peer()), Route)
+    world.change("pg:3", inbound_rules=rules)
+    refusal = world.refusal(from_peer())
+    assert refusal.trace[-2:] == (
+        "inbound rules of group 3: its patterns from here on are not tried, for there are too many ways to try them",
+        f"inbound rule {most + 1} of group 3 (acme) is not met",
+    )
 
 
 def test_a_rule_without_a_pattern_is_always_met() -> None:

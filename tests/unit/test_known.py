@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kemi.core.known import Known, Unknown
-from kemi.records import Account, RateSet
-from tests.fakes.world import World
+from kemi.records import Account, Emergency, EmergencyRoute, RateSet
+from tests.fakes.world import ABROAD, World, invite
 
 
 def test_every_name_looked_at_is_remembered() -> None:
@@ -29,6 +29,19 @@ def test_a_record_of_another_type_is_absent() -> None:
     """A store that answers nonsense makes nobody's account."""
     known = Known(World().facts(records={"acct:5": RateSet(5, ())}))
     assert known.account(5) is None
+
+
+def test_the_emergency_table_is_read_like_any_record() -> None:
+    """So the hold answers STALE when it has changed; the one that facts hold apart is for when nothing can be read."""
+    world = World()
+    known = Known(world.facts(emergency=Emergency(())))
+    assert known.emergency() == world.emergency
+    assert known.used == ("emergency",)
+    with pytest.raises(Unknown, match="emergency"):
+        Known(world.facts(records={})).emergency()
+    assert world.route(invite(callee="112"), emergency=Emergency(())).emergency
+    assert not world.route(invite(), emergency=Emergency((EmergencyRoute("", ABROAD, (3,)),))).emergency
+    assert "emergency" in world.route(invite()).hold.used
 
 
 def test_a_need_covers_what_is_expected() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
 
 from kemi.adapters import ksr_noc, ksr_queue
+from kemi.adapters.cache import Counts
 from kemi.adapters.ksr_queue import HangUp
 from tests.fakes.calls import call as pinned
 from tests.fakes.ksr import FakeKsr
@@ -63,3 +65,24 @@ def test_a_call_that_rings_is_not_said_to_end() -> None:
 
     assert "not answered yet" in ask(ksr, f"end {call.rid}")["error"]
     assert ksr_queue.take(ksr) is None
+
+
+def test_the_caches_of_all_processes_are_shown() -> None:
+    ksr = FakeKsr()
+    assert ask(ksr, "caches") == {"caches": []}
+    ksr.tables["noc"]["cache:1"] = '{"pid": 1, "records": 7}'
+    report = ksr_noc.CacheReport(ksr)
+    for records, now_ns in ((1, 0), (2, ksr_noc.SHOWN_NS - 1), (3, ksr_noc.SHOWN_NS), (4, ksr_noc.SHOWN_NS + 1)):
+        report.show(Counts(records, *range(8)), now_ns)
+        said = 1 if now_ns < ksr_noc.SHOWN_NS else 3
+        assert ask(ksr, "caches")["caches"] == [
+            {"pid": 1, "records": 7},
+            {"pid": os.getpid(), **Counts(said, *range(8))._asdict()},
+        ]
+
+
+def test_the_state_of_the_configuration_stands_beside_the_agents() -> None:
+    ksr = FakeKsr()
+    assert ask(ksr, "status")["sync"] is None
+    ksr_noc.publish_sync(ksr, {"age_ms": 5, "state": "steady"}, unix_ms=9)
+    assert ask(ksr, "status")["sync"] == {"age_ms": 5, "state": "steady", "unix_ms": 9}

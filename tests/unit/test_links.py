@@ -103,6 +103,12 @@ def test_a_tariff_leads_to_every_set_that_may_price_a_call() -> None:
         assert missing(("tar:1",), records, fewer, "4").keys == ("tar:1",)
 
 
+def test_a_set_that_is_not_there_has_no_buckets() -> None:
+    """Nothing is asked for twice: the next fetch could not say more of it either."""
+    records = {"tar:1": Tariff(1, 2, "retail", "EUR", 7), "rset:7": None}
+    assert missing(("tar:1",), records, {}, "44") == Need((), "44")
+
+
 def test_nothing_missing_is_an_empty_need() -> None:
     """All of a closed set of records is known."""
     assert missing(("sub:alice@a.example",), WORLD.records, {}, "") == Need(())

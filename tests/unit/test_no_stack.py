@@ -25,7 +25,7 @@ NONE = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "TANDEM_CTL", "TANDEM_SIP"))
         ("noc end abc", "TANDEM_CTL"),
         ("noc money", "TANDEM_CTL"),
         ("noc status", "TANDEM_CTL"),
-        ("recover --accept-loss", "DATABASE_URL"),
+        ("recover --accept-past", "DATABASE_URL"),
         ("scenarios", "TANDEM_SIP"),
         ("settle --verify", "DATABASE_URL"),
         ("settle poison list", "DATABASE_URL"),

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from kemi.core.draft import Draft
+from kemi.core.known import Known
 from kemi.core.outcome import Need
-from kemi.core.ported import lookup, names
+from kemi.core.ported import lookup, names, numbers
 from kemi.core.request import E164
 from kemi.records import Destination, Destinations, Lengths, PeeringRule, PortedNumber, Rate
 from tests.fakes.world import (
@@ -53,6 +54,31 @@ def test_the_longest_entry_counts() -> None:
     assert find(world) == PortedNumber(ABROAD, ROUTING)
     assert find(world, "33149999999") == PortedNumber("3314", "33555")
     assert find(world, "33159999999") is None
+
+
+def test_what_is_cached_says_beforehand_by_which_number_it_goes() -> None:
+    """So that all of a stage is fetched at once: the longest beginning that is known, whatever the lengths are."""
+    for digits, routing, routed in (
+        (ABROAD, ROUTING, ROUTING),
+        (ABROAD, "", ABROAD),
+        (ABROAD[:4], "49", "49" + ABROAD[4:]),
+        (ABROAD[:3], "49", "49" + ABROAD[3:]),
+        (ABROAD[:1], "49", "49" + ABROAD[1:]),
+    ):
+        world = World()
+        world.put(f"lnp:{digits}", PortedNumber(digits, routing))
+        assert list(numbers(Known(world.facts()), ABROAD)) == [ABROAD, routed]
+    world.put(f"lnp:{ABROAD[:2]}", PortedNumber(ABROAD[:2], "1"))
+    assert list(numbers(Known(world.facts()), ABROAD)) == [ABROAD, "1" + ABROAD[2:]]
+    assert list(numbers(Known(World().facts()), ABROAD)) == [ABROAD]
+
+
+def test_only_entries_of_lengths_that_there_are_are_read() -> None:
+    """All beginnings while that is not known."""
+    warm = Known(World().facts()._replace(records={"lnplens": Lengths((11, 4, 1, 0, 99))}))
+    assert list(names(warm, ABROAD)) == ["lnplens", f"lnp:{ABROAD}", "lnp:3314", "lnp:3"]
+    cold = Known(World().facts()._replace(records={}))
+    assert list(names(cold, "331")) == ["lnplens", "lnp:331", "lnp:33", "lnp:3"]
 
 
 def test_nothing_is_read_where_nothing_is_ported() -> None:

@@ -42,6 +42,31 @@ def test_the_trace_names_the_rule() -> None:
     """An operator sees which rule made what of which number, and nothing when no rule had a say."""
     assert rewrite(_rules(("^5", ""), ("^00", "+")), "0044")[1] == "rule 12: 0044 → +44"
     assert rewrite(_rules(("^5", "")), "0044") == ("0044", "")
+    assert rewrite((), "0044") == ("0044", "")
+
+
+def test_each_rule_that_cannot_be_used_is_told() -> None:
+    """In the order of the rules, after the one that could, if any."""
+    broken = (("(", ""), ("^0", "\\"))
+    first, second = "rule 11 passed over: pattern refused (", "; rule 12 passed over: replacement "
+    sentence = rewrite(_rules(*broken), "0044")[1]
+    assert sentence.startswith(first)
+    assert second in sentence
+    assert rewrite(_rules(*broken, ("^00", "+")), "0044")[1].startswith(f"rule 13: 0044 → +44; {first}")
+
+
+def test_a_number_may_be_so_long() -> None:
+    """As it comes, and as it goes; one character more is too much."""
+    longest = "1" * DIGITS_MAX
+    assert rewrite(_rules(("^1", "2")), longest)[0] == "2" + longest[1:]
+    assert rewrite(_rules(("^1", "2")), longest + "1") == (
+        longest + "1",
+        "not rewritten: 65 characters, at most 64 are",
+    )
+    assert rewrite(_rules(("^1", "22")), longest[1:])[0] == "22" + longest[2:]
+    assert rewrite(_rules(("^1", "22")), longest)[0] == longest
+    assert to_e164("-" * (DIGITS_MAX - 3) + "442") == "442"
+    assert to_e164("-" * (DIGITS_MAX - 2) + "442") is None
 
 
 @pytest.mark.parametrize(
@@ -52,6 +77,7 @@ def test_the_trace_names_the_rule() -> None:
         ("^0", r"\1", "names a group that the pattern lacks"),
         ("^(0)", r"\2", "names a group that the pattern lacks"),
         ("^(0)", r"\g<1>", "names a group that the pattern lacks"),
+        ("^(0)", r"\1\q", "names a group that the pattern lacks"),
         ("^0", "\\", "names a group that the pattern lacks"),
         ("^0", "1" * (DIGITS_MAX + 1), "the result has 68 characters"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kemi.core.pattern import TEXT_MAX, TOO_MUCH, WAYS_MAX, compile_pattern
 from kemi.core.sources import ENTRIES_MAX, TRACED_MAX, in_order, networks, same_address
 from kemi.records import Masks, Source, SourceKind, Sources
 
@@ -84,6 +85,19 @@ def test_a_long_from_matches_no_pattern() -> None:
     assert [source.id for source in fitting] == [5]
     assert passed_over == (
         "trusted source 4 by 0.0.0.0/0 passed over: From has 219 characters, patterns see at most 128",
+    )
+    assert [source.id for source in in_order([entries], "udp", FROM.ljust(TEXT_MAX, "x"))[0]] == [4, 5]
+
+
+def test_what_is_too_much_of_a_network_is_passed_over() -> None:
+    """Each network's patterns by themselves; sources without a pattern have their turn."""
+    most = WAYS_MAX // compile_pattern(".*").ways
+    heavy = [Source(n, TRUSTED, "0.0.0.0/0", "", ".*") for n in range(1, most + 2)]
+    others = (Source(900, TRUSTED, "192.0.2.0/24", "", ".*"), Source(901, TRUSTED, "0.0.0.0/0"))
+    fitting, passed_over = in_order([Sources((*heavy, *others))], "udp", FROM)
+    assert [source.id for source in fitting] == [900, *range(1, most + 1), 901]
+    assert passed_over == (
+        f"trusted source {most + 1} by 0.0.0.0/0 passed over: From pattern refused ({TOO_MUCH.fault})",
     )
 
 

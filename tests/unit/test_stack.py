@@ -52,6 +52,29 @@ def test_two_nodes_have_ports_names_and_directories_of_their_own(tmp_path: Path)
     assert first.home != second.home
 
 
+def test_replicas_bring_sentinels_with_ports_names_and_directories_of_their_own(tmp_path: Path) -> None:
+    alone = Layout.from_environment({"RUN_DIR": str(tmp_path)})
+    assert ([server.name for server in alone.redis_servers], alone.sentinels) == (["redis"], ())
+    both = Layout.from_environment({"RUN_DIR": str(tmp_path), "TANDEM_REPLICAS": "2"})
+    servers = (*both.redis_servers, *both.sentinels)
+    assert [server.name for server in both.redis_servers] == ["redis", "redis-replica", "redis-replica-2"]
+    assert {server.address.host for server in servers} == {"127.0.0.1"}
+    assert len({server.address.port for server in servers}) == len({server.home for server in servers}) == 6
+    assert both.redis_servers[0].address.port == 6060
+    set_ = Layout.from_environment({"RUN_DIR": str(tmp_path), "TANDEM_REPLICAS": "1", "TANDEM_REDIS_PORT": "7000"})
+    assert [server.address.port for server in (*set_.redis_servers, *set_.sentinels)] == [7000, 7001, 7005, 7006, 7007]
+    with pytest.raises(OperatorError, match=r"TANDEM_REPLICAS is '3': set it to a number from 0 to 2"):
+        Layout.from_environment({"TANDEM_REPLICAS": "3"})
+
+
+def test_a_taken_port_of_redis_is_refused_only_where_there_are_replicas(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        checks.redis_ports(Layout(tmp_path, Address("127.0.0.1", 5060), redis_port=port))
+        with pytest.raises(OperatorError, match="or set TANDEM_REDIS_PORT to a free port"):
+            checks.redis_ports(Layout(tmp_path, Address("127.0.0.1", 5060), replicas_n=1, redis_port=port))
+
+
 def test_ipv6_stands_beside_a_loopback_address_unless_it_is_said_otherwise(tmp_path: Path) -> None:
     place = {"RUN_DIR": str(tmp_path), "TANDEM_LISTEN": "127.0.0.1:5070", "TANDEM_NODES": "2"}
     beside = Address("::1", 5071) if has_ipv6() else None

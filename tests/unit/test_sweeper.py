@@ -46,6 +46,16 @@ def test_a_lease_that_was_past_when_first_seen_gets_the_full_time() -> None:
     assert watch.is_due("r1", 1_000.0 + TTL_S)
 
 
+def test_after_an_outage_of_redis_every_node_has_the_full_time_again() -> None:
+    """Nobody could move a lease meanwhile: calls that went on beyond what is held are extended now."""
+    watch = watched({"r1": NOW_MS + 10_000})
+    watch.forget()
+    assert not watch.is_due("r1", 1_060.0)
+    watch.see({"r1": NOW_MS + 10_000}, NOW_MS + 60_000, 1_060.0)
+    assert not watch.is_due("r1", 1_060.0 + TTL_S - 0.1)
+    assert watch.is_due("r1", 1_060.0 + TTL_S)
+
+
 def test_a_lease_that_is_gone_or_was_never_seen_is_not_due() -> None:
     watch = watched({"r1": NOW_MS})
     watch.see({}, NOW_MS, 1_001.0)

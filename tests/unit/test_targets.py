@@ -17,6 +17,7 @@ from kemi.records import (
     Login,
     PeeringRule,
     PinnedLeg,
+    PinnedTarget,
     PortedNumber,
     Rate,
     RewriteRule,
@@ -27,9 +28,11 @@ from tests.fakes.world import (
     ACME,
     ACME_1,
     ACME_2,
+    ALICE,
     BELL_1,
     BOB,
     BOB_NUMBER,
+    TRUNK,
     World,
     from_peer,
     from_trunk,
@@ -73,6 +76,25 @@ def test_a_trail_says_which_rules_a_server_met() -> None:
         for rule, number, sign in ((21, OWN, "+"), (22, ABROAD, "00"))
     ]
     assert f"server {BELL_1}: " not in trace
+
+
+def test_a_caller_without_a_number_meets_no_rule() -> None:
+    """There is nothing to rewrite, so nothing to tell."""
+    world = World()
+    world.change(f"sub:{TRUNK}", cli="")
+    route = world.route(from_trunk(caller="anonymous@anonymous.invalid"))
+    told = [sentence for sentence in route.trace if sentence.startswith("server ")]
+    assert all("33140000000 → " in sentence for sentence in told)
+
+
+def test_an_attempt_says_what_it_is_an_attempt_at() -> None:
+    """What the reservation pins: group and server of a carrier, the line of a phone."""
+    made = target(World(), ACME_1)
+    assert (made.kind, made.pinned[:3]) == ("server", (ACME, ACME_1, "acme/one"))
+    (phone,) = World().route(from_peer()).targets
+    assert (phone.kind, phone.pinned) == ("local", PinnedTarget(0, 0, ALICE))
+    urgent = World().route(from_trunk(callee="112")).targets[0]
+    assert (urgent.kind, urgent.pinned.group_id) == ("server", ACME)
 
 
 def test_a_carrier_without_rules_gets_plain_numbers() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from kemi import codec
+from kemi.adapters.cache import Counts
 from kemi.adapters.journal import noted
 from kemi.adapters.ksr_hunt import edit_branch
 from kemi.adapters.ksr_plan import Asked, asked_in, note
@@ -81,6 +83,11 @@ class PlannedAdmission(Admission):
     def round_trips(self) -> int:
         """One more each time."""
         return len(self.asked)
+
+    @property
+    def cache(self) -> Counts:
+        """How a cache does."""
+        return Counts(*range(9))
 
     def load(self) -> None:
         """Nothing to load."""
@@ -192,6 +199,17 @@ def test_a_challenge_carries_every_value() -> None:
     assert scene.ksr.reply_headers == ["Proxy-Authenticate: Digest a\r\n", "Proxy-Authenticate: Digest b\r\n"]
     assert scene.ksr.sent[-1] == (407, "Proxy Authentication Required")
     assert scene.queued() == []
+
+
+def test_the_noc_hears_how_the_cache_does() -> None:
+    """Once a second at most: the next request says it again when its time has come."""
+    scene = Scene(reject("no_credit", (), call=builders.call(RID, ())))
+    scene.request()
+    (name,) = (name for name in scene.ksr.tables["noc"] if name.startswith("cache:"))
+    assert json.loads(str(scene.ksr.tables["noc"][name])) == {"pid": os.getpid(), **Counts(*range(9))._asdict()}
+    del scene.ksr.tables["noc"][name]
+    scene.request()
+    assert name not in scene.ksr.tables["noc"]
 
 
 def test_a_registration_is_saved() -> None:

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from tools.database_url import checked
-from tools.errors import OperatorError, not_set
+from tools.errors import OperatorError
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -20,8 +20,6 @@ Connection = psycopg.Connection[TupleRow]
 @contextmanager
 def connected(database_url: str) -> Iterator[Connection]:
     """Connect and close; what the database refuses becomes an OperatorError with its own sentence."""
-    if not database_url:
-        raise not_set("DATABASE_URL")
     try:
         with psycopg.connect(
             checked(database_url), autocommit=True, connect_timeout=10, application_name="tandem account"

@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 
 from tools.account.amounts import decimal, moment
 from tools.account.database import Connection, connected
-from tools.account.find import Account, find, find_fund
+from tools.account.find import Account, find, find_fund, other_funds
 from tools.account.options import Currency, DatabaseUrl, Json, Since, Until, Who
 from tools.account.tables import show_table
 from tools.errors import OperatorError
@@ -39,10 +39,6 @@ select coalesce(sum(e.amount_micros) filter (where not x.within), 0)::bigint,
        count(distinct e.rid) filter (where x.within)
   from tandem.ledger_entry e cross join lateral (select e.posted_at >= %(since)s as within) as x
  where e.account_id = %(account)s and e.currency = %(currency)s and e.book = 'fund' and e.posted_at < %(until)s
-"""
-_FUNDS: Final = """
-select b.currency, b.balance_micros, c.scale from tandem.fund_balance b join tandem.currency c on c.code = b.currency
- where b.account_id = %s and b.balance_micros <> 0 order by b.currency
 """
 FIRST: Final = datetime.fromisoformat("0001-01-02T00:00+00:00")
 LAST: Final = datetime.fromisoformat("9999-12-30T00:00+00:00")
@@ -122,7 +118,7 @@ def statement(
     """Show the balance at the beginning and at the end of a time, and what moved it; by the time of posting."""
     with connected(database_url) as connection:
         account = find_fund(connection, who, currency)
-        others = [row for row in _all_funds(connection, account) if row["currency"] != account.currency]
+        others = other_funds(connection, account.id, but=account.currency).get(account.id, [])
         begin, end = period(account, since, until)
         arguments = {"account": account.id, "currency": account.currency, "since": begin, "until": end}
         row = connection.execute(_STATEMENT, arguments).fetchone() or (0, 0, 0, 0, 0)
@@ -138,12 +134,6 @@ def statement(
         typer.echo(f"  {name:9} {amount:>20}{f'  ({calls} calls)' if name == 'calls' else ''}")
     for other in others:
         typer.echo(f"another fund has {other['balance']} {other['currency']} now: --currency {other['currency']}")
-
-
-def _all_funds(connection: Connection, account: Account) -> list[dict[str, str]]:
-    """Return what there is now in each fund of an account that is not empty."""
-    rows = connection.execute(_FUNDS, (account.id,)).fetchall()
-    return [{"currency": code, "balance": decimal(balance, scale)} for code, balance, scale in rows]
 
 
 def entries_of(connection: Connection, account: Account, wanted: Range, limit: int) -> Sequence[Entry]:

@@ -33,7 +33,8 @@ select b.account_id, b.currency, b.balance_micros, c.scale
   from tandem.fund_balance b
   join tandem.account a on a.id = b.account_id
   join tandem.currency c on c.code = b.currency
- where b.currency <> a.currency and b.balance_micros <> 0 and %s in (0, a.id) order by b.account_id, b.currency
+ where b.currency <> coalesce(nullif(%s, ''), a.currency) and b.balance_micros <> 0 and %s in (0, a.id)
+ order by b.account_id, b.currency
 """
 
 
@@ -149,10 +150,13 @@ def find_fund(connection: Connection, who: str, currency: str) -> Account:
     )
 
 
-def other_funds(connection: Connection, account_id: int = 0) -> dict[int, list[dict[str, str]]]:
-    """Return account id -> what there is in funds that it does not pay with any more. account_id: 0 = of all."""
+def other_funds(connection: Connection, account_id: int = 0, but: str = "") -> dict[int, list[dict[str, str]]]:
+    """Return account id -> what there is in its funds but one. account_id: 0 = of all accounts.
+
+    but: the currency of the fund that is left out, "" = that which the account pays with.
+    """
     found: dict[int, list[dict[str, str]]] = {}
-    for owner, currency, balance, scale in connection.execute(_OTHERS, (account_id,)).fetchall():
+    for owner, currency, balance, scale in connection.execute(_OTHERS, (but, account_id)).fetchall():
         found.setdefault(owner, []).append({"currency": currency, "balance": decimal(balance, scale)})
     return found
 

@@ -20,12 +20,14 @@ from kemi.adapters.redis_operations import (
     Note,
     Operation,
     Part,
+    Rehold,
     Release,
     Replayed,
     Result,
     Settle,
     Unarmed,
     Unknown,
+    reserve_id,
 )
 from kemi.core.rating import charges, raised, schedule
 from kemi.records import PinnedCall
@@ -115,6 +117,28 @@ class Steps:
     def release(self, live: Live, outcome: str) -> Operation:
         """Return what gives a call's hold back."""
         return Release(*live.next_op(), codec.pack(ended(outcome, live.billed_s, _unix_ms(), self._server_id)))
+
+    def told(self, live: Live, epoch: int) -> Rehold:
+        """Return a call as Redis has answered it last, for a Redis that lost it."""
+        unheard = live.pending is not None and getattr(live.pending, "seq", 0) == live.seq
+        nothing = (0,) * len(live.shape.funds)
+        return Rehold(
+            op_id=reserve_id(live.rid),
+            rid=live.rid,
+            seq=live.seq - unheard,
+            epoch=epoch,
+            lease_s=self._lease_s,
+            pinned=codec.pack(live.call),
+            funds=live.shape.funds,
+            sides=tuple(fund.sides for fund in live.shape.hold.funds),
+            granted_s=live.granted_s,
+            held=charges(live.shape.legs, live.granted_s, live.call.started_ms),
+            posted=live.shape.prices(live.parted_s) if live.parted_s else nothing,
+            billed_s=live.parted_s,
+            talked_ms=0 if live.is_answered else None,
+            server_id=self._server_id if live.is_answered else 0,
+            node_answered_ms=live.call.started_ms if live.is_answered else 0,
+        )
 
     def stray(self, live: Live) -> Operation:
         """Return what a node would say of a call that is over."""

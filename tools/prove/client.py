@@ -17,12 +17,13 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
 
 from kemi import codec, keys
-from kemi.adapters.redis_client import RedisClient, Reply, StoreUnavailable, _Wire
+from kemi.adapters.redis_client import RedisClient, Reply, StoreUnavailable
 from kemi.adapters.redis_funds import Funds
 from kemi.adapters.redis_operations import (
     Applied,
@@ -38,6 +39,7 @@ from kemi.adapters.redis_operations import (
     Unknown,
     Void,
 )
+from kemi.adapters.redis_place import Wire
 from kemi.records import PinnedCall
 from tools.prove import journal
 from tools.prove.calls import Live, Steps, intent
@@ -73,7 +75,7 @@ class LossyClient(RedisClient):
 
     lose_next = False
 
-    def _read(self, wire: _Wire, deadline: float) -> Reply:
+    def _read(self, wire: Wire, deadline: float) -> Reply:
         if self.lose_next:
             self.lose_next = False
             raise OSError("the connection was dropped before the answer")
@@ -99,6 +101,7 @@ class Client:
         self._seen_pass = 0
         self._opseq = 0
         self._heartbeat_s = 0.0
+        self._told_for = 0
 
     def run(self) -> None:
         """Place calls until the quota is used up, then end those that go on. Outages are waited out."""
@@ -117,6 +120,19 @@ class Client:
         except StoreUnavailable:
             self._heartbeat_s = 0.0  # settlement waits for what we have seen
             time.sleep(REST_S)
+            with suppress(StoreUnavailable):
+                self._tell_calls()
+
+    def _tell_calls(self) -> None:
+        """Tell a Redis that is rebuilt the calls that go on; of no other one is it asked."""
+        building = self._funds.status().building
+        if building and building != self._told_for:
+            self._redis.execute("HSET", keys.SEEN, self._node, self._opseq)
+            told = [self._steps.told(live, building) for live in self._live.values() if live.granted_s]
+            for start in range(0, len(told), BATCH_MAX):
+                self._funds.rehold(told[start : start + BATCH_MAX])
+            if self._funds.adopted(building, len(told)):
+                self._told_for = building
 
     def _round(self) -> None:
         if time.monotonic() > self._heartbeat_s:

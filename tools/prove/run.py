@@ -31,7 +31,6 @@ DRAIN_S: Final = 300.0
 STALLED_S: Final = 120.0
 REMEMBERED_MS: Final = 10_000
 REWRITE_BYTES: Final = 200_000_000
-ASKS_FOR_PEOPLE: Final = "an operator must act"
 
 
 class Options(NamedTuple):
@@ -218,7 +217,6 @@ class Run:
             aof.cut(self._tail.path, self._sound, self._tail.path.stat().st_size)
             self._watch.rolled_back(self._sound)
         self._tail.offset = self._sound
-        marks = {name: self._log_size(name) for name in self._consumers()}
         began_ms, self._began_ms = self._began_ms, now_ms()
         self._servers.start_redis()
         client = self._servers.redis()
@@ -228,7 +226,7 @@ class Run:
         if blow.victim >= 0:
             self._restart_consumer(blow.victim)
             self._kills[plan.CONSUMER] += 1
-        self._until_armed(marks)
+        self._until_armed()
         self._rewrite_if_long()
 
     def _restart_consumer(self, number: int) -> None:
@@ -245,21 +243,20 @@ class Run:
         self._sound = done.sound
         self._recent.clear()
 
-    def _until_armed(self, marks: dict[str, int]) -> None:
-        """Wait for the system's own way back; where it asks for a person, do what a person is to do."""
+    def _until_armed(self) -> None:
+        """Wait for the system's own way back, and keep what it found lost."""
         end_s = time.monotonic() + RECOVERY_S
         while not self._is_armed():
-            if any(ASKS_FOR_PEOPLE in self._log_since(name, mark) for name, mark in marks.items()):
-                said = self._servers.tandem("recover", "--accept-loss", "--json")
-                found = json.loads(said.strip().splitlines()[-1])
-                self._recoveries.append(found)
-                told = {name: value for name, value in found.items() if name != "funds"}
-                self._options.say(f"         recovered: {json.dumps(told)}")
-                marks = {name: self._log_size(name) for name in self._consumers()}
             if time.monotonic() > end_s:
                 raise OperatorError(f"Redis is not armed: {self._servers.tail_of_log('settle-0')}")
             self._pulse()
             time.sleep(PULSE_S)
+        with self._servers.database() as connection:
+            reports = connection.execute("select report from tandem.recovery order by epoch").fetchall()
+        for (found,) in reports[len(self._recoveries) :]:
+            self._recoveries.append(found)
+            told = {name: value for name, value in found.items() if name != "funds"}
+            self._options.say(f"         rebuilt: {json.dumps(told)}")
 
     def _is_armed(self) -> bool:
         try:
@@ -272,15 +269,6 @@ class Run:
             client = self._servers.redis()
             client.execute("BGREWRITEAOF")
             client.close()
-
-    def _consumers(self) -> list[str]:
-        return [f"settle-{number}" for number in range(self._options.consumers)]
-
-    def _log_size(self, name: str) -> int:
-        return (self._servers.layout.log_dir / name).stat().st_size
-
-    def _log_since(self, name: str, mark: int) -> str:
-        return (self._servers.layout.log_dir / name).read_bytes()[mark:].decode(errors="replace")
 
     # The end ----------------------------------------------------------------------------------------------------------
 

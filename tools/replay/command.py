@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from kemi.core.amounts import amount
-from tools.errors import OperatorError, not_set
+from tools.errors import OperatorError
 from tools.explain_request import moment_ms
 from tools.explain_secret import node_secret
 from tools.explain_show import add, say, table, wide_console
@@ -38,9 +38,7 @@ def replay_calls(
     and numbers that its rows draw are lost. Money is not asked: funds are as they are, and no call is held. Nor is what
     nodes remember of servers that failed lately.
     """
-    database_url = os.environ.get("DATABASE_URL")
-    if not database_url:
-        raise not_set("DATABASE_URL")
+    database_url = os.environ.get("DATABASE_URL", "")
     plan = Plan(
         calls,
         against,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import psycopg
-import redis
 from psycopg.rows import namedtuple_row
 
 from kemi import keys
+from kemi.adapters.redis_client import RedisClient
+
+REDIS_TIMEOUT_MS = 5_000
 
 _RECORD = """
 select c.rid, c.outcome, c.sip_status, c.reason, c.ended_by, c.billed_s, c.talk_ms, c.trace,
@@ -83,9 +85,9 @@ class Watch:
     """Reads Postgres and Redis of a running stack; changes nothing."""
 
     def __init__(self, database_url: str, redis_url: str) -> None:
-        """Connect to both. Raises their connection errors."""
+        """Connect to Postgres, and to Redis with the first question. Raises their connection errors."""
         self._database = psycopg.connect(database_url, autocommit=True, row_factory=namedtuple_row)
-        self._redis = redis.Redis.from_url(redis_url)
+        self._redis = RedisClient(redis_url, REDIS_TIMEOUT_MS)
 
     def record(self, call_id: str) -> Record | None:
         """Return what is known of the call, or None while no record has arrived."""
@@ -108,7 +110,7 @@ class Watch:
             attempts=tuple(each.attempt for each in attempts),
             legs=tuple(tuple(leg) for leg in legs),
             unbalanced=tuple(tuple(sum_) for sum_ in unbalanced),
-            leased=self._redis.zscore(keys.LEASES, row.rid) is not None,
+            leased=self._redis.execute("ZSCORE", keys.LEASES, row.rid) is not None,
         )
 
     def ledger(self) -> tuple[tuple[str, int, int], ...]:
@@ -123,8 +125,7 @@ class Watch:
 
     def leases(self) -> int:
         """Return how many reservations are open."""
-        count: Any = self._redis.zcard(keys.LEASES)
-        return int(count)
+        return int(self._redis.execute("ZCARD", keys.LEASES))
 
     def load_world(self, accounts: str, sql: str) -> None:
         """Run a world's SQL in one transaction; a world that is there only gets its opening balances back.

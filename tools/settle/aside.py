@@ -78,7 +78,7 @@ class Shelf:
         books = Books(self._connection)
         with self._connection.transaction():
             self._take(event_id, actor, note)
-            books.drop(payload, event, books.epoch(), note)
+            books.given_up.drop(payload, event, books.epoch().number, note)
         return event
 
     def _take(self, event_id: int, actor: str, note: str) -> None:

@@ -1,14 +1,15 @@
-"""The tries of a call's hunt, as rows beside its record. Pure."""
+"""The tries of a call's hunt, as rows beside its record, and the carriers that were not tried. Pure."""
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from kemi.records import Attempt, CallEvent
+from kemi.records import Attempt, CallEvent, Choice
 from tools.settle.rows import AttemptRow
 
 OK: Final = 200
@@ -53,6 +54,26 @@ def attempts(event: CallEvent) -> tuple[AttemptRow, ...]:
     if not is_told:
         made.append(AttemptRow(rid, len(made) + 1, end.server_id, None, at(end.answered_ms), OK, None, ""))
     return tuple(made)
+
+
+def left_out(event: CallEvent) -> str:
+    """Return the carriers that were weighed and not asked, as JSON: those of the record, then candidates in order.
+
+    "[]" for nearly every call that found its carrier at once. Raises TypeError, ValueError for what no JSON can say.
+    """
+    call, end = event.call, event.end
+    asked = {end.server_id, 0, *(attempt.server_id for attempt in end.attempts)}
+    waiting = [target for target in call.targets if target.server_id not in asked]
+    if not (call.left_out or waiting):
+        return "[]"
+    choices = (*call.left_out, *(Choice(0, each.group_id, each.server_id, each.name, "") for each in waiting))
+    rows = [[_storable(value) for value in choice] for choice in choices]
+    return json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _storable(value: int | str) -> int | str:
+    """Return what jsonb takes: it has no NUL."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
 def has_answered(status: int) -> bool:

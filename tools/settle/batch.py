@@ -39,7 +39,8 @@ create temporary table if not exists cdr_stage (
   rid text, call_id text, node text, started_ms bigint, answered_ms bigint, ended_ms bigint, direction text,
   source text, account_id bigint, caller text, callee text, outcome text, sip_status integer, reason text,
   q850 integer, ended_by text, talk_ms bigint, billed_s integer, server_id bigint, group_id bigint, attempts jsonb,
-  trace text[], config_pass bigint, epoch bigint, seq integer, is_late boolean, refused_by bigint
+  trace text[], config_pass bigint, epoch bigint, seq integer, is_late boolean, refused_by bigint,
+  hidden boolean, left_out jsonb
 ) on commit delete rows;
 create temporary table if not exists entry_stage (
   id uuid, txn_id uuid, account_id bigint, book text, currency text, amount_micros bigint, origin text, rid text,
@@ -51,12 +52,12 @@ _CDRS: Final = """
 insert into tandem.cdr as c (
   rid, call_id, node, started_at, answered_at, ended_at, direction, source, account_id, caller, callee, outcome,
   sip_status, reason, q850, ended_by, talk_ms, billed_s, server_id, group_id, attempts, trace, config_pass, epoch, seq,
-  is_late, refused_by)
+  is_late, refused_by, hidden, left_out)
 select rid, call_id, node, timestamptz 'epoch' + started_ms * interval '1 millisecond',
        case when answered_ms > 0 then timestamptz 'epoch' + answered_ms * interval '1 millisecond' end,
        timestamptz 'epoch' + ended_ms * interval '1 millisecond', direction, source, account_id, caller, callee,
        outcome, sip_status, reason, q850, ended_by, talk_ms, billed_s, server_id, group_id, attempts, trace,
-       config_pass, epoch, seq, is_late, refused_by
+       config_pass, epoch, seq, is_late, refused_by, hidden, left_out
   from pg_temp.cdr_stage
  order by rid
 on conflict (rid) do update set
@@ -64,7 +65,8 @@ on conflict (rid) do update set
   sip_status = excluded.sip_status, reason = excluded.reason, q850 = excluded.q850, ended_by = excluded.ended_by,
   talk_ms = excluded.talk_ms, billed_s = excluded.billed_s, server_id = excluded.server_id,
   group_id = excluded.group_id, attempts = excluded.attempts, epoch = excluded.epoch, seq = excluded.seq,
-  is_late = excluded.is_late, refused_by = excluded.refused_by, trace = case when excluded.is_late
+  is_late = excluded.is_late, refused_by = excluded.refused_by, left_out = excluded.left_out,
+  trace = case when excluded.is_late
     then excluded.trace || format('late: corrects a record that said %s, %s s billed', c.outcome, c.billed_s)
     else excluded.trace end
   where (c.is_late, c.seq) < (excluded.is_late, excluded.seq)

@@ -8,19 +8,20 @@ Rule 2: what a batch writes, and in which order it locks, stands in batch.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import psycopg
 
 from kemi import keys
 from kemi.adapters.redis_operations import NOTHING_SPENT, Spent
-from kemi.records import CallEvent
 from tools.database_url import checked
 from tools.settle.batch import Batch
+from tools.settle.given_up import GivenUp
+from tools.settle.progress import Progress
 from tools.settle.quality import Quality
 from tools.settle.rows import Plan
-from tools.settle.sums import Sums
+from tools.settle.sums import Sums, parts
+from tools.sync.marker import Marker
 
 LOCK_ID: Final = 0x7A4DE208
 """Advisory lock of whoever rebuilds and arms; any number of processes, one at a time."""
@@ -75,6 +76,22 @@ _NODES_ALIVE: Final = """
 select name from tandem.node where last_seen > (select max(last_seen) from tandem.node) - interval '1 minute'
 """
 
+_NODES_SEEN: Final = "select name, (extract(epoch from last_seen) * 1000)::bigint from tandem.node"
+
+_HISTORY: Final = """
+select (select system_identifier from pg_control_system()),
+       (select oid::bigint from pg_database where datname = current_database()),
+       ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint,
+       (pg_current_wal_insert_lsn() - '0/0')::bigint
+"""
+
+
+_PAID: Final = """
+select rid, account_id, currency, coalesce(-sum(amount_micros) filter (where book = 'fund'), 0)::bigint,
+       coalesce(sum(amount_micros) filter (where book = 'income'), 0)::bigint, max(seq)
+  from tandem.ledger_entry where origin = 'redis' and rid = any (%s) group by rid, account_id, currency
+"""
+
 
 class EpochMovedError(Exception):
     """The epoch row does not say what this writer believes: nothing was committed; find out who is right."""
@@ -110,6 +127,17 @@ class Posted(NamedTuple):
     events: int = 0
 
 
+class Paid(NamedTuple):
+    """What is posted of one call's charges. seq: the highest.
+
+    micros: fund -> what it was charged. earned: payee and currency -> what it got for it. Both without zeros.
+    """
+
+    micros: Mapping[str, int]
+    earned: Mapping[tuple[int, str], int]
+    seq: int
+
+
 class Windows(NamedTuple):
     """What calls have spent in the day and the month that are in force."""
 
@@ -117,18 +145,26 @@ class Windows(NamedTuple):
     month: Spent
 
 
+NOTHING_PAID: Final = Paid({}, {}, 0)
 NO_WINDOWS: Final = Windows(NOTHING_SPENT, NOTHING_SPENT)
 
 
 class Books:
-    """Postgres over one connection, in autocommit mode. All methods raise psycopg errors."""
+    """Postgres over one connection, in autocommit mode. All methods raise psycopg errors.
+
+    posting: number of the last transaction in which this connection has posted, 0 = none. leads: whether it has the
+    lock of whoever rebuilds.
+    """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
         self._batch = Batch(connection)
         self.sums = Sums(connection)
         self.quality = Quality(connection)
-        self._leads = False
+        self.given_up = GivenUp(connection)
+        self.progress = Progress(connection)
+        self.posting = 0
+        self.leads = False
 
     @staticmethod
     def open(database_url: str) -> Books:
@@ -158,6 +194,8 @@ class Books:
             added = self._batch.write(plans)
             aside = tuple(event for event in poisoned if self._connection.execute(_POISON, event._asdict()).rowcount)
             besides()
+            posting = self._one("update tandem.posting set number = number + 1 returning number")
+        self.posting = int(posting)
         return Written(added, aside)
 
     def epoch(self) -> Epoch:
@@ -166,14 +204,14 @@ class Books:
 
     def lead(self) -> bool:
         """Take the lock of whoever rebuilds; True when it is this connection's now, or was already."""
-        self._leads = self._leads or bool(self._one("select pg_try_advisory_lock(%s)", (LOCK_ID,)))
-        return self._leads
+        self.leads = self.leads or bool(self._one("select pg_try_advisory_lock(%s)", (LOCK_ID,)))
+        return self.leads
 
     def step_down(self) -> None:
         """Give the lock of whoever rebuilds back, if it is this connection's."""
-        if self._leads:
+        if self.leads:
             self._connection.execute("select pg_advisory_unlock(%s)", (LOCK_ID,))
-            self._leads = False
+            self.leads = False
 
     def begin_epoch(self, after: int, note: str) -> Epoch:
         """Open the next epoch, above `after` and all others, as `building`, and close what was open.
@@ -226,74 +264,23 @@ class Books:
 
     def posted_events(self, fund: str) -> dict[int, int]:
         """Return event number -> micros of one fund's charges by calls, added up over the epochs."""
-        account_id, _, currency = fund.partition(":")
         rows = self._connection.execute(
             "select fund_n, -sum(amount_micros)::bigint from tandem.ledger_entry where book = 'fund'"
             " and origin = 'redis' and account_id = %s and currency = %s group by fund_n",
-            (int(account_id), currency),
+            parts(fund),
         )
         return dict(rows.fetchall())
 
-    def posted_of(self, rids: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Return rid -> fund -> micros that Redis charged for the call, as posted; without zeros."""
-        rows = self._connection.execute(
-            "select rid, account_id, currency, -sum(amount_micros)::bigint from tandem.ledger_entry where book = 'fund'"
-            " and origin = 'redis' and rid = any (%s)"
-            " group by rid, account_id, currency having sum(amount_micros) <> 0",
-            (list(rids),),
-        )
-        found: dict[str, dict[str, int]] = {}
-        for rid, account_id, currency, micros in rows:
-            found.setdefault(rid, {})[keys.fund(account_id, currency)] = micros
+    def paid_of(self, rids: Sequence[str]) -> dict[str, Paid]:
+        """Return rid -> what Redis charged for the call, as posted; calls of which nothing is posted are left out."""
+        rows = self._connection.execute(_PAID, (list(rids),))
+        found: dict[str, Paid] = {}
+        for rid, account_id, currency, micros, income, seq in rows:
+            before = found.get(rid, NOTHING_PAID)
+            paid = {**before.micros, keys.fund(account_id, currency): micros} if micros else before.micros
+            earned = {**before.earned, (account_id, currency): income} if income else before.earned
+            found[rid] = Paid(paid, earned, max(before.seq, seq))
         return found
-
-    def losses(self) -> dict[str, int]:
-        """Return fund -> how many of its events recoveries have given up, whose numbers nobody knows."""
-        rows = self._connection.execute(
-            "select account_id, currency, sum(events)::bigint from tandem.fund_loss where fund_n is null"
-            " group by account_id, currency"
-        )
-        return {keys.fund(account_id, currency): events for account_id, currency, events in rows}
-
-    def give_up(self, fund: str, epoch: Epoch, events: int) -> None:
-        """Write down that so many events of a fund are lost, found by the recovery that opens `epoch`."""
-        account_id, _, currency = fund.partition(":")
-        self._connection.execute(
-            "insert into tandem.fund_loss(account_id, currency, epoch, events) values (%s, %s, %s, %s)",
-            (int(account_id), currency, epoch.number, events),
-        )
-
-    def dropped_of(self, fund: str) -> dict[int, int]:
-        """Return event number -> micros of one fund's events that a person has given up: Redis has charged them."""
-        account_id, _, currency = fund.partition(":")
-        rows = self._connection.execute(
-            "select fund_n, amount_micros from tandem.fund_loss"
-            " where fund_n is not null and account_id = %s and currency = %s",
-            (int(account_id), currency),
-        )
-        return dict(rows.fetchall())
-
-    def dropped(self) -> dict[bytes, str]:
-        """Return SHA-256 of its bytes -> reservation of every event that a person has given up."""
-        return dict(self._connection.execute("select digest, rid from tandem.event_dropped").fetchall())
-
-    def drop(self, payload: bytes, event: CallEvent | None, epoch: Epoch, note: str) -> None:
-        """Write down that an event is given up, and what it has charged; in a transaction of the caller.
-
-        event: of those bytes; None: they are none, so whom it charged is not known. What is posted is left out.
-        """
-        self._connection.execute(
-            "insert into tandem.event_dropped(digest, rid, note) values (%s, %s, %s) on conflict do nothing",
-            (sha256(payload).digest(), event.rid if event else "", note),
-        )
-        for each in event.postings if event else ():
-            if each.n not in self.posted_events(each.fund):
-                account_id, _, currency = each.fund.partition(":")
-                self._connection.execute(
-                    "insert into tandem.fund_loss(account_id, currency, epoch, fund_n, events, amount_micros)"
-                    " values (%s, %s, %s, %s, 1, %s) on conflict do nothing",
-                    (int(account_id), currency, epoch.number, each.n, each.amount_micros),
-                )
 
     def poisoned(self) -> list[Poisoned]:
         """Return the events that are set aside, oldest first."""
@@ -329,9 +316,38 @@ class Books:
         """Return the nodes that were heard of when last any was, or up to a minute before."""
         return {name for (name,) in self._connection.execute(_NODES_ALIVE)}
 
-    def report(self, epoch: Epoch, report: str) -> None:
-        """Keep what a recovery found lost. report: JSON."""
-        self._connection.execute("insert into tandem.recovery(epoch, report) values (%s, %s)", (epoch.number, report))
+    def nodes_seen(self) -> dict[str, int]:
+        """Return node -> when it was last heard of, in ms by Redis' clock, of all nodes that ever were."""
+        return dict(self._connection.execute(_NODES_SEEN).fetchall())
+
+    def last_posting(self) -> int:
+        """Return the number of the last transaction in which anybody has posted."""
+        return int(self._one("select number from tandem.posting"))
+
+    def raise_posting(self, number: int) -> None:
+        """Let the numbers of postings go on after `number`, if they are below."""
+        self._connection.execute("update tandem.posting set number = greatest(number, %s)", (number,))
+
+    def history(self) -> Marker:
+        """Return where the history of this Postgres stands, as sync marks it in Redis."""
+        row = self._row(_HISTORY)
+        return Marker(*map(int, row or ()))
+
+    def take_epoch(self, number: int, *, armed: bool) -> Epoch:
+        """Let the newest epoch be `number`, which Redis has and this Postgres has lost, or what is above it."""
+        with self._connection.transaction():
+            known = self._epoch(" for update")
+            if known.number > number or (known == Epoch(number, "armed") and armed):
+                return known
+            self._connection.execute("update tandem.epoch set state = 'lost' where state in ('armed', 'building')")
+            state = "armed" if armed else "lost"
+            self._connection.execute(
+                "insert into tandem.epoch(number, state, armed_at, note)"
+                " values (%s, %s, case when %s then now() end, 'taken from Redis: Postgres was in the past')"
+                " on conflict (number) do update set state = excluded.state, armed_at = excluded.armed_at",
+                (number, state, armed),
+            )
+        return Epoch(number, state)
 
     def _insist(self, believed: Epoch) -> None:
         """Lock the epoch row, shared. Raises EpochMovedError unless it says what the caller believes."""

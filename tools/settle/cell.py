@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
 from kemi import keys
 from kemi.adapters import redis_functions
-from kemi.adapters.redis_client import FunctionFailed, RedisClient
+from kemi.adapters.redis_client import Argument, Fcall, FunctionFailed, RedisClient
 from kemi.adapters.redis_funds import Funds
-from kemi.adapters.redis_operations import Balance, MoneyStatus, Reservation
+from kemi.adapters.redis_operations import Balance, MoneyStatus, Reservation, Spent
+from tools.settle import rollcall
 from tools.settle.sweeper import OPEN, Signs
+from tools.sync.marker import Marker
 
 AT_ONCE: Final = 500
+REPAIRS_AT_ONCE: Final = 100  # about 3 ms of Redis
 ATTEMPTS_MAX: Final = 20
 
 
@@ -32,6 +35,26 @@ class Snapshot(NamedTuple):
     def open(self) -> dict[str, Reservation]:
         """Return those of the reservations that are open."""
         return {rid: each for rid, each in self.reservations.items() if each.state in OPEN}
+
+
+class FundSums(NamedTuple):
+    """What a fund has to say. day, month: what calls have spent in the windows in force."""
+
+    fund: str
+    charged_micros: int
+    n: int
+    day: Spent
+    month: Spent
+
+
+class Holds(NamedTuple):
+    """What a fund's open reservations take. micros: held, less what parts have charged."""
+
+    fund: str
+    micros: int
+    channels: int
+    channels_out: int
+    channels_in: int
 
 
 class Cell:
@@ -81,6 +104,77 @@ class Cell:
         if opseq > self.status().opseq:
             self.client.execute("SET", keys.OPSEQ, opseq)
 
+    def begin(self, epoch: int) -> None:
+        """Mark this Redis as the one that is rebuilt for `epoch`: another one may take its place at any time."""
+        self.client.execute("SET", keys.BEGUN, epoch)
+
+    def is_begun(self, epoch: int) -> bool:
+        """Return whether this is that Redis still, and nobody has armed it."""
+        return int(self.client.execute("GET", keys.BEGUN) or 0) == epoch and not self.status().armed
+
+    def call_nodes(self, epoch: int) -> None:
+        """Ask every node to tell its calls for the epoch that is being built."""
+        self.client.execute("DEL", keys.ADOPTED)
+        self.client.execute("SET", keys.BUILDING, epoch)
+
+    def dismiss_nodes(self) -> None:
+        """Ask for no calls any more; who has told them stays known."""
+        self.client.execute("DEL", keys.BUILDING)
+
+    def adopted(self) -> dict[str, tuple[int, int]]:
+        """Return node -> the epoch for which it has told its calls, and how many they were."""
+        flat = self.client.execute("HGETALL", keys.ADOPTED)
+        found = {name.decode(): told.split() for name, told in zip(flat[::2], flat[1::2], strict=True)}
+        return {name: (int(words[0]), int(words[1])) for name, words in found.items()}
+
+    def signs_of_nodes(self) -> rollcall.Signs:
+        """Return what shows which nodes live: when each was heard of, and who has told since `ask_nodes`."""
+        return rollcall.Signs(self.now_ms(), self.nodes(), frozenset(self.seen()))
+
+    def open_reservations(self) -> dict[str, Reservation]:
+        """Return rid -> reservation of all that are open."""
+        return {rid: each for rid, each in self._reservations(0).items() if each.state in OPEN}
+
+    def posted(self) -> int:
+        """Return the number of the last transaction of Postgres of which Redis was told, 0 = of none."""
+        return int(self.client.execute("GET", keys.POSTED) or 0)
+
+    def note_posted(self, number: int) -> None:
+        """Tell Redis of a transaction that has posted, after its commit: a Postgres that lacks it is in the past."""
+        self.client.execute("SET", keys.POSTED, number)
+
+    def marker(self) -> Marker | None:
+        """Return how far the history of Postgres was when sync looked last, None where it never did."""
+        text = self.client.execute("GET", keys.MARKER)
+        return Marker.parse(text.decode()) if text else None
+
+    def restore(self, sums: Sequence[FundSums]) -> None:
+        """Set charges, event numbers and windows of funds; only while unarmed. Raises ValueError when armed."""
+        self._repair(
+            "tandem_restore_fund_1", [(each.fund, each.charged_micros, each.n, *each.day, *each.month) for each in sums]
+        )
+
+    def recount(self, holds: Sequence[Holds]) -> None:
+        """Set what funds hold; only while unarmed. Raises ValueError when armed."""
+        self._repair("tandem_recount_1", holds)
+
+    def void(self, rids: Sequence[str]) -> None:
+        """End open reservations without any event; only while unarmed; a recount must follow. Raises ValueError."""
+        self._repair("tandem_void_1", [(rid,) for rid in rids], keys.reservation)
+
+    def _repair(self, name: str, rows: Sequence[tuple[Argument, ...]], key: Callable[[str], str] | None = None) -> None:
+        """Call a function once a row. key: of the row's first word, for a function that declares one."""
+        calls = [Fcall(name, (key(str(row[0])),) if key else (), (f"repair{at}", *row)) for at, row in enumerate(rows)]
+        for start in range(0, len(calls), REPAIRS_AT_ONCE):
+            some = calls[start : start + REPAIRS_AT_ONCE]
+            for call, reply in zip(some, self.client.fcalls(some), strict=True):
+                if isinstance(reply, FunctionFailed):
+                    raise reply
+                if reply[0] != str(call.args[0]).encode():
+                    raise self.client.desynced(f"asked {call.args[0]!r}, got {reply!r:.60}")
+                if reply[1] != b"OK":
+                    raise ValueError(f"{name} of {call.args[1]!r}: {reply[3].decode()}")
+
     def _numbers(self, key: str) -> dict[str, int]:
         flat = self.client.execute("HGETALL", key)
         return {name.decode(): int(number) for name, number in zip(flat[::2], flat[1::2], strict=True)}
@@ -120,9 +214,11 @@ class Cell:
             start += AT_ONCE
 
     def _reservations(self, others_max: int) -> dict[str, Reservation]:
-        rids = dict.fromkeys([*self._leases(), *islice(self._scan(), others_max)])
-        found = ((rid, self.funds.describe(rid)) for rid in rids)
-        return {rid: reservation for rid, reservation in found if reservation is not None}
+        rids = list(dict.fromkeys([*self._leases(), *islice(self._scan(), others_max)]))
+        found: dict[str, Reservation] = {}
+        for start in range(0, len(rids), AT_ONCE):
+            found |= self.funds.described(rids[start : start + AT_ONCE])
+        return found
 
     def _scan(self) -> Iterator[str]:
         prefix, cursor = keys.reservation(""), b"0"

@@ -16,7 +16,7 @@ from rich.table import Table
 from kemi.core.amounts import amount
 from kemi.records import CallEvent
 from tools.database_url import checked
-from tools.errors import OperatorError, not_set
+from tools.errors import OperatorError
 from tools.settle.aside import Aside, Shelf
 from tools.settle.stream import decoded
 
@@ -86,8 +86,6 @@ def drop(
 @contextmanager
 def shelf(database_url: str) -> Iterator[Shelf]:
     """Connect and close. Raises OperatorError for whatever the database refuses."""
-    if not database_url:
-        raise not_set("DATABASE_URL")
     try:
         with psycopg.connect(checked(database_url), autocommit=True, connect_timeout=10) as connection:
             yield Shelf(connection)

@@ -21,7 +21,7 @@ from typing import Final
 
 from kemi import keys
 from kemi.records import CallEvent, PinnedLeg
-from tools.settle.attempts import attempt_fault, attempts
+from tools.settle.attempts import attempt_fault, attempts, left_out
 from tools.settle.entries import LATE, PART, Priced, entries, fund_currency, legs, owed, priced
 from tools.settle.rows import CapHit, CdrRow, Plan, Poison
 
@@ -33,7 +33,7 @@ PLAIN: Final = re.compile(r"[ -\[\]-~]*")
 """Names of reservations, funds, currencies and prefixes: printable ASCII without a backslash, as they are written."""
 LEGS_MAX: Final = 24
 ID_MAX: Final = 2**63 - 1
-LATE_TRACE: Final = "late: Redis held nothing for the call any more, so its end is posted in Postgres"
+LATE_TRACE: Final = "late: Redis held nothing for the call, or not all of it, so its end is posted in Postgres"
 
 
 def plan(event: CallEvent) -> Plan | Poison:
@@ -194,6 +194,8 @@ def _cdr(event: CallEvent) -> CdrRow:
         event.seq,
         event.kind == LATE,
         end.account_id,
+        call.hidden is True,
+        left_out(event),
     )
     texts = (row.rid, row.call_id, row.node, row.direction, row.source, row.caller, row.callee, row.outcome, row.reason,
              row.ended_by, *trace)  # fmt: skip

@@ -22,6 +22,7 @@ from kemi.records import CallEvent
 from tools.settle.books import Books, Posted
 from tools.settle.cell import Cell, Snapshot
 from tools.settle.stream import Stream, decoded
+from tools.settle.sums import Charged
 from tools.settle.sweeper import OPEN
 
 SYNC_DEADLINE_S: Final = 3.0
@@ -30,6 +31,7 @@ POISON_SHOWN: Final = 100
 ENDED_MAX: Final = 5_000  # ended reservations looked at; each costs a round trip
 ENDED: Final = frozenset({"settled", "released"})
 NOTHING_POSTED: Final = Posted()
+NOTHING_LOST: Final = Charged(0, 0)
 
 
 class Report(NamedTuple):
@@ -71,10 +73,19 @@ def on_the_way(books: Books, stream: Stream) -> Waiting:
 
     What is acknowledged must be in Postgres; where it is not, Postgres has lost it, and that is a difference.
     """
-    charges: dict[str, dict[int, int]] = {}
-    rids: set[str] = set()
     payloads = [event.payload for event in books.poisoned()]
     payloads += [entry.payload for entries in stream.waiting() for entry in entries]
+    return _waiting(payloads)
+
+
+def aside(books: Books) -> Waiting:
+    """Return what is set aside: all that is on the way once the whole stream is posted, and nobody adds to it."""
+    return _waiting(event.payload for event in books.poisoned())
+
+
+def _waiting(payloads: Iterable[bytes]) -> Waiting:
+    charges: dict[str, dict[int, int]] = {}
+    rids: set[str] = set()
     for event in map(decoded, payloads):
         if isinstance(event, CallEvent):
             rids.add(event.rid)
@@ -90,7 +101,7 @@ def charge_differences(
 
     is_still: nobody adds events, so one above the number that Redis has is not a newer one: Redis has lost it.
     """
-    posted, losses = books.posted(), books.losses()
+    posted, losses, given_up = books.posted(), books.given_up.unnumbered(), books.given_up.numbered()
     unclear = [
         balance
         for fund, balance in balances.items()
@@ -98,28 +109,55 @@ def charge_differences(
     ]
     found = []
     for each in unclear:
-        known = charges_of(books, each.fund, waiting)
+        aside_of = {**waiting.charges.get(each.fund, {}), **given_up.get(each.fund, {})}
+        known = {**aside_of, **books.posted_events(each.fund)}
         counted = {number: micros for number, micros in known.items() if is_still or number <= each.n}
-        found.append(_charge_difference(each, counted, losses.get(each.fund, 0)))
+        found.append(_charge_difference(each, counted, losses.get(each.fund, NOTHING_LOST)))
     return [difference for difference in found if difference]
 
 
-def charges_of(books: Books, fund: str, waiting: Waiting) -> dict[int, int]:
-    """Return event number -> micros of a fund's charges: posted, on the way, or given up by a person."""
-    return {**waiting.charges.get(fund, {}), **books.dropped_of(fund), **books.posted_events(fund)}
+class Known(NamedTuple):
+    """What anybody knows of a fund's charges. n: highest event number. events: how many are known. lost: given up."""
+
+    micros: int
+    n: int
+    events: int
+    lost: int
 
 
-def _charge_difference(balance: Balance, counted: Mapping[int, int], lost: int) -> str:
+def known_charges(books: Books, waiting: Waiting) -> dict[str, Known]:
+    """Return fund -> what is posted, on the way or given up; funds without any are left out.
+
+    In one question for all of them: a fund may have a million events, and calls wait. Only where its numbers have gaps,
+    or two masters have given out the same ones, they are looked at.
+    """
+    posted, losses, given_up = books.posted(), books.given_up.unnumbered(), books.given_up.numbered()
+    more = {
+        fund: {**waiting.charges.get(fund, {}), **given_up.get(fund, {})}
+        for fund in waiting.charges.keys() | given_up.keys()
+    }
+    there = books.given_up.posted({(fund, number) for fund, numbers in more.items() for number in numbers})
+    found: dict[str, Known] = {}
+    for fund in sorted({*posted, *more, *losses}):
+        sums, lost = posted.get(fund, NOTHING_POSTED), losses.get(fund, NOTHING_LOST)
+        new = {number: micros for number, micros in more.get(fund, {}).items() if (fund, number) not in there}
+        micros = sums.charged_micros + sum(new.values()) + lost.micros
+        events = len(new) + (sums.n if sums.events == sums.n else len(books.posted_events(fund)))
+        found[fund] = Known(micros, max((sums.n, *new, events + lost.events)), events, lost.events)
+    return found
+
+
+def _charge_difference(balance: Balance, counted: Mapping[int, int], lost: Charged) -> str:
     """Return how a fund's charges differ at the event number that Redis had, "" when they do not.
 
-    lost: how many events a recovery has given up.
+    lost: what was given up by events whose numbers nobody knows.
     """
-    total = sum(counted.values())
-    if total == balance.charged_micros and len(counted) + lost == balance.n:
+    total = sum(counted.values()) + lost.micros
+    if total == balance.charged_micros and len(counted) + lost.events == balance.n:
         return ""
     missing = [number for number in range(1, balance.n + 1) if number not in counted]
-    gap = f"; missing are event {_listed(missing)}" if len(missing) > lost else ""
-    given_up = f" and {lost} that were given up as lost" if lost else ""
+    gap = f"; missing are event {_listed(missing)}" if len(missing) > lost.events else ""
+    given_up = f" and {lost.events} that were given up as lost" if lost.events else ""
     return (
         f"I2: fund {balance.fund}: Redis has charged {balance.charged_micros} micros in {balance.n} events,"
         f" Postgres and the events on the way have {total} in {len(counted)}{given_up}{gap}"
@@ -198,11 +236,21 @@ def _credit_differences(credit: Mapping[str, tuple[int, int]], balances: Mapping
             yield f"I3: fund {fund}: credit is {balance.terms.cred_micros} micros in Redis, {micros} in Postgres"
 
 
+def credit_faults(credit: Mapping[str, tuple[int, int]], balances: Mapping[str, Balance]) -> list[str]:
+    """Return where I3 does not hold at equal versions; a version that sync is bringing just now is no fault."""
+    known = {
+        fund: each
+        for fund, each in balances.items()
+        if each.terms is not None and each.terms.cver == credit.get(fund, (0, 0))[0]
+    }
+    return list(_credit_differences(credit, known))
+
+
 def _grant_differences(books: Books, found: Snapshot, waiting: Waiting) -> list[str]:
     """Return where I4 does not hold, among the reservations looked at."""
     open_ = found.open().keys()
     ended = {rid for rid, each in found.reservations.items() if each.state in ENDED}
-    unknown = ended - waiting.rids - set(books.dropped().values())
+    unknown = ended - waiting.rids - set(books.given_up.dropped().values())
     lost = unknown - books.has_records(sorted(unknown))
     return [
         *(

@@ -33,6 +33,7 @@ class CdrRow(NamedTuple):
     """One call. Times are Unix milliseconds, 0 = never. attempts: (server id, SIP status) in hunting order.
 
     is_late: by a late end; only a later one replaces it. refused_by: the account that refused it, 0 = none did.
+    left_out: the carriers that were weighed and not asked, as JSON; see tandem.cdr.
     """
 
     rid: str
@@ -62,6 +63,8 @@ class CdrRow(NamedTuple):
     seq: int
     is_late: bool
     refused_by: int = 0
+    hidden: bool = False
+    left_out: str = "[]"
 
 
 class LegRow(NamedTuple):
@@ -163,15 +166,16 @@ class Names:
 
     def entry(self, level: int, seq: int, book: str) -> str:
         """Return the id of a ledger entry: the same for the same (reservation, level, sequence, book), for ever."""
-        digest = self._root.copy()
-        digest.update(f"{level}:{seq}:{book}".encode())
-        text = digest.hexdigest()
-        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
+        return self._named(f"{level}:{seq}:{book}")
 
     def txn(self, seq: int) -> str:
         """Return the id of the transaction that the entries of an event are."""
+        return self._named(str(seq))
+
+    def _named(self, name: str) -> str:
+        """Return the UUID, version 5, of a name of the reservation."""
         digest = self._root.copy()
-        digest.update(str(seq).encode())
+        digest.update(name.encode())
         text = digest.hexdigest()
         return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 

@@ -1,4 +1,4 @@
-"""The life of a settle process: connect, arm if that is due, post, sweep, begin again after any outage.
+"""The life of a settle process: connect, rebuild if that is due, post, sweep, begin again after any outage.
 
 Any number may run: events are shared out by the group, arming and rebuilding by a lock, sweeping by operation ids.
 While Postgres or Redis is away nothing is acknowledged, so nothing is lost: events wait in the stream.
@@ -35,7 +35,8 @@ log = logging.getLogger("tandem.settle")
 
 POLL_S: Final = 0.2
 BLOCK_MS: Final = 200
-REDIS_TIMEOUT_MS: Final = 5_000
+BUILDING_POLL_S: Final = 0.05  # calls wait
+REDIS_TIMEOUT_MS: Final = 2_000  # a primary that hangs is left after that
 NODE: Final = "settle"  # who works on a reservation, as Redis notes it; our operations end them, so it is never asked
 MINUTE_S: Final = 60.0
 GC_AFTER: Final = (
@@ -48,7 +49,8 @@ class Options(NamedTuple):
 
     retention_s: how long posted events stay in the stream: longer than the recovery point of Postgres. idle_s: how long
     a consumer may sit on events before others take them over; one that is only slow posts them too, which is harmless.
-    compare_s: between two steps of the comparison of money; 0 = never.
+    compare_s: between two steps of the comparison of money; 0 = never. patience_s: how long a single run waits for a
+    rebuild: for sync, and for nodes to tell their calls.
     """
 
     database_url: str
@@ -58,6 +60,7 @@ class Options(NamedTuple):
     retention_s: int = 86_400
     idle_s: int = 5
     compare_s: int = 2
+    patience_s: int = 120
 
 
 class Parts(NamedTuple):
@@ -94,6 +97,8 @@ def serve(options: Options, stop: Event) -> None:
         except EpochMovedError as error:
             log.info("%s: looking again", error)
         except (StoreUnavailable, psycopg.Error) as error:
+            if isinstance(error, StoreUnavailable):
+                watch.forget()
             news.trouble(f"{_trouble(error)}; events wait in the stream")
         stop.wait(POLL_S)
     log.info("settle ends; what is not posted stays in the stream")
@@ -139,7 +144,7 @@ class _Session:
     def __init__(self, parts: Parts, options: Options, watch: LeaseWatch) -> None:
         self._books, self._cell, self._stream = parts
         self._options = options
-        self._rebuild = Rebuild(*parts)
+        self._rebuild = Rebuild(*parts, options.slice_s + options.grace_s)
         self._sweeper = Sweeper(self._cell.funds, watch, self._cell.signs, time.monotonic)
         self._total = Outcome()
         self._swept = 0
@@ -157,7 +162,7 @@ class _Session:
             epoch = self._armed()
             news.good("Postgres and Redis answer again")
             if epoch is None:
-                stop.wait(POLL_S)
+                stop.wait(POLL_S if self._rebuild.is_stuck else BUILDING_POLL_S)
                 continue
             self._consume(epoch, BLOCK_MS)
             self._chores(epoch)
@@ -165,9 +170,7 @@ class _Session:
 
     def drain(self) -> Outcome:
         """Post all that waits, sweep once, and return what was done. Raises OperatorError when it cannot be armed."""
-        epoch = self._armed()
-        if epoch is None:
-            raise OperatorError(self._rebuild.news.text)
+        epoch = self._armed_at_last()
         self._post(epoch, self._stream.take_over(self._options.idle_s * 1000))
         self._sweeper.sweep()
         while self._unsure or self._stream.backlog():
@@ -178,10 +181,8 @@ class _Session:
 
     def reread(self) -> Outcome:
         """Post what stands in the stream and not in Postgres, acknowledged or not; return what was looked at."""
-        epoch = self._armed()
-        if epoch is None:
-            raise OperatorError(self._rebuild.news.text)
-        total, dropped = Outcome(), self._books.dropped()
+        epoch = self._armed_at_last()
+        total, dropped = Outcome(), self._books.given_up.dropped()
         for entries in self._stream.whole():
             total = total.plus(post(self._books, unposted(self._books, entries, dropped), epoch))
         return total
@@ -198,6 +199,17 @@ class _Session:
             self._joined = True
         return epoch
 
+    def _armed_at_last(self) -> Epoch:
+        """Return the epoch that is armed, after a rebuild if one is due. Raises OperatorError where that gets stuck."""
+        deadline_s = time.monotonic() + self._options.patience_s
+        while True:
+            epoch = self._armed()
+            if epoch is not None:
+                return epoch
+            if self._rebuild.is_stuck or time.monotonic() > deadline_s:
+                raise OperatorError(self._rebuild.news.text)
+            time.sleep(BUILDING_POLL_S)
+
     def _consume(self, epoch: Epoch, block_ms: int) -> int:
         """Post the next batch; return how many events it had."""
         entries = self._stream.pending() if self._unsure else []
@@ -212,6 +224,7 @@ class _Session:
             # First: Postgres must never know an event of an operation whose number it does not know (rebuild, FAST).
             self._note(epoch)
             self._total = self._total.plus(post(self._books, entries, epoch))
+            self._cell.note_posted(self._books.posting)  # before Redis may forget the events: see past.py
             self._stream.acknowledge(entries)
 
     def _note(self, epoch: Epoch) -> None:

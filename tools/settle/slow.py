@@ -1,45 +1,64 @@
-"""Opens a Redis again that has lost operations: emptied, rolled back, of an old dump, promoted behind its primary.
+"""Makes a Redis that has lost operations equal to what Postgres and the nodes know.
 
-A person must have said that the loss is accepted. Then, with the money functions closed and the whole stream read:
+It was emptied, rolled back, replaced, or promoted behind its primary, and stays closed until it is right. Part of
+rebuild.py; the stream is read already.
 
-1. an open reservation whose call Postgres knows better (it has a record, or other charges) is voided. A record says
-   `unknown_end` where there is none yet; the call's node is told so, ends the call and tells its real end late;
-2. every fund's charges, event numbers and windows come from Postgres, its hold and channels from the reservations kept;
-3. event numbers that nobody has an entry for are written down as lost;
-4. everything is compared once more, the loss is written down (tandem.recovery), and Redis armed. It counts operations
-   on from the highest number known, so that what nodes and Postgres know stays true.
+1. every node is asked to tell its live calls (`Cell.call_nodes`): reservations that are there play the old ones;
+2. charges, event numbers and windows of every fund come from Postgres, with those of events that are set aside;
+3. nobody goes on before the terms of every fund are there, which sync brings, and before each node has told its calls
+   or was silent for slice and grace;
+4. open reservations: told ones stay, and those of silent nodes with their lease; what they have paid in parts is what
+   Postgres has posted, whoever has lost an event or an answer. Voided are those whose end Postgres has, and those that
+   a node which has told does not know. A record says `unknown_end` where there is none; a node that carries the call
+   on learns it from its next operation, ends the call and tells its real end late;
+5. holds and channels of every fund are those of the reservations that are left; event numbers that nobody has an entry
+   for are written down as lost;
+6. what was lost is written down (tandem.recovery), and operations are counted on from the highest number known, so that
+   what nodes and Postgres know stays true.
 
-What was granted in the lost operations and has no reservation any more is told late by its node, or by nobody if that
-died too. A crash in between leaves the epoch `building`: the same command begins again with a new one.
+Every part may be done again: whoever finds it half done begins from the first one, with a new epoch.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from kemi import codec
+from kemi.adapters import redis_functions
 from kemi.adapters.redis_operations import Balance, Reservation
+from kemi.core.rating import by_fund, charges, cost
 from kemi.records import CallEnd, CallEvent, PinnedCall
-from tools.errors import OperatorError
-from tools.settle.books import NO_WINDOWS, Books, Epoch, Poisoned
-from tools.settle.cell import Cell, Snapshot
+from tools.settle.books import NO_WINDOWS, NOTHING_PAID, Books, Epoch, Paid, Poisoned
+from tools.settle.cell import Cell, FundSums, Holds
 from tools.settle.entries import LATE
+from tools.settle.poster import UNSTORABLE, sentence
 from tools.settle.postings import plan
-from tools.settle.rebuild import Rebuild
-from tools.settle.reconcile import NOTHING_TAKEN, charges_of, held_by, on_the_way, taken
+from tools.settle.reconcile import NOTHING_TAKEN, Known, Taken, aside, held_by, known_charges, taken
+from tools.settle.rollcall import RollCall, Signs
 from tools.settle.rows import Plan
-from tools.settle.stream import Stream
 
-LEAD_DEADLINE_S: Final = 30.0
-TERMS_DEADLINE_S: Final = 30.0
-POLL_S: Final = 0.2
+TURN_S: Final = 0.25  # how long a step waits for nodes before it says so
+POLL_S: Final = 0.05
+NOTHING_KNOWN: Final = Known(0, 0, 0, 0)
+
+
+class DiffersError(Exception):
+    """What was rebuilt is not as it must be: to be done once more, with a new epoch."""
+
+
+class GoneError(Exception):
+    """Redis has lost what was done in this rebuild: it was restarted, or another one took its place."""
 
 
 class FundLoss(NamedTuple):
-    """How the recovery changed a fund. events_lost: numbers that Redis had given and nobody knows any more."""
+    """How the rebuild changed a fund. events_lost: numbers that Redis had given and nobody knows any more.
+
+    unproven_events, unproven_micros: what Redis had charged beyond all that anybody knows; it is charged no more.
+    """
 
     fund: str
     charged_before_micros: int
@@ -47,21 +66,27 @@ class FundLoss(NamedTuple):
     held_before_micros: int
     held_micros: int
     events_lost: int
+    unproven_events: int = 0
+    unproven_micros: int = 0
 
 
 class Recovery(NamedTuple):
-    """What was recovered. operations_lost: how far Redis was behind what Postgres had been told, so at least so many.
+    """What was rebuilt. operations_lost: how far Redis was behind what it had answered, so at least so many.
 
-    kept, voided: open reservations. unreadable: of those voided, how many left no record, for their call cannot be
-    read: its bytes are set aside. events_lost: over all funds.
+    told: open reservations that nodes have told of; kept: those of silent nodes; voided: the others. amended: of those
+    told or kept, how many have paid other parts than they said. unreadable: of those voided, how many left no record,
+    for their call cannot be read: its bytes are set aside. events_lost: over all funds. silent: nodes that told none.
     """
 
     epoch: int
     operations_lost: int
+    told: int
     kept: int
+    amended: int
     voided: int
     unreadable: int
     events_lost: int
+    silent: tuple[str, ...]
     funds: tuple[FundLoss, ...]
 
     def json(self) -> str:
@@ -69,121 +94,274 @@ class Recovery(NamedTuple):
         return json.dumps({**self._asdict(), "funds": [fund._asdict() for fund in self.funds]})
 
 
-class Slow:
-    """One recovery over both stores."""
+class _Sorted(NamedTuple):
+    """What becomes of the open reservations."""
 
-    def __init__(self, books: Books, cell: Cell, stream: Stream) -> None:
+    kept: Mapping[str, Reservation]
+    told: int
+    amended: int
+    voided: int
+    unreadable: int
+
+
+class Slow:
+    """One rebuild of one epoch, whose stream is read. silence_s: slice and grace."""
+
+    def __init__(self, books: Books, cell: Cell, epoch: Epoch, silence_s: float) -> None:
         self._books = books
         self._cell = cell
-        self._stream = stream
-        self._rebuild = Rebuild(books, cell, stream)
+        self._epoch = epoch
+        self._silence_s = silence_s
+        self._is_new = not books.known_opseq()  # nobody was ever answered, so nobody carries a call
+        self._roll: RollCall | None = None
+        self._before: dict[str, Balance] = {}
+        self._has_terms = False
+        self._waited = ""
 
-    def recover(self) -> Recovery:
-        """Do all of it. Raises OperatorError where there is nothing to recover or something is missing for it."""
-        self._lead()
-        armed = self._rebuild.armed()
-        if armed is not None:
-            raise OperatorError(f"nothing is to be recovered: epoch {armed.number} is armed, calls are taken")
-        epoch = self._rebuild.begun()
-        known = self._books.known_opseq()
-        behind = max(0, known - self._cell.status().opseq)
-        names = self._terms()
-        kept, voided, unreadable = self._sort_out(self._cell.snapshot(names, others_max=0), epoch)
-        funds = self._recount(names, kept, epoch)
-        differences = self._rebuild.differences()
-        if differences:
-            raise OperatorError(f"still not as Postgres says: {'; '.join(differences[:5])}")
-        lost = sum(fund.events_lost for fund in funds)
-        done = Recovery(epoch.number, behind, len(kept), voided, unreadable, lost, funds)
-        # Before Redis is as it must be, for then settlement opens it by itself, and nobody would know what was lost.
-        self._books.report(epoch, done.json())
-        self._cell.raise_opseq(known)
-        self._books.arm(epoch, self._cell.funds.arm)
-        self._books.step_down()
-        return done
+    def step(self) -> str:
+        """Do what can be done now; return what is waited for, "" when all is done but the arming. Raises GoneError."""
+        if self._roll is not None and not self._is_new and self._cell.status().building != self._epoch.number:
+            raise GoneError
+        roll = self._roll or self._begin()
+        waits = ("" if self._has_terms else self._terms_missing()) or self._nodes_missing(roll)
+        if waits:
+            if waits != self._waited:
+                self._note("waiting", waits)
+            self._waited = waits
+            return waits
+        self._finish(roll)
+        return ""
 
-    def _lead(self) -> None:
-        deadline_s = time.monotonic() + LEAD_DEADLINE_S
-        while not self._books.lead():
-            if time.monotonic() > deadline_s:
-                raise OperatorError("a tandem settle process is rebuilding; its log says how far it is")
-            time.sleep(POLL_S)
+    def _begin(self) -> RollCall:
+        """Call the nodes, and bring the charges meanwhile."""
+        redis_functions.load(self._cell.client)  # those of a release before know no roll call
+        roll = self._call_nodes()
+        names = self._books.funds()
+        self._before = self._cell.balances(names)
+        known, windows = known_charges(self._books, aside(self._books)), self._books.windows()
+        sums = []
+        for name, balance in self._before.items():
+            has = known.get(name, NOTHING_KNOWN)
+            if (has.micros, has.n) != (balance.charged_micros, balance.n):
+                spent = windows.get(name, NO_WINDOWS)
+                sums.append(FundSums(name, has.micros, has.n, spent.day, spent.month))
+        self._cell.restore(sums)
+        self._note("charged", f"the charges of {len(sums)} of {len(names)} funds came from Postgres")
+        self._roll = roll
+        return roll
 
-    def _terms(self) -> list[str]:
-        """Return all funds, once the sync has brought the newest terms of each."""
-        deadline_s = time.monotonic() + TERMS_DEADLINE_S
+    def _call_nodes(self) -> RollCall:
+        if self._is_new:
+            return RollCall(self._epoch.number, {}, Signs(0, {}, frozenset()), 0.0, time.monotonic())
+        self._cell.call_nodes(self._epoch.number)
+        signs, known = self._cell.signs_of_nodes(), self._books.nodes_seen()
+        roll = RollCall(self._epoch.number, known, signs, self._silence_s, time.monotonic())
+        asked = ", ".join(sorted(roll.expected)) or "no node, for none was heard of lately,"
+        self._note("called", f"asked {asked} to tell what calls are live")
+        return roll
+
+    def _terms_missing(self) -> str:
+        """Return which terms sync has to bring yet, "" when those of every fund are there, and new."""
+        credit = self._books.credits()
+        found = self._cell.balances(list(credit))
+        behind = sum(each.terms is None or each.terms.cver != credit[name][0] for name, each in found.items())
+        self._has_terms = not behind
+        return f"waiting for tandem sync to bring the terms of {behind} of {len(credit)} funds" if behind else ""
+
+    def _nodes_missing(self, roll: RollCall) -> str:
+        """Return which nodes are waited for, after giving them a moment."""
+        began_s = time.monotonic()
         while True:
-            credit = self._books.credits()
-            found = self._cell.balances(list(credit))
-            behind = [name for name, each in found.items() if each.terms is None or each.terms.cver != credit[name][0]]
-            if not behind:
-                return list(credit)
-            if time.monotonic() > deadline_s:
-                raise OperatorError(f"terms of {len(behind)} funds are missing or old: is tandem sync running?")
+            now_s = time.monotonic()
+            missing = roll.missing(self._cell.adopted(), now_s)
+            if not missing:
+                return ""
+            if now_s - began_s > TURN_S:
+                roll.see(self._cell.signs_of_nodes(), now_s)
+                return f"waiting for {', '.join(sorted(missing))} to tell their calls"
             time.sleep(POLL_S)
 
-    def _sort_out(self, found: Snapshot, epoch: Epoch) -> tuple[dict[str, Reservation], int, int]:
-        """Void what Postgres knows better; return what is kept, how many were voided, and unreadable."""
-        open_ = found.open()
-        posted = self._books.posted_of(sorted(open_))
+    def _finish(self, roll: RollCall) -> None:
+        """Sort the reservations out, count the funds, and write down what was lost."""
+        self._cell.dismiss_nodes()  # who tells now would not be counted any more
+        roll.missing(self._cell.adopted(), time.monotonic())
+        told = ", ".join(f"{node} {calls}" for node, calls in sorted(roll.told.items())) or "no node"
+        self._note("told", f"calls told: {told}" + (f"; silent: {', '.join(roll.silent)}" if roll.silent else ""))
+        sorted_ = self._sort_out(roll)
+        self._note(
+            "sorted",
+            f"of the open reservations {sorted_.told} were told, {len(sorted_.kept) - sorted_.told} of silent nodes are"
+            f" kept, {sorted_.voided} given up; parts of {sorted_.amended} are as Postgres has them",
+        )
+        funds = self._count(sorted_.kept)
+        known = self._books.known_opseq()
+        done = Recovery(
+            self._epoch.number,
+            max(0, known - self._cell.status().opseq),
+            sorted_.told,
+            len(sorted_.kept) - sorted_.told,
+            sorted_.amended,
+            sorted_.voided,
+            sorted_.unreadable,
+            sum(fund.events_lost for fund in funds),
+            roll.silent,
+            funds,
+        )
+        # Before Redis is as it must be, for then another rebuild would be a fast one, and nobody knew what was lost.
+        if not self._is_new:
+            self._books.progress.report(self._epoch.number, done.json())
+        self._note("counted", f"{len(funds)} funds changed, {done.events_lost} events are lost")
+        self._cell.raise_opseq(known)
+
+    def _sort_out(self, roll: RollCall) -> _Sorted:
+        """Void what Postgres or its own node knows better, amend what it knows of parts; say what is left."""
+        open_ = self._cell.open_reservations()
+        paid = self._books.paid_of(sorted(open_))
         recorded = self._books.has_records(sorted(open_))
         kept: dict[str, Reservation] = {}
-        unreadable = 0
+        unproven: dict[str, Reservation] = {}
+        amended = 0
         for rid, each in open_.items():
-            if rid not in recorded and _charged(each) == posted.get(rid, {}):
-                kept[rid] = each
+            if rid in recorded:
                 continue
-            if rid not in recorded:
-                unreadable += not self._record(rid, each, epoch)
-            self._cell.funds.void(rid)
-        return kept, len(open_) - len(kept), unreadable
+            is_known = each.adopted_epoch == self._epoch.number or each.node not in roll.told
+            found = as_paid(each, paid.get(rid, NOTHING_PAID)) if is_known else None
+            if found is None:
+                unproven[rid] = each
+                continue
+            if found is not each:
+                self._cell.funds.amend(rid, found.seq, found.billed_s, found.posted)
+                amended += 1
+            kept[rid] = found
+        unreadable = self._record(unproven)
+        self._cell.void([rid for rid in open_ if rid not in kept])
+        told = sum(each.adopted_epoch == self._epoch.number for each in kept.values())
+        return _Sorted(kept, told, amended, len(open_) - len(kept), unreadable)
 
-    def _record(self, rid: str, found: Reservation, epoch: Epoch) -> bool:
-        """Write a record for a call whose reservation goes; the late end that its node may tell replaces it.
+    def _record(self, unproven: Mapping[str, Reservation]) -> int:
+        """Write records for calls whose reservations go; the late end that their nodes may tell replaces them.
 
-        Return False where the call cannot be read, of a newer release or spoiled: its bytes are set aside.
+        Return how many calls cannot be read, of a newer release or spoiled: their bytes are set aside.
         """
+        now_ms = self._cell.now_ms()
+        made = {rid: _given_up(rid, each, self._epoch.number, now_ms) for rid, each in unproven.items()}
+        plans = {rid: each for rid, each in made.items() if isinstance(each, Plan)}
+        poisoned = [
+            Poisoned(f"recovery of {rid}", each, unproven[rid].pinned)
+            for rid, each in made.items()
+            if isinstance(each, str)
+        ]
         try:
-            call = codec.unpack(PinnedCall, found.pinned)
-        except (ValueError, TypeError, RecursionError) as error:
-            reason = f"reservation {rid} was given up at a recovery, and its call cannot be read: {error}"
-            self._books.post([], [Poisoned(f"recovery of {rid}", reason, found.pinned)], epoch)
-            return False
-        sentence = "Redis had lost what this call had paid; its hold was given up at the recovery"
-        end = CallEnd("unknown_end", self._cell.now_ms(), 0, 0, 0, 0, "lost_hold", 0, "sweeper", trace=(sentence,))
-        made = plan(CallEvent(LATE, epoch.number, rid, found.seq + 1, (), call, end))
-        if isinstance(made, Plan):
-            self._books.post([made], [], epoch)
-        else:
-            self._books.post([], [Poisoned(f"recovery of {rid}", made.reason, found.pinned)], epoch)
-        return isinstance(made, Plan)
+            self._books.post(list(plans.values()), poisoned, self._epoch)
+        except UNSTORABLE:
+            for rid, each in plans.items():
+                poisoned += self._record_alone(rid, each, unproven[rid].pinned)
+            self._books.post([], poisoned, self._epoch)
+        return len(poisoned)
 
-    def _recount(self, names: list[str], kept: Mapping[str, Reservation], epoch: Epoch) -> tuple[FundLoss, ...]:
-        """Set every fund that is not as it must be; return those."""
-        waiting, windows = on_the_way(self._books, self._stream), self._books.windows()
-        known_lost, due = self._books.losses(), taken(kept.values())
+    def _record_alone(self, rid: str, made: Plan, pinned: bytes) -> list[Poisoned]:
+        """Write one record; return it as set aside where Postgres does not take it."""
+        try:
+            self._books.post([made], [], self._epoch)
+        except UNSTORABLE as error:
+            return [Poisoned(f"recovery of {rid}", sentence(error), pinned)]
+        return []
+
+    def _count(self, kept: Mapping[str, Reservation]) -> tuple[FundLoss, ...]:
+        """Let every fund hold what its reservations take; write down what is lost. Return the funds that changed."""
+        known, due = known_charges(self._books, aside(self._books)), taken(kept.values())
+        now = self._cell.balances(list(self._before))
+        holds = []
         changed: list[FundLoss] = []
-        for name, balance in self._cell.balances(names).items():
-            events = charges_of(self._books, name, waiting)
-            charged, n = sum(events.values()), max(events, default=0)
-            lost = n - len(events) - known_lost.get(name, 0)
-            holds = due.get(name, NOTHING_TAKEN)
-            if (charged, n) == (balance.charged_micros, balance.n) and holds == held_by(balance) and not lost:
-                continue
-            spent = windows.get(name, NO_WINDOWS)
-            self._cell.funds.restore_fund(name, charged, n, spent.day, spent.month)
-            self._cell.funds.recount(name, holds.micros, holds.channels, holds.channels_out, holds.channels_in)
+        for name, before in self._before.items():
+            has, takes = known.get(name, NOTHING_KNOWN), due.get(name, NOTHING_TAKEN)
+            if takes != held_by(now[name]):
+                holds.append(_holds(name, takes))
+            lost = has.n - has.events - has.lost
             if lost:
-                self._books.give_up(name, epoch, lost)
-            changed.append(_loss(balance, charged, holds.micros, lost))
+                self._books.given_up.add(name, self._epoch.number, lost)
+            loss = _loss(before, has, takes, lost)
+            if loss is not None:
+                changed.append(loss)
+        self._cell.recount(holds)
         return tuple(changed)
 
-
-def _charged(found: Reservation) -> dict[str, int]:
-    """Return fund -> what parts have charged, without zeros."""
-    return {fund: micros for fund, micros in zip(found.funds, found.posted, strict=False) if micros}
+    def _note(self, step: str, said: str) -> None:
+        self._books.progress.note(self._epoch.number, step, said)
 
 
-def _loss(balance: Balance, charged_micros: int, held_micros: int, lost: int) -> FundLoss:
-    before = (balance.fund, balance.charged_micros, charged_micros, balance.held_micros, held_micros)
-    return FundLoss(*before, lost)
+def as_paid(found: Reservation, paid: Paid) -> Reservation | None:
+    """Return an open reservation with the parts that Postgres has posted: itself where it says the same.
+
+    None where no talk costs what is posted, or what is held does not pay for it.
+    """
+    posted = tuple(paid.micros.get(fund, 0) for fund in found.funds)
+    if not (any(posted) or paid.earned or any(found.posted)):
+        return found
+    is_covered = all(micros <= held for micros, held in zip(posted, found.held, strict=True))
+    is_talk = found.state == "answered" or not any(posted)
+    billed_s = _billed_s(found, posted, paid.earned) if is_covered and is_talk else None
+    if billed_s is None:
+        return None
+    if (posted, billed_s) == (tuple(found.posted), found.billed_s):
+        return found
+    return found._replace(posted=posted, billed_s=billed_s, seq=max(found.seq, paid.seq))
+
+
+def _billed_s(found: Reservation, posted: tuple[int, ...], earned: Mapping[tuple[int, str], int]) -> int | None:
+    """Return seconds of talk that cost, and earn, what is posted: those of the reservation, else the fewest.
+
+    None: there are none. Earnings tell them apart where a fund pays little in its own currency for many of another one.
+    """
+    try:
+        call = codec.unpack(PinnedCall, found.pinned)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    legs, answered_ms = by_fund(call.legs, found.funds), found.node_answered_ms or found.answered_ms
+    payees = sorted(earned)
+
+    def moved(talk_s: int) -> tuple[int, ...]:
+        income = dict.fromkeys(payees, 0)
+        for leg in call.legs:
+            payee = leg.payee_id, leg.currency
+            if leg.fund and payee in income:
+                income[payee] += cost(leg, talk_s, answered_ms)
+        return (*charges(legs, talk_s, answered_ms), *(income[payee] for payee in payees))
+
+    due = (*posted, *(earned[payee] for payee in payees))
+    if moved(found.billed_s) == due:
+        return found.billed_s
+
+    def is_enough(talk_s: int) -> bool:
+        return all(has >= wanted for has, wanted in zip(moved(talk_s), due, strict=True))
+
+    billed_s = bisect_left(range(found.granted_s + 1), x=True, key=is_enough)
+    return billed_s if moved(billed_s) == due else None
+
+
+def _given_up(rid: str, found: Reservation, epoch: int, now_ms: int) -> Plan | str:
+    """Return the record of a call whose reservation goes, or why there can be none."""
+    try:
+        call = codec.unpack(PinnedCall, found.pinned)
+    except (ValueError, TypeError, RecursionError) as error:
+        return f"reservation {rid} was given up at a recovery, and its call cannot be read: {error}"
+    why = "Redis had lost what this call had paid, or its node did not know it any more; its hold was given up"
+    end = CallEnd("unknown_end", now_ms, 0, 0, 0, 0, "lost_hold", 0, "sweeper", trace=(why,))
+    made = plan(CallEvent(LATE, epoch, rid, found.seq + 1, (), call, end))
+    return made if isinstance(made, Plan) else made.reason
+
+
+def _holds(fund: str, takes: Taken) -> Holds:
+    return Holds(fund, takes.micros, takes.channels, takes.channels_out, takes.channels_in)
+
+
+def _loss(before: Balance, has: Known, takes: Taken, lost: int) -> FundLoss | None:
+    """Return how a fund changed, None where it did not."""
+    same = (has.micros, has.n) == (before.charged_micros, before.n) and takes == held_by(before)
+    if same and not lost:
+        return None
+    unproven = before.n - has.n
+    money = max(0, before.charged_micros - has.micros) if unproven > 0 else 0
+    return FundLoss(
+        before.fund, before.charged_micros, has.micros, before.held_micros, takes.micros, lost, max(0, unproven), money
+    )

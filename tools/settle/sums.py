@@ -67,7 +67,7 @@ class Sums:
 
     def credits(self, after: str, limit: int) -> list[Credit]:
         """Return at most `limit` funds after `after` ("" = from the first), in their order."""
-        account_id, currency = _parts(after) if after else (0, "")
+        account_id, currency = parts(after) if after else (0, "")
         rows = self._connection.execute(_CREDITS, (account_id, currency, limit))
         return [Credit(keys.fund(account_id, currency), *credit) for account_id, currency, *credit in rows]
 
@@ -76,8 +76,8 @@ class Sums:
 
         A fund that has more than 50,000 later ones is not in it.
         """
-        names = [_parts(fund) for fund in numbers]
-        accounts, currencies = [name[0] for name in names], [name[1] for name in names]
+        named = [parts(fund) for fund in numbers]
+        accounts, currencies = [name[0] for name in named], [name[1] for name in named]
         values = (accounts, currencies, list(numbers.values()), epoch, ABOVE_MAX + 1)
         return {
             keys.fund(account_id, currency): Charged(micros, events)
@@ -91,7 +91,8 @@ class Sums:
         return int(row[0]) if row else 0
 
 
-def _parts(fund: str) -> tuple[int, str]:
+def parts(fund: str) -> tuple[int, str]:
+    """Return account and currency of a fund's name."""
     account_id, _, currency = fund.partition(":")
     return int(account_id), currency
 

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from kemi import codec
 from kemi.adapters.redis_funds import Funds
-from kemi.adapters.redis_operations import Applied, Operation, Release, Reservation, Settle
+from kemi.adapters.redis_operations import Applied, Operation, Release, Reservation, Settle, sweep_id
 from kemi.core.rating import by_fund, charges
 from kemi.records import CallEnd, PinnedCall
 
@@ -57,6 +57,10 @@ class LeaseWatch:
                 left_s = (expiry_ms - redis_ms) / 1000
                 known = Sight(expiry_ms, now_s + (left_s if left_s > 0 else self._ttl_s))
             self._seen[rid] = known
+
+    def forget(self) -> None:
+        """Watch all leases anew: Redis was away, so nobody could move them."""
+        self._seen.clear()
 
     def is_due(self, rid: str, now_s: float) -> bool:
         """Return whether the lease is over by our own clock; False for one never seen."""
@@ -104,7 +108,7 @@ def ending(rid: str, seq: int, found: Reservation | None, signs: Signs) -> Opera
 
     seq: as seen with the lease; -1 where the lease stands alone, which a release removes.
     """
-    op_id = f"{rid}:sweep:{seq + 1}"
+    op_id = sweep_id(rid, seq + 1)
     pinned = _pinned(found)
     if found is None or pinned is None:
         return Release(op_id, rid, seq + 1, codec.pack(_end(signs, "unknown_end", "lease", "no call stands behind it")))

@@ -78,6 +78,12 @@ def ports(layout: Layout) -> None:
                 _bind(node.address6, kind, number)
 
 
+def redis_ports(layout: Layout) -> None:
+    """Check that the ports of Redis servers with replicas are free. Raises OperatorError that names who has one."""
+    for server in (*layout.redis_servers, *layout.sentinels) if layout.replicas_n else ():
+        _bind(server.address, "tcp", socket.SOCK_STREAM, "TANDEM_REDIS_PORT")
+
+
 def disk(layout: Layout, free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free) -> None:
     """Check that the disk has room for the stack to start. Raises OperatorError."""
     needed = OLD_WORLD_BYTES if (layout.pg_data / "PG_VERSION").exists() else NEW_WORLD_BYTES
@@ -122,7 +128,7 @@ def _version(path: str, option: str, pattern: str, wanted: str, name: str) -> No
         )
 
 
-def _bind(address: Address, kind: str, number: socket.SocketKind) -> None:
+def _bind(address: Address, kind: str, number: socket.SocketKind, setting: str = "") -> None:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, number) as probe:
         if family == socket.AF_INET6:
@@ -134,17 +140,17 @@ def _bind(address: Address, kind: str, number: socket.SocketKind) -> None:
             if kind == "tcp":
                 probe.listen(1)
         except OSError as error:
-            raise OperatorError(_bind_failure(address, kind, error)) from error
+            raise OperatorError(_bind_failure(address, kind, error, setting)) from error
 
 
-def _bind_failure(address: Address, kind: str, error: OSError) -> str:
-    name = "TANDEM_LISTEN6" if ":" in address.host else "TANDEM_LISTEN"
+def _bind_failure(address: Address, kind: str, error: OSError, setting: str) -> str:
+    name = setting or ("TANDEM_LISTEN6" if ":" in address.host else "TANDEM_LISTEN")
     if error.errno == errno.EADDRINUSE:
         owner = owner_of_port(kind, address.port)
         taken = f" by {owner}" if owner else ""
         return (
             f"{kind.upper()} port {address.port} on {address.host} is taken{taken}: "
-            f"stop that, or set {name} to a free address:port"
+            f"stop that, or set {name} to a free {'port' if setting else 'address:port'}"
         )
     if error.errno == errno.EACCES:
         return f"{kind.upper()} port {address.port} needs root: set {name} to a port above 1023"

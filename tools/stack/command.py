@@ -94,6 +94,20 @@ def restart(name: Annotated[str, typer.Argument(help="a process as `status` name
     _say(f"{name} serves again")
 
 
+@app.command("take-away")
+def take_away(name: Annotated[str, typer.Argument(help="a process as `status` names it")]) -> None:
+    """Kill one process and keep it down until `bring-back`: what happens when a machine dies."""
+    Stack(Layout.from_environment(os.environ)).take_away(name)
+    _say(f"{name} is gone until `tandem stack bring-back {name}`")
+
+
+@app.command("bring-back")
+def bring_back(name: Annotated[str, typer.Argument(help="a process that was taken away")]) -> None:
+    """Let a process be started again that `take-away` keeps down."""
+    Stack(Layout.from_environment(os.environ)).bring_back(name)
+    _say(f"{name} starts again")
+
+
 @app.command("exec", context_settings={"ignore_unknown_options": True})
 def exec_(command: Annotated[list[str], typer.Argument(help="the program and its arguments")]) -> None:
     """Run a program in the environment of the stack; one that does not run is started for it and stopped after it."""

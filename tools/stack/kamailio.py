@@ -13,8 +13,6 @@ from tools.stack.layout import PROJECT, Address, Node
 from tools.stack.parts import Part
 
 _PROBE_TIMEOUT_S = 0.3
-_REDIS_TIMEOUT_MS = "250"
-"""More than the node's own default: the private Redis fsyncs every write, and shared disks take their time."""
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a socket on all addresses answers us
 
 
@@ -35,11 +33,10 @@ def part(node: Node, env: Mapping[str, str], secret: str, worker_redis_url: str)
         *_beside(node.address6),
         *("-A", f'CTL="unix:{node.ctl}"'),
     )
-    patience = {"TANDEM_REDIS_TIMEOUT_MS": _REDIS_TIMEOUT_MS}
     return Part(
         node.part,
         argv,
-        {**patience, **env, **own},
+        {**env, **own},
         ready=partial(answers_options, node.address),
         prepare=partial(_prepare, node),
     )

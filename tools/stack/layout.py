@@ -19,11 +19,19 @@ from tools.errors import OperatorError
 PROJECT = Path(__file__).resolve().parents[2]
 LISTEN_DEFAULT = "127.0.0.1:5060"
 NODES_MAX = 2
+REPLICAS_MAX = 2
+SENTINELS = 3
+"""A majority of them decides; it must not be one machine."""
 PORT_MAX = 65_535
+LOOPBACK = "127.0.0.1"
 LOOPBACK6 = "::1"
 OFF = "off"
 CTL_NAME = "ctl.sock"
 PG_SOCKET_NAME = ".s.PGSQL.5432"
+REDIS_SOCKET_NAME = "redis.sock"
+_ABOVE_SIP = 1000
+_MEMBERS_PORTS = 5
+"""So many ports are kept for Redis servers; those of the sentinels come after them."""
 
 
 class Address(NamedTuple):
@@ -66,6 +74,24 @@ class Node(NamedTuple):
         return self.home / "kamailio.pid"
 
 
+class Server(NamedTuple):
+    """One Redis server or sentinel. name: of its process. address: on TCP, used only where there are replicas."""
+
+    name: str
+    address: Address
+    home: Path
+
+    @property
+    def socket(self) -> Path:
+        """Return its unix socket."""
+        return self.home / REDIS_SOCKET_NAME
+
+    @property
+    def file(self) -> Path:
+        """Return its configuration."""
+        return self.home / "redis.conf"
+
+
 BESIDE = Address("", 0)
 """Stands for the loopback address of IPv6 with the ports of a loopback address of IPv4, if the machine has one."""
 
@@ -74,26 +100,30 @@ BESIDE = Address("", 0)
 class Layout:
     """The stack's directory and addresses. run_dir: absolute. nodes_n: how many Kamailios, 1…2.
 
-    listen6: an address of IPv6 to listen on besides, None = there is none.
+    listen6: an address of IPv6 to listen on besides, None = there is none. replicas_n: how many Redis servers beside
+    the first, 0…2; with any there are three sentinels, too. redis_port: the first of ten ports on 127.0.0.1 for those,
+    0 = a thousand above that of SIP.
     """
 
     run_dir: Path
     listen: Address
     nodes_n: int = 1
     listen6: Address | None = BESIDE
+    replicas_n: int = 0
+    redis_port: int = 0
 
     @staticmethod
     def from_environment(env: Mapping[str, str]) -> Layout:
-        """Return the layout that RUN_DIR, TANDEM_LISTEN, TANDEM_LISTEN6 and TANDEM_NODES describe.
+        """Return the layout that RUN_DIR, TANDEM_LISTEN, TANDEM_LISTEN6, TANDEM_NODES, TANDEM_REPLICAS describe.
 
         Raises OperatorError that names the variable and what it may be.
         """
         run_dir = Path(env["RUN_DIR"]).absolute() if env.get("RUN_DIR") else PROJECT / ".run"
-        nodes = env.get("TANDEM_NODES") or "1"
-        if nodes not in {str(number) for number in range(1, NODES_MAX + 1)}:
-            raise OperatorError(f"TANDEM_NODES is {nodes!r}: set it to a number from 1 to {NODES_MAX}")
+        nodes_n = _number(env, "TANDEM_NODES", 1, 1, NODES_MAX)
+        replicas_n = _number(env, "TANDEM_REPLICAS", 0, 0, REPLICAS_MAX)
+        redis_port = _number(env, "TANDEM_REDIS_PORT", 0, 0, PORT_MAX - 2 * _MEMBERS_PORTS)
         listen = parse_address(env.get("TANDEM_LISTEN") or LISTEN_DEFAULT)
-        return Layout(run_dir, listen, int(nodes), _listen6(env.get("TANDEM_LISTEN6") or ""))
+        return Layout(run_dir, listen, nodes_n, _listen6(env.get("TANDEM_LISTEN6") or ""), replicas_n, redis_port)
 
     @property
     def listen6_setting(self) -> str:
@@ -117,8 +147,30 @@ class Layout:
 
     @property
     def redis_socket(self) -> Path:
-        """Return the only socket on which Redis listens."""
-        return self.redis_dir / "redis.sock"
+        """Return the socket of the first Redis, the only one unless there are replicas."""
+        return self.redis_dir / REDIS_SOCKET_NAME
+
+    @property
+    def redis_servers(self) -> tuple[Server, ...]:
+        """Return the Redis servers: `redis`, then the others by the name of what they are at first."""
+        names = ("redis", "redis-replica", "redis-replica-2")[: self.replicas_n + 1]
+        return tuple(self._server(name, n) for n, name in enumerate(names))
+
+    @property
+    def sentinels(self) -> tuple[Server, ...]:
+        """Return the sentinels; none without a replica."""
+        numbers = range(SENTINELS if self.replicas_n else 0)
+        return tuple(self._server(f"sentinel-{n + 1}", _MEMBERS_PORTS + n) for n in numbers)
+
+    def _server(self, name: str, n: int) -> Server:
+        above = _ABOVE_SIP if self.listen.port + _ABOVE_SIP + 2 * _MEMBERS_PORTS < PORT_MAX else -_ABOVE_SIP
+        first = self.redis_port or self.listen.port + above
+        return Server(name, Address(LOOPBACK, first + n), self.run_dir / name)
+
+    @property
+    def away_dir(self) -> Path:
+        """Return the directory with an empty file for each process that is not started again when it dies."""
+        return self.run_dir / "away"
 
     @property
     def log_dir(self) -> Path:
@@ -162,7 +214,8 @@ class Layout:
     @property
     def sockets(self) -> tuple[Path, ...]:
         """Return every unix socket of the stack."""
-        return (self.pg_socket_dir / PG_SOCKET_NAME, self.redis_socket, *(node.ctl for node in self.nodes))
+        redis = (server.socket for server in self.redis_servers)
+        return (self.pg_socket_dir / PG_SOCKET_NAME, *redis, *(node.ctl for node in self.nodes))
 
 
 def has_ipv6() -> bool:
@@ -171,6 +224,13 @@ def has_ipv6() -> bool:
         probe.bind((LOOPBACK6, 0))
         return True
     return False
+
+
+def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise OperatorError(f"{name} is {text!r}: set it to a number from {low} to {high}")
+    return int(text)
 
 
 def _listen6(text: str) -> Address | None:

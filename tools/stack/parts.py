@@ -25,6 +25,7 @@ class Part:
 
     prepare: done before every start, also after a death (stale sockets and pid files go). ready: whether it serves;
     answers within half a second, never raises. start_s, stop_s: how long it may take. stop_signal: asks it to end.
+    is_awaited: the next part starts when this one serves; else with the start of this one, and all wait at the end.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Part:
     stop_signal: signal.Signals = signal.SIGTERM
     start_s: float = 30.0
     stop_s: float = 10.0
+    is_awaited: bool = True
 
 
 @dataclass(frozen=True, slots=True)

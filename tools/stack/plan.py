@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -21,14 +20,16 @@ SEED = PROJECT / "sql" / "seed"
 MIGRATE_DEADLINE_S = 300
 REDIS_TIMEOUT_MS = 5_000
 PROBE_TIMEOUT_MS = 300
-_SECRET_BYTES = 32
+SETTLE_START_S = 180
+"""A node that is not there any more is waited for as long as its calls may live: slice and grace."""
 
 
 def make(layout: Layout, env: Mapping[str, str], only: Iterable[str] = ()) -> Plan:
     """Return the whole start, or the parts named by `only`. Raises OperatorError for a name that is no part."""
     values = environment(layout)
     child_env = {**_clean(env), **values}
-    tandem, secret = str(venv_bin() / "tandem"), _secret(layout)
+    tandem, secret = str(venv_bin() / "tandem"), state.secret(layout.secret_file)
+    worker_password = redis_server.password(secret, redis_server.WORKER)
     plan: Plan = (
         postgres.part(layout, child_env),
         Step("making the database", "postgres", lambda _: postgres.create_database(layout)),
@@ -38,10 +39,17 @@ def make(layout: Layout, env: Mapping[str, str], only: Iterable[str] = ()) -> Pl
             lambda run: run("migrate", (tandem, "migrate"), child_env, MIGRATE_DEADLINE_S),
         ),
         Step("loading the demo world", "postgres", lambda _: _load_demo_world(values["DATABASE_URL"])),
-        redis_server.part(layout, child_env, redis_functions.worker_acl(redis_server.worker_password(secret))),
+        *redis_server.parts(layout, child_env, secret, redis_functions.worker_acl(worker_password)),
         Step("loading the functions of Redis", "redis", lambda _: _load_functions(values["REDIS_URL"])),
-        Part("sync", (tandem, "sync"), child_env, ready=partial(_synced, layout), start_s=60),
-        Part("settle", (tandem, "settle"), child_env, ready=partial(_armed, values["REDIS_URL"]), start_s=60),
+        Part("sync", (tandem, "sync"), child_env, ready=partial(_synced, values["REDIS_URL"]), start_s=60),
+        Part(
+            "settle",
+            (tandem, "settle"),
+            child_env,
+            ready=partial(_armed, values["REDIS_URL"]),
+            start_s=SETTLE_START_S,
+            is_awaited=False,  # it may have to hear which calls the nodes have
+        ),
         *(kamailio.part(node, child_env, secret, values["TANDEM_WORKER_REDIS_URL"]) for node in layout.nodes),
     )
     return _only(plan, frozenset(only))
@@ -49,12 +57,12 @@ def make(layout: Layout, env: Mapping[str, str], only: Iterable[str] = ()) -> Pl
 
 def environment(layout: Layout) -> dict[str, str]:
     """Return what an outside program needs to join the stack, the content of `.run/env`."""
-    node = layout.nodes[0]
+    node, secret = layout.nodes[0], state.secret(layout.secret_file)
     return {
         "RUN_DIR": str(layout.run_dir),
         "DATABASE_URL": postgres.database_url(layout),
-        "REDIS_URL": redis_server.admin_url(layout),
-        "TANDEM_WORKER_REDIS_URL": redis_server.worker_url(layout, _secret(layout)),
+        "REDIS_URL": redis_server.admin_url(layout, secret),
+        "TANDEM_WORKER_REDIS_URL": redis_server.worker_url(layout, secret),
         "TANDEM_SIP": str(node.address),
         "TANDEM_SIP6": str(node.address6 or ""),
         "TANDEM_CTL": f"unix:{node.ctl}",
@@ -67,6 +75,8 @@ def check(layout: Layout, env: Mapping[str, str], only: Iterable[str] = ()) -> N
     checks.versions(env)
     if not (names := frozenset(only)) or any(node.part in names for node in layout.nodes):
         checks.ports(layout)
+    if not names or names & {server.name for server in layout.redis_servers}:
+        checks.redis_ports(layout)
     checks.disk(layout)
 
 
@@ -78,13 +88,6 @@ def _clean(env: Mapping[str, str]) -> dict[str, str]:
     settings = {name: value for name, value in env.items() if name.startswith("TANDEM_")}
     path = f"{venv_bin()}:{checks.SYSTEM_PATH}"
     return {**settings, "PATH": path, "LANG": "C.UTF-8", "HOME": env.get("HOME", "/")}
-
-
-def _secret(layout: Layout) -> str:
-    """Return the secret of this cell's nodes, made once."""
-    if not layout.secret_file.exists():
-        state.write_private(layout.secret_file, secrets.token_hex(_SECRET_BYTES) + "\n")
-    return layout.secret_file.read_text().strip()
 
 
 def _load_demo_world(database_url: str) -> None:
@@ -108,9 +111,9 @@ def _load_functions(redis_url: str) -> None:
         client.close()
 
 
-def _synced(layout: Layout) -> bool:
+def _synced(redis_url: str) -> bool:
     """Whether a first pass of configuration is in Redis."""
-    return bool(redis_server.ask(layout, "EXISTS", keys.PASS) == 1)
+    return bool(redis_server.ask(redis_url, "EXISTS", keys.PASS) == 1)
 
 
 def _armed(redis_url: str) -> bool:

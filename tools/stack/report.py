@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kemi import keys
-from tools.stack import process, redis_server
+from tools.stack import process, redis_server, state
 from tools.stack.layout import Layout
 from tools.stack.stack import Stack
 
@@ -97,7 +97,10 @@ def _row(name: str, who: process.Identity | None, restarts: int, *, ready: bool)
 
 
 def _sync_age_s(layout: Layout) -> float | None:
-    beat_ms, now = redis_server.ask(layout, "GET", keys.HEARTBEAT), redis_server.ask(layout, "TIME")
+    url = state.read_env(layout.env_file).get("REDIS_URL")
+    if url is None:
+        return None
+    beat_ms, now = redis_server.ask(url, "GET", keys.HEARTBEAT), redis_server.ask(url, "TIME")
     if beat_ms is None or now is None:
         return None
     return max(0.0, int(now[0]) + int(now[1]) / 1e6 - int(beat_ms) / 1000)

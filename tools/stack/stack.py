@@ -104,6 +104,17 @@ class Stack:
         """Send a signal to a part's main process, as an operator or an accident would."""
         process.send(self._process(name), number)
 
+    def take_away(self, name: str) -> None:
+        """Kill a part and keep it from being started again, as if its machine had died. Raises OperatorError."""
+        who = self._process(name)
+        self.layout.away_dir.mkdir(exist_ok=True)
+        (self.layout.away_dir / name).touch()
+        process.send(who, signal.SIGKILL)
+
+    def bring_back(self, name: str) -> None:
+        """Let a part that was taken away be started again."""
+        (self.layout.away_dir / name).unlink(missing_ok=True)
+
     def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> None:
         """Return when every part serves. Raises DeadlineError."""
         until(self._all_ready, deadline_s, "every part of the stack to serve")
@@ -141,6 +152,8 @@ class Stack:
             "TANDEM_LISTEN": str(layout.listen),
             "TANDEM_LISTEN6": layout.listen6_setting,
             "TANDEM_NODES": str(layout.nodes_n),
+            "TANDEM_REPLICAS": str(layout.replicas_n),
+            "TANDEM_REDIS_PORT": str(layout.redis_port),
         }
 
 

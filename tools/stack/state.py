@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 
 from tools.errors import OperatorError
 from tools.stack.process import Identity
+
+_SECRET_BYTES = 32
 
 
 class ProcessState(NamedTuple):
@@ -63,6 +66,16 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     new.replace(path)
+
+
+def secret(path: Path) -> str:
+    """Return the secret of this cell's nodes, made once. Raises OperatorError when it is another user's."""
+    try:
+        if not path.exists():
+            write_private(path, secrets.token_hex(_SECRET_BYTES) + "\n")
+        return path.read_text().strip()
+    except PermissionError as error:
+        raise OperatorError(f"the stack in {path.parent} is another user's: ask as that user or as root") from error
 
 
 def write_env(path: Path, values: Mapping[str, str]) -> None:

@@ -72,6 +72,8 @@ class Supervisor:
         become_subreaper()
         with Lock(self._layout) as self._lock:
             leftovers.clean(self._layout)
+            for name in self._layout.away_dir.glob("*"):
+                name.unlink()
             self._write_state()
             try:
                 self._start(make_plan())
@@ -95,9 +97,16 @@ class Supervisor:
             running = _Running(item)
             self._running.append(running)
             self._spawn(running)
-            self._until(item.ready, item.start_s, item.name)
-            running.ready = True
-            self._write_state()
+            if item.is_awaited:
+                self._await(running)
+        for running in self._running:
+            if not running.ready:
+                self._await(running)
+
+    def _await(self, running: _Running) -> None:
+        self._until(running.part.ready, running.part.start_s, running.part.name)
+        running.ready = True
+        self._write_state()
 
     def _until(self, condition: Callable[[], bool], deadline_s: float, name: str) -> None:
         """Wait while nothing dies. Raises OperatorError after `deadline_s`, or with the last words of the dead."""
@@ -139,8 +148,9 @@ class Supervisor:
         """Look after every part once, then wait for the next event."""
         now = time.monotonic()
         for running in self._running:
-            if running.child is None and now >= running.due:
-                self._start_again(running)
+            if running.child is None:
+                if now >= running.due and not (self._layout.away_dir / running.part.name).exists():
+                    self._start_again(running)
             elif running.child and running.child.ended():
                 self._bury(running, running.child)
             elif running.child and not running.ready and running.part.ready():

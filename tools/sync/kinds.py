@@ -3,17 +3,24 @@
 Rule 1: what others name comes first, so that a reader between two steps of a pass finds what a record leads to. The
     rate buckets of a set are written before the set itself, the set before the tariff that points to it.
 Rule 2: deletions are applied last, in the opposite order.
+Rule 3: between Postgres and Redis a record travels as its msgpack bytes: equal bytes are equal records, and a million
+    of them are never built. Bytes that differ are looked at field by field: an older release wrote fewer fields.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from operator import itemgetter
 from types import NoneType, UnionType
 from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 from kemi import codec, keys
 from kemi.adapters.redis_funds import FundTerms
 from kemi.adapters.redis_tables import RECORD_TYPES
+
+_HEAD: Final = codec.pack_config(1 << 32, None)[:-1]  # without the nil at its end; any version of ours is as long
+_FIXED: Final = _HEAD[:3]  # of the head: without the version's digits
 
 
 class Kind(NamedTuple):
@@ -33,10 +40,10 @@ class Kind(NamedTuple):
         return keys.fund_terms(name) if self.view == FUND_TERMS else keys.config(name)
 
     def value(self, version: int, record: object | None) -> bytes:
-        """Return what stands at the key. No record: the value that says "deleted"; of a fund it is empty."""
+        """Return what stands at the key. record: it, or its bytes; None: "deleted", which is empty for a fund."""
         if self.view == FUND_TERMS:
-            return b"" if record is None else codec.pack(record)
-        return codec.pack_config(version, record)
+            return b"" if record is None else _bytes(record)
+        return codec.pack_config(version, None) if record is None else _head(version) + _bytes(record)
 
     def read(self, value: bytes | None) -> object | None:
         """Return the record of a stored value, None for an absent or deleted one. Raises ValueError."""
@@ -47,6 +54,34 @@ class Kind(NamedTuple):
         row: object = codec.unpack_config(value).row
         record: object = None if row is None else codec.build(self.record, row)
         return record
+
+    def lives(self, value: bytes | None) -> bool:
+        """Tell whether a record stands in a value; what cannot be read counts as one."""
+        try:
+            return self.read(value) is not None
+        except ValueError:
+            return True
+
+    def difference(self, value: bytes | None, record: bytes) -> str:
+        """Return how a stored value differs from the bytes of a record, "" when it does not."""
+        if self._holds(value, record):
+            return ""
+        try:
+            stored: Any = self.read(value)
+        except ValueError as error:
+            return f"cannot be read in Redis: {error}"
+        if stored is None:
+            return "is missing in Redis"
+        pairs = zip(stored, codec.unpack(self.record, record), strict=True)
+        fields = [self.record._fields[at] for at, (here, there) in enumerate(pairs) if here != there]
+        return f"differs in {', '.join(fields)}" if fields else ""
+
+    def _holds(self, value: bytes | None, record: bytes) -> bool:
+        if value is None:
+            return False
+        if self.view == FUND_TERMS:
+            return value == record
+        return value[len(_HEAD) :] == record and value[: len(_FIXED)] == _FIXED
 
 
 FUND_TERMS: Final = "fund_terms"
@@ -78,16 +113,67 @@ KINDS: Final = (
 BY_VIEW: Final = {kind.view: kind for kind in KINDS}
 
 
+def packed(kind: Kind, row: Sequence[Any]) -> bytes:
+    """Return the bytes of the record in a row of the kind's view. Raises ValueError that names what cannot be."""
+    types, nested = _plain(kind)
+    if tuple(map(type, row)) == types and not (nested and any(nested(row))):
+        return codec.pack(row)  # nothing nested: the row is the record
+    return codec.pack(build(kind, row))
+
+
 def build(kind: Kind, row: object) -> Any:
     """Return the record of a row of the kind's view. Raises ValueError that names the field which cannot be."""
+    hint: Any = kind.record
     record = codec.build(kind.record, row)
-    _check(kind.record, record, kind.record.__name__)
+    if not _fits(hint)(record):
+        _check(hint, record, hint.__name__)
     return record
 
 
+@lru_cache(maxsize=8)
+def _head(version: int) -> bytes:
+    return codec.pack_config(version, None)[:-1]
+
+
+def _bytes(record: object) -> bytes:
+    return record if isinstance(record, bytes) else codec.pack(record)
+
+
 @cache
-def _hints(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+def _hints(kind: Any) -> tuple[tuple[str, Any], ...]:
     return tuple(get_type_hints(kind).items())
+
+
+@cache
+def _plain(kind: Kind) -> tuple[tuple[type[Any], ...], Callable[[Sequence[Any]], Any] | None]:
+    """Return the types of a row's values when nothing optional is there, and what takes its lists out of it."""
+    record: Any = kind.record
+    types = tuple(_plain_type(hint) for _, hint in _hints(record))
+    lists = [at for at, of in enumerate(types) if of is list]
+    return types, itemgetter(*lists, *lists[:1]) if lists else None  # one twice: of a single place it gives no tuple
+
+
+def _plain_type(hint: Any) -> type[Any]:
+    if isinstance(hint, UnionType):
+        return NoneType
+    if get_origin(hint) is tuple or issubclass(hint, tuple):
+        return list
+    return hint  # type: ignore[no-any-return]  # a class
+
+
+@cache
+def _fits(hint: Any) -> Callable[[Any], bool]:
+    """Return what tells fast whether a value is what `hint` says; `_check` then says where it is not."""
+    if isinstance(hint, UnionType):
+        inner = next(_fits(part) for part in get_args(hint) if part is not NoneType)
+        return lambda value: value is None or inner(value)
+    if get_origin(hint) is tuple:
+        item = _fits(get_args(hint)[0])
+        return lambda value: type(value) is tuple and all(map(item, value))
+    if issubclass(hint, tuple):
+        fields = [_fits(inner_hint) for _, inner_hint in _hints(hint)]
+        return lambda value: type(value) is hint and all(fits(field) for fits, field in zip(fields, value, strict=True))
+    return lambda value: type(value) is hint
 
 
 def _check(hint: Any, value: object, where: str) -> None:

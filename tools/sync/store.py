@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from kemi import keys
-from kemi.adapters.redis_client import FunctionFailed, RedisClient
+from kemi.adapters.redis_client import Argument, Fcall, FunctionFailed, RedisClient
 from tools.sync.kinds import Kind
-from tools.sync.marker import Marker
+from tools.sync.marker import NUMBER_MASK, Marker
 
 T = TypeVar("T")
 
 STEP_KEYS: Final = 100  # 500 block Redis for 1.3 ms
+STEPS_AT_ONCE: Final = 4  # in one round trip: Redis serves nobody else between commands of one connection
 READ_KEYS: Final = 500
 FENCE_MAX: Final = 1 << 21  # a version must stay exact as a double
 PASS_BITS: Final = 32
-PASS_MAX: Final = (1 << PASS_BITS) - 1
 TIMEOUT_MS: Final = 5_000  # the largest step takes milliseconds; a stalled Redis is worth some patience here
 SCAN_COUNT: Final = 1_000
 
@@ -38,7 +38,7 @@ class LostError(Exception):
 
 
 class Change(NamedTuple):
-    """The new state of one aggregate; record None: it is gone."""
+    """The new state of one aggregate. record: it, or its bytes; None: it is gone."""
 
     kind: Kind
     name: str
@@ -69,6 +69,11 @@ class Store:
         """What this syncer left at PASS: (fence << 32) | pass; 0 before `begin`, and of an empty Redis."""
         return self._pass
 
+    @property
+    def own_fence(self) -> int:
+        """The fence of `begin`, 0 before it."""
+        return self._fence
+
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
@@ -90,32 +95,65 @@ class Store:
         """Make workers use nothing of what stands in Redis until the next commit."""
         self._call("tandem_begin_1", (), (self._fence, 1))
 
-    def apply(self, changes: Sequence[Change], next_pass: Callable[[], int]) -> int:
-        """Apply `changes` in order, in steps of 100 keys with a pass number each; return how many Redis left alone."""
+    def apply(self, changes: Sequence[Change], next_pass: Callable[[], int], marker: Marker | None = None) -> int:
+        """Apply `changes` in order, in steps of 100 keys with a pass number each; return how many Redis left alone.
+
+        marker: ends the pass too, as `commit` does, in the round trip of its last step.
+        """
+        steps = list(chunks(changes, STEP_KEYS))
         dropped = 0
-        for step in chunks(changes, STEP_KEYS):
-            version = self._version(next_pass())
-            names = [change.kind.key(change.name) for change in step]
-            values = [change.kind.value(version, change.record) for change in step]
-            written = self._call("tandem_apply_1", names, (*self._state(), version, *values))
-            self._pass = version
-            dropped += len(step) - int(written)
+        for some in chunks(steps, STEPS_AT_ONCE):
+            calls, left = [], self._pass
+            for step in some:
+                version = self._version(next_pass())
+                calls.append(_step("tandem_apply_1", (self._fence, left, version), step))
+                left = version
+            if marker is not None and some[-1] is steps[-1]:
+                calls.append(Fcall("tandem_commit_pass_1", (), (self._fence, left, str(marker), "")))
+            written = self._call_all(calls)
+            self._pass = left
+            dropped += sum(len(step) - int(count) for step, count in zip(some, written, strict=False))
+        if marker is not None and not steps:
+            self.commit(marker)
         return dropped
+
+    def load(self, changes: Sequence[Change], number: int) -> None:
+        """Write `changes`, as of pass `number`, over whatever stands there.
+
+        Only after `forget` and before `commit`, while nobody reads.
+        """
+        version = self._version(number)
+        for some in chunks(list(chunks(changes, STEP_KEYS)), STEPS_AT_ONCE):
+            states = [(self._fence, self._pass if step is some[0] else version, version) for step in some]
+            self._call_all([_step("tandem_load_1", state, step) for state, step in zip(states, some, strict=True)])
+            self._pass = version
 
     def add_buckets(self, rate_set_id: int, buckets: Sequence[tuple[str, bytes]]) -> None:
         """Add buckets to a rate set that no tariff in Redis names yet. At most 100."""
         fields = [part for bucket in buckets for part in bucket]
-        self._call("tandem_rates_1", (keys.rate_hash(rate_set_id),), (*self._state(), *fields))
+        self.fenced("tandem_rates_1", (keys.rate_hash(rate_set_id),), ("", *fields))
 
     def drop_buckets(self, rate_set_id: int) -> None:
         """Remove all buckets of a rate set that is gone."""
-        self._call("tandem_rates_1", (keys.rate_hash(rate_set_id),), self._state())
+        self.fenced("tandem_rates_1", (keys.rate_hash(rate_set_id),), ("",))
 
-    def commit(self, marker: Marker, full_pass: int | None = None) -> None:
-        """End a pass, or say that the syncer lives. full_pass: ends a full load; then readers drop all they hold."""
+    def fenced(self, name: str, key_names: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        """Call a function that wants the fence before its arguments. Raises FencedError."""
+        return self._call(name, key_names, (self._fence, *arguments))
+
+    def commit(self, marker: Marker, full_pass: int | None = None, status: str = "") -> None:
+        """End a pass, or say that the syncer lives. full_pass: of now on; readers drop all they hold.
+
+        status: a JSON object for the NOC; "" leaves the last one.
+        """
         version = self._version(full_pass) if full_pass is not None else None
-        self._call("tandem_commit_pass_1", (), (*self._state(), str(marker), "" if version is None else version))
+        arguments = (*self._state(), str(marker), "" if version is None else version, status)
+        self._call("tandem_commit_pass_1", (), arguments)
         self._pass = self._pass if version is None else version
+
+    def say(self, status: str) -> None:
+        """Say that the syncer lives and how it is doing, where no pass can be ended: in a load, or when it freezes."""
+        self._call("tandem_sync_status_1", (), (self._fence, status))
 
     def values(self, names: Sequence[str]) -> list[bytes | None]:
         """Return what stands at Redis keys `names`; at most a few hundred."""
@@ -126,63 +164,71 @@ class Store:
         whole = kind.key(kind.prefix)
         cut = len(kind.key(""))
         pattern = whole if kind.is_one else whole + "*"
-        for key in self._scan(pattern):
+        for key in self.scan(pattern):
             yield key[cut:]
+
+    def lacking(self, kind: Kind, names: Sequence[str]) -> list[str]:
+        """Return those of `names` at which nothing stands, not even "deleted"; at most a few hundred."""
+        if not names or int(self._client.execute("EXISTS", *map(kind.key, names))) == len(names):
+            return []
+        values = self.values([kind.key(name) for name in names])
+        return [name for name, value in zip(names, values, strict=True) if value is None]
 
     def living(self, kind: Kind, names: Sequence[str]) -> list[str]:
         """Return those of `names` at which a record stands; what cannot be read counts as one."""
         found = []
         for some in chunks(names, READ_KEYS):
             for name, value in zip(some, self.values([kind.key(name) for name in some]), strict=True):
-                if not _is_gone(kind, value):
+                if kind.lives(value):
                     found.append(name)
         return found
 
-    def rate_sets(self) -> Iterator[int]:
-        """Yield the id of every rate set that has buckets in Redis."""
-        for key in self._scan(f"{keys.RATE_PREFIX}*"):
-            yield int(key.removeprefix(keys.RATE_PREFIX))
+    def scan(self, pattern: str) -> Iterator[str]:
+        """Yield every Redis key that matches; some may come twice."""
+        for page in self.pages(pattern):
+            yield from page
 
-    def buckets(self, rate_set_id: int, fields: Sequence[str]) -> list[bytes | None]:
-        """Return the buckets at `fields` of a rate set; at most a few hundred."""
-        return list(self._client.execute("HMGET", keys.rate_hash(rate_set_id), *fields)) if fields else []
-
-    def bucket_count(self, rate_set_id: int) -> int:
-        """Return how many buckets a rate set has."""
-        return int(self._client.execute("HLEN", keys.rate_hash(rate_set_id)))
+    def pages(self, pattern: str) -> Iterator[list[str]]:
+        """Yield what `scan` does in lists as they come, some of them empty. A key that is no text is none of ours."""
+        cursor = b"0"
+        while True:
+            cursor, found = self._client.execute("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            yield [key.decode() for key in found if key.isascii()]
+            if cursor == b"0":
+                return
 
     def _state(self) -> tuple[int, int]:
         return self._fence, self._pass
 
-    def _version(self, pass_number: int) -> int:
-        if not 0 < pass_number <= PASS_MAX:
-            raise ValueError(f"pass {pass_number} is not 1 to {PASS_MAX}")
-        return self._fence << PASS_BITS | pass_number
+    def _version(self, number: int) -> int:
+        """Return the version of a step. Raises LostError once in 2^32 steps: the next fence goes on."""
+        if not number & NUMBER_MASK:
+            raise LostError("the numbers of passes begin again from 0")
+        return self._fence << PASS_BITS | number & NUMBER_MASK
 
-    def _scan(self, pattern: str) -> Iterator[str]:
-        cursor = b"0"
-        while True:
-            cursor, found = self._client.execute("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
-            yield from (key.decode() for key in found)
-            if cursor == b"0":
-                return
+    def _call(self, name: str, key_names: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        return self._call_all([Fcall(name, tuple(key_names), tuple(arguments))])[0]
 
-    def _call(self, name: str, key_names: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
-        try:
-            return self._client.fcall(name, key_names, arguments)
-        except FunctionFailed as error:
-            if error.text.startswith(_FENCED):
-                raise FencedError(f"fence {self._fence} is refused: {error.text}") from error
-            if error.text.startswith(_LOST):
-                raise LostError(f"this syncer left pass {self._pass} in Redis: {error.text}") from error
-            raise
+    def _call_all(self, calls: Sequence[Fcall]) -> list[Any]:
+        """Call functions in order in one round trip; each names the pass that the one before leaves, if it does."""
+        replies = self._client.fcalls(calls)
+        for reply in replies:
+            if isinstance(reply, FunctionFailed):
+                raise self._meaning(reply) from reply
+        return replies
+
+    def _meaning(self, error: FunctionFailed) -> Exception:
+        if error.text.startswith(_FENCED):
+            return FencedError(f"fence {self._fence} is refused: {error.text}")
+        if error.text.startswith(_LOST):
+            return LostError(f"this syncer left pass {self._pass} in Redis: {error.text}")
+        return error
 
 
-def _is_gone(kind: Kind, value: bytes | None) -> bool:
-    try:
-        return kind.read(value) is None
-    except ValueError:
-        return False
+def _step(function: str, state: tuple[int, int, int], step: Sequence[Change]) -> Fcall:
+    """state: fence, the pass that stands in Redis before it, its own version."""
+    values = [change.kind.value(state[2], change.record) for change in step]
+    return Fcall(function, tuple([change.kind.key(change.name) for change in step]), (*state, *values))
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -27,6 +27,8 @@ local KEY = {
   fund_versions = "@FUND_VERSIONS@",
   marker = "@MARKER@",
   heartbeat = "@HEARTBEAT@",
+  rate_repairs = "@RATE_REPAIRS@",
+  sync_status = "@SYNC_STATUS@",
 }
 local RECORD_PREFIX = "@CONFIG_PREFIX@"
 local FUND_PREFIX = "@FUND_TERMS_PREFIX@"
@@ -38,6 +40,8 @@ local TRIM_MAX = 500 -- members removed by one call; 5000 would block Redis for 
 local RECORDS_MAX = 512
 local DEPTH_MAX = 12 -- subscriber -> account -> 8 parents -> tariff -> rate set
 local RATE_FIELD_DIGITS = 4 -- kemi/core/prefix.py BUCKET_DIGITS
+local RATE_LAYERS = "layers" -- field of a rate hash: ids of the hashes beneath it, newest first, "7,3"
+local NIL = 0xc0 -- msgpack
 
 -- Where rows name other records. `at`: positions from 1, one per level of nesting; `field`: the same path in the words
 -- of kemi/records (tests/contract/test_tables.py compares them); 0 and "" name nothing.
@@ -70,6 +74,13 @@ local LINKS = {
   { kind = "tar", at = { 11, 2 }, field = "decks.rate_set_id", to = "rset:" },
   { kind = "emergency", at = { 1, 3 }, field = "routes.group_ids", to = "pg:" },
 }
+
+local LINKS_OF = {} -- kind -> its links; Redis has no ipairs for a library that is being loaded
+for i = 1, #LINKS do
+  local links = LINKS_OF[LINKS[i].kind] or {}
+  links[#links + 1] = LINKS[i]
+  LINKS_OF[LINKS[i].kind] = links
+end
 
 -- "%.14g", Lua's own way to write a number, loses digits of a version.
 local function digits_of(number)
@@ -105,6 +116,15 @@ local function version_of(value)
   end
   local readable, _, _, version = pcall(cmsgpack.unpack_limit, value, 2, 1)
   return readable and tonumber(version) or 0
+end
+
+-- Tells whether a record stands in a value, without decoding it: price classes come by the thousand.
+local function is_living(value)
+  if not value then
+    return false
+  end
+  local readable, offset = pcall(cmsgpack.unpack_limit, value, 2, 1)
+  return readable and string.byte(value, offset + 1) ~= NIL
 end
 
 -- Forgets the oldest names beyond CHANGED_KEEP.
@@ -163,9 +183,10 @@ local function apply(keys, args)
   return written
 end
 
--- tandem_rates_1(keys = [rate hash], args = [fence, expected pass, field, bucket, ...])
+-- tandem_rates_1(keys = [rate hash], args = [fence, expected pass or "", field, bucket, ...])
 -- Adds buckets of one immutable rate set, at most 100; the same bytes again do no harm. No field: removes the hash, its
--- set is gone, and open calls have pinned their prices. Readers reach a hash only through a tariff applied after it.
+-- set is gone, and open calls have pinned their prices. Readers reach a hash only through a set's record applied after
+-- it, so it may be written beside the passes: then no pass is expected.
 local function rates(keys, args)
   local refused = refusal(tonumber(args[1]), tonumber(args[2]))
   if refused then
@@ -177,9 +198,79 @@ local function rates(keys, args)
   return redis.call("HSET", keys[1], unpack(args, 3))
 end
 
--- tandem_commit_pass_1(args = [fence, expected pass, marker, version or ""])
--- Ends a pass, or says between passes that the syncer lives. With a version it ends a full load: every reader drops all
--- that it holds. Without MARKER readers use nothing.
+-- tandem_mend_rates_1(keys = [rate hash], args = [fence, count, field, bucket, ... count times, field ...])
+-- Puts right what was found wrong in the hash of a set that readers use: writes buckets, then removes fields, together
+-- at most 100. Readers keep buckets for ever: the counter that this moves makes them drop all they hold.
+local function mend_rates(keys, args)
+  local refused = refusal(tonumber(args[1]), nil)
+  if refused then
+    return refused
+  end
+  local last = 2 + 2 * tonumber(args[2])
+  if last > 2 then
+    redis.call("HSET", keys[1], unpack(args, 3, last))
+  end
+  if #args > last then
+    redis.call("HDEL", keys[1], unpack(args, last + 1))
+  end
+  return redis.call("INCR", KEY.rate_repairs)
+end
+
+-- tandem_load_1(keys = [value key ...], args = [fence, expected pass, version, value ...])
+-- As tandem_apply_1, for a full load: nobody is served (no MARKER) and every reader drops all at its end, so nothing is
+-- looked at before it is written, no names are kept, and all of it may have one version.
+local function load_values(keys, args)
+  local refused = refusal(tonumber(args[1]), tonumber(args[2]))
+  if refused then
+    return refused
+  end
+  local version = tonumber(args[3])
+  if version < number_at(KEY.pass) then
+    return redis.error_reply("OLD version " .. args[3])
+  end
+  if redis.call("EXISTS", KEY.marker) == 1 then
+    return redis.error_reply("SERVED readers use what stands here")
+  end
+  local pairs_of, funds = {}, {}
+  for i, key in ipairs(keys) do
+    pairs_of[2 * i - 1] = key
+    pairs_of[2 * i] = args[i + 3]
+    if string.sub(key, 1, #FUND_PREFIX) == FUND_PREFIX then
+      funds[#funds + 1] = string.sub(key, #FUND_PREFIX + 1)
+      funds[#funds + 1] = digits_of(version)
+    end
+  end
+  redis.call("MSET", unpack(pairs_of))
+  if #funds > 0 then
+    redis.call("HSET", KEY.fund_versions, unpack(funds))
+  end
+  redis.call("SET", KEY.pass, digits_of(version))
+  return #keys
+end
+
+-- Says that the syncer lives, and how it is doing: a JSON object for the NOC, "" leaves the last one.
+local function say(status)
+  local now = redis.call("TIME")
+  redis.call("SET", KEY.heartbeat, digits_of(now[1] * 1000 + math.floor(now[2] / 1000)))
+  if status ~= "" then
+    redis.call("SET", KEY.sync_status, status)
+  end
+end
+
+-- tandem_sync_status_1(args = [fence, status])
+-- A sign of life where a pass cannot be ended: during a load, or when the syncer freezes.
+local function sync_status(_, args)
+  local refused = refusal(tonumber(args[1]), nil)
+  if refused then
+    return refused
+  end
+  say(args[2])
+  return redis.status_reply("OK")
+end
+
+-- tandem_commit_pass_1(args = [fence, expected pass, marker, version or "", status or ""])
+-- Ends a pass, or says between passes that the syncer lives. With a version it ends a full load, or begins a repair:
+-- every reader drops all that it holds. Without MARKER readers use nothing.
 local function commit_pass(_, args)
   local refused = refusal(tonumber(args[1]), tonumber(args[2]))
   if refused then
@@ -191,8 +282,7 @@ local function commit_pass(_, args)
     redis.call("UNLINK", KEY.changed)
   end
   redis.call("SET", KEY.marker, args[3])
-  local now = redis.call("TIME")
-  redis.call("SET", KEY.heartbeat, digits_of(now[1] * 1000 + math.floor(now[2] / 1000)))
+  say(args[5] or "")
   return redis.status_reply("OK")
 end
 
@@ -229,30 +319,29 @@ local function collect(value, path, depth, to, add)
 end
 
 local function follow(name, value, add)
+  local links = LINKS_OF[string.match(name, "^[^:]*")]
+  if not links then
+    return
+  end
   local readable, decoded = pcall(cmsgpack.unpack, value)
   local row = readable and type(decoded) == "table" and decoded[3]
   if type(row) ~= "table" then
     return
   end
-  local kind = string.match(name, "^[^:]*")
-  for _, link in ipairs(LINKS) do
-    if link.kind == kind then
-      collect(row, link.at, 1, link.to, add)
-    end
+  for _, link in ipairs(links) do
+    collect(row, link.at, 1, link.to, add)
   end
 end
 
--- Adds to `records`, which is {name, value or false, ...}, the names and all that they lead to, nearest first.
-local function add_closure(records, names)
-  local known, count = {}, #records / 2
+-- Adds to `found` the names and all that they lead to, nearest first. found: known = name -> true, count of these,
+-- records = {name, value or false, ...}, rate_sets = {id, ...} of living ones. has = name -> true: rate sets that the
+-- reader has already; thousands of prices need not be sent again for one more bucket.
+local function add_closure(found, names, has)
   local level = {}
-  for i = 1, #records, 2 do
-    known[records[i]] = true
-  end
   local function add(name)
-    if not known[name] and count < RECORDS_MAX then
-      known[name] = true
-      count = count + 1
+    if not found.known[name] and found.count < RECORDS_MAX then
+      found.known[name] = true
+      found.count = found.count + 1
       level[#level + 1] = name
     end
   end
@@ -270,8 +359,14 @@ local function add_closure(records, names)
     end
     local values = redis.call("MGET", unpack(keys))
     for i, name in ipairs(asked) do
-      records[#records + 1] = name
-      records[#records + 1] = values[i]
+      local rate_set = string.match(name, "^rset:(%d+)$")
+      if rate_set and is_living(values[i]) then
+        found.rate_sets[#found.rate_sets + 1] = rate_set
+      end
+      if not has[name] then
+        found.records[#found.records + 1] = name
+        found.records[#found.records + 1] = values[i]
+      end
       if values[i] then
         follow(name, values[i], add)
       end
@@ -313,9 +408,35 @@ local function names_by_routing(names, number)
   return added
 end
 
--- Returns {rate set id, field, bucket or false, ...} for the first 1 … 4 digits of each number in every rate set among
--- the records, also in one that does not exist: it must be known that it has none.
-local function buckets(records, numbers)
+-- Adds the first bucket at each field that a hash or one beneath it has; an empty one says that the field is gone.
+local function add_buckets(found, id, fields, asked)
+  local values = redis.call("HMGET", RATE_PREFIX .. id, unpack(asked))
+  local lower = string.gmatch(values[#asked] or "", "%d+")
+  for below in lower do
+    local lacking, places = {}, {}
+    for j, field in ipairs(fields) do
+      if not values[j] then
+        lacking[#lacking + 1] = field
+        places[#places + 1] = j
+      end
+    end
+    if #lacking == 0 then
+      break
+    end
+    for k, value in ipairs(redis.call("HMGET", RATE_PREFIX .. below, unpack(lacking))) do
+      values[places[k]] = value
+    end
+  end
+  for j, field in ipairs(fields) do
+    found[#found + 1] = id
+    found[#found + 1] = field
+    found[#found + 1] = values[j] ~= "" and values[j]
+  end
+end
+
+-- Returns {rate set id, field, bucket or false, ...} for the first 1 … 4 digits of each number in these rate sets.
+-- Of a set without a record nothing is said: it may come, or come back.
+local function buckets(rate_sets, numbers)
   local found, fields, is_field = {}, {}, {}
   for _, number in ipairs(numbers) do
     for length = 1, math.min(RATE_FIELD_DIGITS, #number) do
@@ -329,45 +450,48 @@ local function buckets(records, numbers)
   if #fields == 0 then
     return found
   end
-  for i = 1, #records, 2 do
-    local id = string.match(records[i], "^rset:(%d+)$")
-    if id then
-      local values = redis.call("HMGET", RATE_PREFIX .. id, unpack(fields))
-      for j, field in ipairs(fields) do
-        found[#found + 1] = id
-        found[#found + 1] = field
-        found[#found + 1] = values[j]
-      end
-    end
+  local asked = { unpack(fields) }
+  asked[#asked + 1] = RATE_LAYERS
+  for _, id in ipairs(rate_sets) do
+    add_buckets(found, id, fields, asked)
   end
   return found
 end
 
 -- Adds to `names` those of `held` (short names between bytes 31, which a reader decides on) that it is about to drop.
 -- Under other masks a reader looks at other sources, so with the masks all of `held` that are sources come.
+-- Returns those that are rate sets and are not dropped, as name -> true.
 local function add_dropped(names, held, all, changed)
-  if all == 0 and #changed == 0 then
-    return
-  end
-  local is_changed = {}
+  local is_changed, has = {}, {}
   for _, name in ipairs(changed) do
     is_changed[name] = true
   end
   for name in string.gmatch(held, "[^\31]+") do
     if all == 1 or is_changed[name] or (is_changed["masks"] and string.sub(name, 1, 4) == "src:") then
       names[#names + 1] = name
+    elseif string.sub(name, 1, 5) == "rset:" then
+      has[name] = true
     end
   end
+  return has
+end
+
+-- Which database stands here, without how far: the marker is "<system> <database> <timeline> <LSN>".
+local function world_of(marker)
+  return (string.match(marker, "^(.*) %S*$") or marker) .. " " .. (redis.call("GET", KEY.rate_repairs) or "0")
 end
 
 -- tandem_fetch_1(args = [seen pass, digits, short name or "?" .. held names, ...])
 -- digits: "<called number>" or "<called number>,<routing number>": whose rate buckets come. Where the first one turns
 -- out to be ported, what is found by its routing number comes with it instead of in another round trip.
--- Returns [pass, 1 when everything must be dropped, changed names, records, buckets]. seen 0: the reader holds nothing.
--- Pass 0: nothing is loaded completely; the rest is empty.
+-- Rate sets among the held names that have not changed are not sent again; what is asked for by name always is.
+-- Returns [pass, 1 when everything must be dropped, changed names, records, buckets, world]. seen 0: the reader holds
+-- nothing. Pass 0: nothing is loaded completely; the rest is empty. World: while it is the same text, rate sets and
+-- their buckets are what they were, also where everything else must be dropped.
 local function fetch(_, args)
-  if redis.call("EXISTS", KEY.marker) == 0 then
-    return { "0", 1, {}, {}, {} }
+  local marker = redis.call("GET", KEY.marker)
+  if not marker then
+    return { "0", 1, {}, {}, {}, "" }
   end
   local pass, seen = number_at(KEY.pass), tonumber(args[1])
   local all, changed = 0, {}
@@ -380,10 +504,10 @@ local function fetch(_, args)
       changed = redis.call("ZRANGEBYSCORE", KEY.changed, above, "+inf")
     end
   end
-  local names = {}
+  local names, has = {}, {}
   for i = 3, #args do
     if string.sub(args[i], 1, 1) == "?" then
-      add_dropped(names, string.sub(args[i], 2), all, changed)
+      has = add_dropped(names, string.sub(args[i], 2), all, changed)
     else
       names[#names + 1] = args[i]
     end
@@ -391,19 +515,22 @@ local function fetch(_, args)
   if all == 1 then
     names[#names + 1] = "masks" -- the reader drops them too, and needs them before it can ask for anything else
   end
-  local records = {}
-  add_closure(records, names)
+  local found = { known = {}, count = 0, records = {}, rate_sets = {} }
+  add_closure(found, names, has)
   local numbers = { string.match(args[2], "^(%d*),?(%d*)") }
-  local routing = routing_of(records, numbers[1])
+  local routing = routing_of(found.records, numbers[1])
   if routing and routing ~= numbers[1] then
-    add_closure(records, names_by_routing(names, routing))
+    add_closure(found, names_by_routing(names, routing), has)
     numbers[#numbers + 1] = routing
   end
-  return { digits_of(pass), all, changed, records, buckets(records, numbers) }
+  return { digits_of(pass), all, changed, found.records, buckets(found.rate_sets, numbers), world_of(marker) }
 end
 
 redis.register_function("tandem_begin_1", begin)
 redis.register_function("tandem_apply_1", apply)
+redis.register_function("tandem_load_1", load_values)
+redis.register_function("tandem_sync_status_1", sync_status)
 redis.register_function("tandem_rates_1", rates)
+redis.register_function("tandem_mend_rates_1", mend_rates)
 redis.register_function("tandem_commit_pass_1", commit_pass)
 redis.register_function({ function_name = "tandem_fetch_1", callback = fetch, flags = { "no-writes" } })

@@ -18,7 +18,9 @@ from kemi.adapters.redis_client import Argument, FunctionFailed, Reply
 LIBRARY: Final = "tandem_money_1"
 ARGUMENTS: Final = {"tandem_answer_1": 6, "tandem_describe_1": 2, "tandem_restore_fund_1": 4}
 DESCRIBED: Final = 13  # values in the answer of the first release
-ABSENT: Final = frozenset({"tandem_part_1", "tandem_adopt_1", "tandem_recount_1", "tandem_void_1"})
+ABSENT: Final = frozenset(
+    f"tandem_{name}_1" for name in ("part", "adopt", "recount", "void", "amend", "rehold", "adopted")
+)
 
 
 def sources() -> dict[str, str]:
@@ -45,7 +47,7 @@ def answered(words: Sequence[Argument], reply: Reply | FunctionFailed) -> Reply 
     """Return an answer of that release as our code reads it."""
     if words[1:2] == ("tandem_describe_1",) and isinstance(reply, list) and len(reply) == DESCRIBED:
         zeros = [0] * len(reply[10])
-        return [*reply, zeros, 0, 0, b"", zeros]
+        return [*reply, zeros, 0, 0, b"", zeros, 0]
     return reply
 
 

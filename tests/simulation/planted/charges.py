@@ -31,7 +31,10 @@ CHARGES: Final[Mapping[str, tuple[Change, ...]]] = {
     ),
     "a charge may exceed the hold": (Change("(not is_amount(price) or price > r.held[i])", "not is_amount(price)"),),
     "more seconds than granted may be billed": (
-        Change("(not is_amount(billed_s) or billed_s > r.granted_s)", "not is_amount(billed_s)"),
+        Change(
+            'fund")\n    or ((not is_amount(billed_s) or billed_s > r.granted_s)',
+            'fund")\n    or (not is_amount(billed_s)',
+        ),
     ),
     "a reserve after the end gets its old grant": (
         Change(

@@ -16,7 +16,15 @@ HOLDS: Final[Mapping[str, tuple[Change, ...]]] = {
         ),
     ),
     "a tombstone stands for a second only": (Change("local CLOSED_MS = 3600000", "local CLOSED_MS = 1000"),),
-    "a fund twice in a hold is taken": (Change("if known[fund] or not", "if not"),),
+    "a fund twice in a hold is taken": (
+        Change("if known[fund] or not ONE_OUT[sides[i]] or sides", "if not ONE_OUT[sides[i]] or sides"),
+    ),
+    "a call that is told takes the place of a newer one": (
+        Change("if stored and (stored.seq > seq or (stored.seq == seq and stored.node ~= node)) then", "if false then"),
+    ),
+    "what has ended is held again": (
+        Change('(stored and not OPEN[stored.phase] and "the call was " .. stored.phase)', "nil"),
+    ),
     "a schedule is not validated": (Change('"a schedule\'s numbers are whole, below 2^53 and do not fall"', "nil"),),
     "a grant takes no channel": (Change("state.channels = state.channels + 1\n", "\n"),),
     "the sequence is not checked": (Change("not is_amount(seq) or seq <= r.seq then", "not is_amount(seq) then"),),

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from kemi import keys
+from kemi.agent_rebuild import Rebuild as AgentRebuild
 from kemi.core import charges, rating
 from kemi.core.outcome import Hold, HoldFund
 from kemi.core.rating import schedule
@@ -13,9 +15,11 @@ from tests.simulation import postgres
 from tests.simulation.memory_books import MemoryBooks
 from tests.simulation.planted.forms import Replacement
 from tools.settle import entries as ledger_entries
-from tools.settle import poster, postings, service, stream, sweeper
+from tools.settle import poster, postings, service, slow, stream, sweeper
 from tools.settle.books import Epoch
+from tools.settle.cell import Cell
 from tools.settle.rebuild import Rebuild
+from tools.settle.rollcall import RollCall
 from tools.settle.rows import Names, Plan
 from tools.settle.slow import Slow
 from tools.settle.stream import Stream
@@ -95,11 +99,29 @@ def _trusting() -> Any:
     return armed
 
 
-def _all_kept() -> Any:
-    def sort_out(_: Any, found: Any, __: Any) -> Any:
-        return found.open(), 0, 0
+def _deaf_after_all() -> Any:
+    """Hear the nodes, and sort the reservations out as if none had told."""
+    finish = Slow._finish
 
-    return sort_out
+    def finished(slow: Any, roll: Any) -> None:
+        roll.missing = lambda *_: roll.told.clear()
+        finish(slow, roll)
+
+    return finished
+
+
+def _told_too_late() -> Any:
+    """Want calls until the arming, and wait a little after the reservations are read."""
+    sort_out = Slow._sort_out
+
+    def sorted_out(rebuild: Any, roll: Any) -> Any:
+        rebuild._cell.client.execute("SET", keys.BUILDING, rebuild._epoch.number)
+        found = sort_out(rebuild, roll)
+        for _ in range(10):  # others have their turns
+            rebuild._cell.now_ms()
+        return found
+
+    return sorted_out
 
 
 def _nothing_spent() -> Any:
@@ -148,15 +170,26 @@ SETTLEMENT: Final[Mapping[str, tuple[Replacement, ...]]] = {
     "what is pending is never taken over": (Replacement(Stream, "take_over", lambda: lambda *_: []),),
     "the sweeper trusts the clock of Redis": (Replacement(sweeper.LeaseWatch, "is_due", lambda: lambda *_: True),),
     "the sweeper releases answered calls": (Replacement(sweeper, "ending", _released_always),),
-    "a Redis that lost operations is armed": (
-        Replacement(Rebuild, "differences", lambda: lambda _: []),
-        Replacement(MemoryBooks, "known_opseq", lambda: lambda _: 0),
+    "a Redis that lost operations is armed": (Replacement(Rebuild, "_loss", lambda: lambda _: ""),),
+    "a rebuild counts nothing again": (
+        Replacement(Slow, "_count", lambda: lambda *_: ()),
+        Replacement(Rebuild, "_differences", lambda: lambda _: []),
     ),
-    "a recovery counts nothing again": (Replacement(Slow, "_recount", lambda: lambda *_: ()),),
-    "a recovery keeps what Postgres knows better": (Replacement(Slow, "_sort_out", _all_kept),),
-    "a recovery does not compare at last": (
-        Replacement(Slow, "_recount", lambda: lambda *_: ()),
-        Replacement(Rebuild, "differences", lambda: lambda _: []),
+    "a rebuild leaves parts as they were found": (Replacement(slow, "as_paid", lambda: lambda found, _: found),),
+    "a rebuild waits for no node": (Replacement(RollCall, "missing", lambda: lambda *_: set()),),
+    "a rebuild keeps what its node does not know": (Replacement(Slow, "_finish", _deaf_after_all),),
+    "a rebuild brings no charges": (
+        Replacement(Cell, "restore", lambda: lambda *_: None),
+        Replacement(Rebuild, "_differences", lambda: lambda _: []),
+    ),
+    "a rebuild counts operations from where Redis was": (Replacement(Cell, "raise_opseq", lambda: lambda *_: None),),
+    "nodes may tell until the arming": (
+        Replacement(Slow, "_sort_out", _told_too_late),
+        Replacement(Rebuild, "_differences", lambda: lambda _: []),
+    ),
+    "a node does not tell its ends again": (Replacement(AgentRebuild, "again", lambda: lambda *_: []),),
+    "a node says that it has told before it has": (
+        Replacement(AgentRebuild, "_look_for_more", lambda: lambda *_: None),
     ),
     "a late end posts its whole price": (
         Replacement(postgres, "difference", lambda: lambda each, _: list(each.entries)),

@@ -28,6 +28,8 @@ local KEY = {
   changed = "@CHANGED@",
   changed_low = "@CHANGED_LOW@",
   marker = "@MARKER@",
+  building = "@BUILDING@",
+  adopted = "@ADOPTED@",
 }
 local RESERVATION = "@reservation@"
 local STATE = "@fund_state@"
@@ -44,6 +46,7 @@ local SEQ_END = 2 ^ 31 -- of late ends, so that there is always room for the ope
 local OPS_KEPT = 4 -- answers kept for repetitions, besides that of the reserve; an agent has one batch on its way
 local CLOSED_MS = 3600000 -- how long an ended reservation answers repetitions, and a tombstone stands
 local SWEEP = ":sweep:" -- in the operation ids of sweepers, and of nobody else
+local NOT_ANSWERED = -1
 local MEMORY_SHARE_MAX = 0.8 -- of maxmemory; the rest is for settling what is open
 
 -- Terms: msgpack array, written by the sync. Those of an older release end after the calls per second.
@@ -182,6 +185,7 @@ local function read_reservation(bytes)
     legs = row[13] or "",
     billed_s = row[14] or 0,
     posted = row[15] or {},
+    adopted = row[16] or 0, -- the epoch of the rebuild that its node told it to
     pinned = after > 0 and string.sub(bytes, after + 1) or "",
   }
   if row[1] < RESERVATION_VERSION then
@@ -193,7 +197,8 @@ local function read_reservation(bytes)
 end
 
 local function pack_reservation(r)
-  local is_answered = r.answered_ms > 0
+  local adopted = r.adopted or 0
+  local is_long = r.answered_ms > 0 or adopted > 0
   return cmsgpack.pack({
     RESERVATION_VERSION,
     r.phase,
@@ -206,10 +211,11 @@ local function pack_reservation(r)
     r.held,
     r.ops,
     r.server,
-    is_answered and r.node_answered_ms or nil, -- and the array ends before it
-    is_answered and r.legs or nil,
-    is_answered and r.billed_s or nil,
-    is_answered and r.posted or nil,
+    is_long and r.node_answered_ms or nil, -- and the array ends before it
+    is_long and r.legs or nil,
+    is_long and r.billed_s or nil,
+    is_long and r.posted or nil,
+    adopted > 0 and adopted or nil,
   }) .. r.pinned
 end
 

@@ -1,0 +1,74 @@
+"""Looks after Redis for a whole node: one PING at a time on a connection of its own, never waited for.
+
+Rule 1: the answer to a PING is looked for in the next turn, so a stalled Redis costs the agent nothing.
+Rule 2: the flag is cleared only by an answer that came after it was seen: an older one says nothing.
+Rule 3: only connecting waits, for the time-out of a call at most, and at most every RETRY_S.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from kemi.adapters.redis_client import Flag
+from kemi.adapters.redis_place import Place, Seconds, Wire
+
+RETRY_S: Final = 0.2
+GIVE_UP_S: Final = 0.5
+"""After so long without an answer the connection is made anew: behind it may be a machine that is gone."""
+
+
+class Probe:
+    """The prober of a node. place: where the workers' clients connect. timeout_s: how long a call waits there."""
+
+    def __init__(self, place: Place, timeout_s: float, flag: Flag, clock: Seconds = time.monotonic) -> None:
+        """Touch nothing yet."""
+        self._place = place
+        self._timeout_s = timeout_s
+        self._flag = flag
+        self._clock = clock
+        self._wire: Wire | None = None
+        self._asked_at = 0.0
+        self._connect_at = 0.0
+        self._was_set = False
+
+    def turn(self) -> None:
+        """Do the probing of a turn of the agent (50 ms): set the flag while Redis is down, clear it when it answers."""
+        now = self._clock()
+        try:
+            if self._wire is None:
+                self._connect(now)
+            elif self._wire.can_read(0):
+                self._wire.read_response()
+                if self._was_set:
+                    self._flag.clear()
+                self._ask(self._wire)
+            elif now - self._asked_at > self._timeout_s:
+                self._flag.set()
+                if now - self._asked_at > GIVE_UP_S:
+                    self.close()
+        except (RedisError, OSError):
+            self.close()
+            self._flag.set()
+        self._was_set = self._flag.is_set()
+
+    def close(self) -> None:
+        """Drop the connection."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.disconnect()
+
+    def _connect(self, now: float) -> None:
+        """Connect when it is time for it again. Until there is a connection Redis counts as down."""
+        if now < self._connect_at:
+            self._flag.set()
+            return
+        self._connect_at = now + RETRY_S
+        self._wire = self._place.connect(now + self._timeout_s, self._clock)
+        self._ask(self._wire)
+
+    def _ask(self, wire: Wire) -> None:
+        wire.send_packed_command(wire.pack_commands([("PING",)]), check_health=False)
+        self._asked_at = self._clock()

@@ -1,0 +1,10 @@
+select world.tariff('Tandem', 's125', 'EUR', '88925', '0.009 60/60');
+select world.reseller('s125-reseller', 'Tandem', 's125', 50);
+select world.tariff('s125-reseller', 'retail', 'EUR', '88925', '0.012 60/60');
+select world.customer('s125-customer', 's125-reseller', 'retail', 10);
+select world.domain('s125.example', 's125-customer');
+select world.subscriber('pbx@s125.example', 's125-customer', 'demo-secret', '889251000001');
+select world.trusted('pbx@s125.example', '127.1.125.9/32', 'udp', '');
+select world.carrier_of('s125-reseller', 's125-cheap', '127.1.125.1', 5080, '88925', '0.004 60/60');
+select world.carrier_of('s125-reseller', 's125-dear', '127.1.125.2', 5080, '88925', '0.006 60/60');
+select world.peer_option('s125-cheap', 'cps_max', '1');

@@ -1,0 +1,11 @@
+select world.tariff('Tandem', 's126', 'EUR', '88926', '0.009 60/60');
+select world.reseller('s126-reseller', 'Tandem', 's126', 50);
+select world.tariff('s126-reseller', 'retail', 'EUR', '88926', '0.012 60/60');
+select world.customer('s126-customer', 's126-reseller', 'retail', 0);
+select world.domain('s126.example', 's126-customer');
+select world.subscriber('alice@s126.example', 's126-customer', 'demo-secret', '889261000001');
+select world.carrier_of('s126-reseller', 's126-busy', '127.1.126.1', 5080, '88926', '0.004 60/60');
+select world.carrier_of('s126-reseller', 's126-declines', '127.1.126.2', 5080, '88926', '0.004 60/60');
+select world.carrier_of('s126-reseller', 's126-answers', '127.1.126.3', 5080, '88926', '0.004 60/60');
+select world.hunt('s126-busy', 486, 'stop');
+select world.emergency('112', '{s126-busy,s126-declines,s126-answers}', domain => 's126.example');
