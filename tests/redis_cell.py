@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kemi.adapters import redis_functions
-from kemi.adapters.redis_client import RedisClient, StoreUnavailable
+from kemi.adapters.redis_client import FunctionFailed, RedisClient, StoreUnavailable
 from tests.fix_stack import free_address
 from tests.redis_server import TIMEOUT_MS
 from tests.wait import until
@@ -45,9 +45,7 @@ class RedisCell:
         for server in self._layout.sentinels:
             self._start_sentinel(server)
         until(self._agree, READY_S, "the sentinels to agree")
-        client = RedisClient(self.url, TIMEOUT_MS)
-        redis_functions.load(client)
-        client.close()
+        until(self._load, READY_S, "the master to count its replica as a good one")
 
     def stop(self) -> None:
         """End all."""
@@ -120,6 +118,19 @@ class RedisCell:
     def _run(self, server: Server, words: list[str]) -> None:
         with (server.home / "log").open("ab") as log:
             self._processes[server.name] = subprocess.Popen(words, stdout=log, stderr=log)
+
+    def _load(self) -> bool:
+        """Load the functions, as soon as the master takes writes: a replica counts from its first sign of life on."""
+        client = RedisClient(self.url, TIMEOUT_MS)
+        try:
+            redis_functions.load(client)
+        except FunctionFailed as error:
+            if not error.text.startswith("NOREPLICAS"):
+                raise
+            return False
+        finally:
+            client.close()
+        return True
 
     def _follow(self) -> bool:
         roles = [self.ask(server.name, "ROLE") for server in self._layout.redis_servers[1:]]

@@ -9,17 +9,19 @@ import psycopg
 
 from kemi import keys
 from kemi.adapters import redis_functions
-from kemi.adapters.redis_client import RedisClient, StoreUnavailable
+from kemi.adapters.redis_client import FunctionFailed, RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Funds
 from tools.errors import OperatorError
 from tools.stack import checks, kamailio, postgres, redis_server, state
 from tools.stack.layout import PROJECT, Layout, venv_bin
 from tools.stack.parts import Part, Plan, Step
+from tools.wait import DeadlineError, until
 
 SEED = PROJECT / "sql" / "seed"
 MIGRATE_DEADLINE_S = 300
 REDIS_TIMEOUT_MS = 5_000
 PROBE_TIMEOUT_MS = 300
+REPLICA_S = 15
 SETTLE_START_S = 180
 """A node that is not there any more is waited for as long as its calls may live: slice and grace."""
 
@@ -102,13 +104,24 @@ def _load_demo_world(database_url: str) -> None:
 
 
 def _load_functions(redis_url: str) -> None:
+    """Load them as soon as Redis takes writes: with replicas, once one of these has shown a sign of life."""
+    try:
+        until(partial(_take_functions, redis_url), REPLICA_S, "a replica that follows Redis")
+    except (StoreUnavailable, DeadlineError) as error:
+        raise OperatorError(f"Redis does not take our functions: {error}") from error
+
+
+def _take_functions(redis_url: str) -> bool:
     client = RedisClient(redis_url, REDIS_TIMEOUT_MS)
     try:
         redis_functions.load(client)
-    except StoreUnavailable as error:
-        raise OperatorError(f"Redis does not take our functions: {error}") from error
+    except FunctionFailed as error:
+        if not error.text.startswith("NOREPLICAS"):
+            raise
+        return False
     finally:
         client.close()
+    return True
 
 
 def _synced(redis_url: str) -> bool:
