@@ -19,7 +19,7 @@ from tests.redis_server import TIMEOUT_MS, RedisServer, running_redis
 from tests.sip import Endpoint
 from tests.wait import until
 
-SOON_S: Final = 5.0
+SOON_S: Final = 10.0
 NOWHERE: Final = ("127.0.0.1", 9)
 ACME_HOST, BELL_HOST = "127.0.0.11", "127.0.0.12"  # not where callers are: a call never goes back to where it came from
 

@@ -136,7 +136,7 @@ def test_a_prepaid_call_ends_with_its_slice_when_redis_stays_away(edge: Edge, ph
         for side in (edge.acme, phone):
             bye = side.wait_request("BYE", LONG_S)
             side.send(side.reply(bye, 200, "OK"))
-        assert time.monotonic() - began < 3.6
+        assert time.monotonic() - began < 6
     finally:
         os.kill(edge.redis.pid, signal.SIGCONT)
 

@@ -18,7 +18,7 @@ from tests.redis_cell import FAILOVER_S, PASSWORD, RedisCell, redis_cell
 from tests.wait import until
 
 TIMEOUT_MS = 200
-ARM_S = 5.0
+PATIENT_MS = 2_000  # where a share of the time is compared: the machine of the tests may be busy
 
 
 @pytest.fixture
@@ -116,14 +116,14 @@ def test_a_sentinel_that_hangs_or_is_gone_costs_a_part_of_a_call(cell: RedisCell
     """The next one is asked, and first from then on."""
     cell.stall("sentinel-1")
     cell.kill("sentinel-2")
-    with closing(RedisClient(cell.worker_url, TIMEOUT_MS)) as worker:
+    with closing(RedisClient(cell.worker_url, PATIENT_MS)) as worker:
         began = time.monotonic()
         assert answers(worker, "PING") == b"PONG"
-        assert time.monotonic() - began < TIMEOUT_MS / 1000
+        assert time.monotonic() - began < PATIENT_MS / 1000
         worker.close()
         began = time.monotonic()
         assert answers(worker, "PING") == b"PONG"
-        assert time.monotonic() - began < TIMEOUT_MS / 8_000
+        assert time.monotonic() - began < PATIENT_MS / 8_000
     cell.go_on("sentinel-1")
 
 
@@ -163,7 +163,7 @@ def lying_sentinel(host: str, port: str) -> Iterator[str]:
 
 def test_with_wait_an_operation_counts_when_a_replica_has_it(cell: RedisCell) -> None:
     """Else it may have been applied, within the time of a call; that is no reason to take Redis for dead."""
-    with closing(RedisClient(cell.worker_url, TIMEOUT_MS, wait_replicas=1)) as worker:
+    with closing(RedisClient(cell.worker_url, PATIENT_MS, wait_replicas=1)) as worker:
         admin = RedisClient(cell.url, TIMEOUT_MS)
         bench = RedisBench(admin, worker)
         bench.set_terms("11:EUR", FundTerms(1, 1_000))
@@ -175,7 +175,7 @@ def test_with_wait_an_operation_counts_when_a_replica_has_it(cell: RedisCell) ->
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="0 of 1 replicas") as failure:
             bench.funds.reserve("b:0", "b", wanted, 60, 0, codec.pack(pinned("b")))
-        assert time.monotonic() - began < TIMEOUT_MS / 1000
+        assert time.monotonic() - began < PATIENT_MS / 1000
         assert failure.value.maybe_applied
         assert worker.available()
         cell.go_on("redis-replica")

@@ -244,7 +244,7 @@ def test_the_active_syncer_brings_addresses_to_the_workers(
             world.run("update tandem.peering_server set weight = %s where id = %s", weight, server_id)
             until(partial(_weighs, pair, group_id, server_id, weight), DEADLINE_S, "a pass")
             slowest_s = max(slowest_s, time.monotonic() - began_s)
-        assert slowest_s < lookup.LIFETIME_S + 1.5
+        assert slowest_s < lookup.LIFETIME_S + 5
         assert sent_to() == ["198.51.100.7"]
 
 

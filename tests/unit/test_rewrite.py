@@ -137,7 +137,7 @@ def test_no_list_keeps_a_worker_busy(pattern: str) -> None:
     rules = _rules(*((f"{pattern}x{n}", "") for n in range(RULES_MAX)))
     rewrite(rules, "1")
     spent_s = min(_spent_s(rules) for _ in range(5))
-    assert spent_s < 0.025
+    assert spent_s < 0.1
 
 
 def _spent_s(rules: tuple[RewriteRule, ...]) -> float:
