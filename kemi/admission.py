@@ -17,6 +17,7 @@ from kemi import codec, keys
 from kemi.adapters.cache import Counts
 from kemi.adapters.redis_client import StoreUnavailable
 from kemi.adapters.redis_funds import Held, Refused, Stale, Unarmed, Void
+from kemi.adapters.redis_operations import reserve_id
 from kemi.adapters.redis_tables import Tables
 from kemi.adapters.zones import Zones
 from kemi.core.charges import FIRST_ANSWER_MAX_S
@@ -215,7 +216,7 @@ class Admission:
         rid = route.call.rid
         try:
             answer = self._funds.reserve(
-                f"{rid}:0", rid, route.hold, self.lease_s(route), self._tables.seen_pass, codec.pack(route.call)
+                reserve_id(rid), rid, route.hold, self.lease_s(route), self._tables.seen_pass, codec.pack(route.call)
             )
         except StoreUnavailable as error:
             if route.emergency:

@@ -25,6 +25,7 @@ from kemi.records import (
 Trace = tuple[str, ...]
 
 LEFT_OUT_MAX: Final = 32  # carriers not tried that a call's record names; it travels with the hold
+BEYOND_MAX: Final = 8  # of them, those that were good enough and came too late
 
 
 class Need(NamedTuple):
@@ -84,15 +85,16 @@ class Weighed(NamedTuple):
         return (*(self._choice(candidate) for candidate in self.candidates), *self.left_out)
 
     def not_tried(self, attempts_max: int) -> tuple[Choice, ...]:
-        """Return what a record of the call keeps: those that no attempt can be made at, LEFT_OUT_MAX at most."""
-        left_out = self.left_out
-        if len(self.candidates) > attempts_max:
-            why, beyond = f"only {attempts_max} are tried", self.candidates[attempts_max:]
-            left_out = (*[self._choice(candidate, why) for candidate in beyond], *left_out)
-        more = len(left_out) - LEFT_OUT_MAX
-        if more <= 0:
-            return left_out
-        return (*left_out[:LEFT_OUT_MAX], Choice(0, 0, 0, "", "", why=f"{more} more were left out"))
+        """Return what a record of the call keeps: those with a reason, then those beyond the last attempt.
+
+        LEFT_OUT_MAX at most, BEYOND_MAX of them beyond the last attempt; and how many more there were.
+        """
+        reasons, beyond = self.left_out[:LEFT_OUT_MAX], self.candidates[attempts_max:]
+        room = min(LEFT_OUT_MAX - len(reasons), BEYOND_MAX)
+        why = f"only {attempts_max} are tried"
+        kept = (*reasons, *[self._choice(candidate, why) for candidate in beyond[:room]])
+        more = len(self.left_out) + len(beyond) - len(kept)
+        return (*kept, Choice(0, 0, 0, "", "", why=f"{more} more were left out")) if more else kept
 
     def _choice(self, candidate: Candidate, why: str = "") -> Choice:
         rule, group, server, leg, micros, _, _ = candidate

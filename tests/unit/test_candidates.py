@@ -8,7 +8,7 @@ import pytest
 
 from kemi.core.candidates import prefixes
 from kemi.core.decide import refused_hold
-from kemi.core.outcome import LEFT_OUT_MAX, Route
+from kemi.core.outcome import BEYOND_MAX, LEFT_OUT_MAX, Route
 from kemi.core.pattern import WAYS_MAX, compile_pattern
 from kemi.records import (
     Choice,
@@ -511,14 +511,14 @@ def test_a_group_that_has_not_the_ported_number_is_told_once() -> None:
 
 
 def test_the_record_of_a_call_keeps_those_that_were_not_tried() -> None:
-    """Those left out with the reason, before them candidates beyond what may be tried; of very many the first."""
+    """Those left out with the reason, then candidates beyond what may be tried; of very many the first."""
     world = World()
     world.change("acct:2", attempts_max=2)
     world.change("pg:4", spent="day")
     route = world.route(invite())
     kept = route.call.left_out
-    assert [choice.name for choice in kept] == ["own/one", "bell"]
-    assert [choice.why for choice in kept] == ["only 2 are tried", "its day cap is reached"]
+    assert [choice.name for choice in kept] == ["bell", "own/one"]
+    assert [choice.why for choice in kept] == ["its day cap is reached", "only 2 are tried"]
     assert {target.name for target in route.call.targets} == {"acme/one", "acme/two"}
     world.change("acct:2", attempts_max=3)
     assert not [sentence for sentence in world.route(invite()).trace if "more candidates" in sentence]
@@ -537,6 +537,18 @@ def test_the_record_of_a_call_keeps_those_that_were_not_tried() -> None:
         *refusal.choices[:LEFT_OUT_MAX],
         Choice(0, 0, 0, "", "", why="2 more were left out"),
     )
+
+
+def test_a_record_names_few_candidates_that_came_too_late() -> None:
+    """Reasons are what people ask for: they keep their places, the last choice counts the rest."""
+    weighed = World().route(invite()).weighed
+    many = weighed._replace(candidates=weighed.candidates * 10, left_out=(Choice(1, 2, 3, "bell", "", why="asleep"),))
+    reason, *beyond, rest = many.not_tried(2)
+    assert reason.why == "asleep"
+    assert [choice.why for choice in beyond] == ["only 2 are tried"] * BEYOND_MAX
+    assert rest.why == f"{len(many.candidates) - 2 - BEYOND_MAX} more were left out"
+    full = many._replace(left_out=many.left_out * LEFT_OUT_MAX).not_tried(2)
+    assert [choice.why for choice in full[:-1]] == ["asleep"] * LEFT_OUT_MAX
 
 
 def test_a_refusal_tells_them_too() -> None:
