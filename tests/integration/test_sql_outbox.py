@@ -9,6 +9,7 @@ import pytest
 from psycopg import sql
 
 from tests.fix_postgres import Database
+from tools.sync.rest import CHANNEL, LOCK_ID
 
 # A rate set and its rates are immutable once ready: its change to ready is the one change there is.
 SILENT = {
@@ -177,13 +178,23 @@ def test_truncate_is_a_reset(demo: Database) -> None:
 
 
 def test_one_notification_per_statement(demo_database: Database) -> None:
-    """Any number of rows wakes the syncer once; a statement that finds no row does not."""
-    with demo_database.connect() as listener:
-        listener.execute("listen tandem_outbox")
+    """Any number of rows wakes the syncer once; a statement that finds no row does not, nor any while it is awake."""
+    with demo_database.connect() as syncer:
+        syncer.execute(f"listen {CHANNEL}")
         demo_database.run("update tandem.subscriber set status = 'suspended'")
+        syncer.execute("select pg_advisory_lock(%s)", (LOCK_ID,))
+        demo_database.run("update tandem.subscriber set status = 'active'")
         demo_database.run("update tandem.subscriber set status = 'active' where username = 'nobody'")
-        demo_database.run("notify tandem_outbox, 'end'")
-        assert [notice.payload for notice in listener.notifies(timeout=10, stop_after=2)] == ["", "end"]
+        demo_database.run(f"notify {CHANNEL}, 'end'")
+        assert [notice.payload for notice in syncer.notifies(timeout=10, stop_after=2)] == ["", "end"]
+
+
+def test_a_syncer_does_not_fall_asleep_while_one_commits_that_does_not_notify(demo_database: Database) -> None:
+    with demo_database.connect() as syncer, demo_database.connect() as writer:
+        with writer.transaction():
+            writer.execute("update tandem.subscriber set status = 'suspended'")
+            assert syncer.execute("select pg_try_advisory_lock(%s)", (LOCK_ID,)).fetchone() == (False,)
+        assert syncer.execute("select pg_try_advisory_lock(%s)", (LOCK_ID,)).fetchone() == (True,)
 
 
 def test_what_a_name_stands_for(demo: Database) -> None:

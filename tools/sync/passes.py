@@ -122,22 +122,19 @@ class Syncer:
     def run_pass(self) -> bool:
         """Apply what the outbox names; False when it names nothing that can be applied now."""
         self._source.draw_passes()
-        if not self._source.waiting():
-            return False
-        with self._source.snapshot():
-            held = self._rates.held
-            rows = self._source.outbox(ROWS_MAX, without=held)
-            ready = self._rates.ready(rows)
+        held = self._rates.held
+        with self._source.outbox(ROWS_MAX, without=held) as rows:
+            ready = self._rates.ready(rows) if rows or held else []
             if not ready:
                 return False
             reset = [kind for kind in KINDS if any(row.key == RESET for row in ready if row.kind == kind.view)]
             if reset:
                 self._doubt((*self.unsure, *reset))
             self._apply(self._plan(ready), self._source.seen())
-            self._source.done([row.id for row in ready], self._store.version)
             self.certainty.came((row.kind, row.key) for row in ready)
             if not held and len(rows) == len(ready) < ROWS_MAX and self._is_generation_due():
                 self._note_generation()
+            self._source.finish([row.id for row in ready], self._store.version)
         return True
 
     def repairs(self, found: Found) -> Iterator[int]:

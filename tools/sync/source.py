@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, LiteralString, NamedTuple, Self
 
 import psycopg
 from psycopg import IsolationLevel, sql
+from psycopg.pq import TransactionStatus
 from psycopg.types.string import TextLoader
 
 from kemi import keys
@@ -20,11 +21,11 @@ from tools.database_url import checked
 from tools.sync.kinds import BY_VIEW, KINDS, Kind, packed
 from tools.sync.lookups import lookup
 from tools.sync.marker import Marker
+from tools.sync.rest import CHANNEL, Rest
 from tools.sync.window import Window
 
 LOCK_ID: Final = 0x7A4DE300  # one syncer per cell; the last two digits are the cell
 OPERATOR_LOCK_ID: Final = 0x7A4DE400  # held by an operator's run that wants to go first
-CHANNEL: Final = "tandem_outbox"
 STALLED_S: Final = 10  # a syncer that says nothing to Postgres for so long is stalled: another one takes over
 ROWS_AT_ONCE: Final = 2_000  # of a server-side cursor
 PASSES_MIN: Final = 64  # more than one pass takes
@@ -67,10 +68,13 @@ _OUTBOX: Final = """
      WHERE id >= %s AND kind = ANY (%s) AND (kind, key) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
      ORDER BY id LIMIT %s
 """
+# A crash of Postgres may take the end of a pass back: its rows are there again then, and applied once more.
+_BEGIN: Final = ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SET LOCAL synchronous_commit = off")
 _DONE: Final = """
     WITH done AS (DELETE FROM tandem.outbox WHERE id = ANY (%s))
     INSERT INTO tandem.sync_applied(version) VALUES (%s) ON CONFLICT DO NOTHING
 """
+_UNFINISHED: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _BACKLOG: Final = """
     SELECT (SELECT count(*) FROM (SELECT FROM tandem.outbox LIMIT 10001) AS oldest),
            coalesce((SELECT extract(epoch FROM now() - created_at) FROM tandem.outbox ORDER BY id LIMIT 1), 0)::bigint
@@ -113,6 +117,7 @@ class Source:
         self._place: tuple[int, int, int] | None = None
         self._passes: deque[int] = deque()
         self._window = Window()
+        self._rest = Rest(connection)
         self._from = 0
         self._end = 0
 
@@ -151,9 +156,8 @@ class Source:
         return self._connection.transaction()
 
     def wait(self, seconds: float) -> None:
-        """Return at the next commit that wrote to the outbox, or after `seconds`."""
-        for _ in self._connection.notifies(timeout=seconds, stop_after=1):
-            pass
+        """Return at the next commit to the outbox, or after `seconds`. Only after a look that found nothing."""
+        self._rest.wait(seconds)
 
     def marker(self, *, durable: bool) -> Marker:
         """Return where the history stands: its flushed end, or (not durable) its inserted end."""
@@ -214,17 +218,35 @@ class Source:
         rows, age_s = self._row(_BACKLOG)
         return int(rows), max(int(age_s), 0)
 
-    def outbox(self, limit: int, without: Collection[tuple[str, str]] = ()) -> list[OutboxRow]:
-        """Return the oldest rows, as far back as `waiting` looked last. without: (kind, key) that nobody can apply yet.
+    @contextmanager
+    def outbox(self, limit: int, without: Collection[tuple[str, str]] = ()) -> Iterator[list[OutboxRow]]:
+        """Begin a snapshot with the oldest rows; `finish` commits it, the end of the block undoes what is not finished.
 
-        Lower numbers may still appear later: delete rows by number, never up to one.
+        In one round trip, as the end is. without: (kind, key) that nobody can apply yet. Lower numbers may still appear
+        later: delete rows by number, never up to one.
         """
         left_out = [kind for kind, _ in without], [key for _, key in without]
-        rows = self._connection.execute(_OUTBOX, (self._from, list(BY_VIEW), *left_out, limit)).fetchall()
-        if rows:
-            self._window.saw(rows[0][0])
-            self._end = int(rows[0][3])
-        return [OutboxRow(*row[:3]) for row in rows]
+        self._from = self._window.first()
+        with self._connection.pipeline():
+            for command in _BEGIN:
+                self._connection.execute(command)
+            found = self._connection.execute(_OUTBOX, (self._from, list(BY_VIEW), *left_out, limit))
+        try:
+            rows = found.fetchall()
+            if rows:
+                self._window.saw(rows[0][0])
+                self._end = int(rows[0][3])
+            yield [OutboxRow(*row[:3]) for row in rows]
+        finally:
+            if self._connection.info.transaction_status in _UNFINISHED:
+                self._connection.execute("ROLLBACK")
+
+    def finish(self, ids: Sequence[int], version: int) -> None:
+        """Do what `done` does, and commit the snapshot of `outbox`."""
+        with self._connection.pipeline():
+            self.done(ids, version)
+            self._connection.execute("COMMIT")
+            self._rest.wake()
 
     def seen(self) -> Marker:
         """Return the flushed end when `outbox` last gave rows."""
