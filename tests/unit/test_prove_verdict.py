@@ -187,7 +187,7 @@ def test_a_call_that_is_held_after_its_release_is_found() -> None:
     late = [
         Intent(1, "c1", "c1:1", "release", 1),
         Answer(2, "c1", "c1:1", "release", "Unknown", 0, 1),
-        *[line._replace(at_ms=line.at_ms + 5) for line in lines()[:2]],
+        *[line._replace(asked_ms=line.asked_ms + 5) for line in lines()[:2]],
     ]
     assert numbers(judge(replace(evidence(), told=tell(late)))) == {"forbidden_grants": 1}
 
@@ -202,5 +202,5 @@ def test_an_operation_that_takes_place_twice_is_found_and_a_replay_is_not() -> N
 
 
 def test_what_a_cut_took_may_take_place_again() -> None:
-    again = lines()[5]._replace(at_ms=40)
+    again = lines()[5]._replace(asked_ms=40)
     assert judge(replace(evidence(), told=tell([*lines(), again]), cuts=[Cut(0, 20, opseq=2)])).is_clean

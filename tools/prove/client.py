@@ -92,6 +92,7 @@ class Client:
         self._rng = Random(f"client {task.seed} {task.slot} {task.incarnation}")  # noqa: S311  no secret
         self._shapes = shapes(task.seed, task.places)
         self._redis = LossyClient(task.redis_url, TIMEOUT_MS)
+        self._asked_ms = 0
         self._node = f"p{task.slot}"
         self._funds = Funds(self._redis, self._node, grace_s=1)
         self._steps = Steps(self._rng, task.lease_s, task.places.server_id)
@@ -172,6 +173,7 @@ class Client:
         for _ in range(STALE_MAX):
             self._notes.write([Intent(now_ms(), live.rid, op_id, "reserve", 0, live.shape.funds)])
             self._redis.lose_next = self._rng.random() < LOSE_RESERVE
+            self._asked_ms = now_ms()
             try:
                 result = self._funds.reserve(
                     op_id, live.rid, live.shape.hold, self._task.lease_s, self._seen_pass, codec.pack(live.call)
@@ -243,18 +245,19 @@ class Client:
     def _send(self, batch: Sequence[tuple[Live | None, Operation]]) -> None:
         self._notes.write([intent(live, operation) for live, operation in batch])
         self._redis.lose_next = self._rng.random() < LOSE_BATCH
+        self._asked_ms = now_ms()
         try:
             results = self._funds.batch([operation for _, operation in batch])
         except StoreUnavailable:
-            at_ms = now_ms()
-            self._notes.write([Answer(at_ms, op.rid, op.op_id, journal.kind_of(op), "lost") for _, op in batch])
+            lost = [Answer(self._asked_ms, op.rid, op.op_id, journal.kind_of(op), "lost") for _, op in batch]
+            self._notes.write(lost)
             raise
         self._heard(batch, results)
 
     def _heard(self, batch: Sequence[tuple[Live | None, Operation]], results: Sequence[Result]) -> None:
-        at_ms = now_ms()
         self._sent(sum(not isinstance(result, Unarmed) for result in results))
-        answers = [_answer(at_ms, operation, result) for (_, operation), result in zip(batch, results, strict=True)]
+        asked_ms = self._asked_ms
+        answers = [_answer(asked_ms, operation, result) for (_, operation), result in zip(batch, results, strict=True)]
         self._notes.write(answers)
         self._opseq = max(self._opseq, *(answer.opseq for answer in answers))
         for (live, operation), result in zip(batch, results, strict=True):
@@ -277,13 +280,13 @@ class Client:
     def _note(
         self, rid: str, op_id: str, kind: str, code: str, granted_s: int = 0, opseq: int = 0, text: str = ""
     ) -> None:
-        self._notes.write([Answer(now_ms(), rid, op_id, kind, code, granted_s, opseq, text)])
+        self._notes.write([Answer(self._asked_ms, rid, op_id, kind, code, granted_s, opseq, text)])
         self._opseq = max(self._opseq, opseq)
 
 
-def _answer(at_ms: int, operation: Operation, result: Result) -> Answer:
+def _answer(asked_ms: int, operation: Operation, result: Result) -> Answer:
     code = type(result).__name__
-    head = (at_ms, operation.rid, operation.op_id, journal.kind_of(operation), code)
+    head = (asked_ms, operation.rid, operation.op_id, journal.kind_of(operation), code)
     match result:
         case Applied(granted_s=granted_s, opseq=opseq) | Replayed(granted_s=granted_s, opseq=opseq):
             return Answer(*head, granted_s, opseq)

@@ -28,10 +28,10 @@ LENGTH: Final = struct.Struct("<I")  # of a line, before it
 class Intent(NamedTuple):
     """An operation that is about to be sent. kind: reserve, answer, extend, part, settle, release, note, late, adopt.
 
-    at_ms: monotonic, comparable between processes. billed_s, prices: what the operation says; () where it says none.
+    asked_ms: monotonic, comparable between processes. billed_s, prices: what the operation says; () where it says none.
     """
 
-    at_ms: int
+    asked_ms: int
     rid: str
     op_id: str
     kind: str
@@ -44,10 +44,11 @@ class Intent(NamedTuple):
 class Answer(NamedTuple):
     """What Redis said. code: class of the result, or "lost" where no answer came. text: reason of a refusal.
 
+    asked_ms: when it was asked, so which Redis has answered: a busy client reads what one has said after its death.
     opseq: number of operations that Redis had applied then, 0 where it says none.
     """
 
-    at_ms: int
+    asked_ms: int
     rid: str
     op_id: str
     kind: str
@@ -102,8 +103,8 @@ def _line(packed: bytes) -> Intent | Answer:
     row: Any = msgpack.unpackb(packed)
     if row[0] == ANSWER:
         return Answer(*row[1:])
-    at_ms, rid, op_id, kind, seq, funds, billed_s, prices = row[1:]
-    return Intent(at_ms, rid, op_id, kind, seq, tuple(funds), billed_s, tuple(prices))
+    asked_ms, rid, op_id, kind, seq, funds, billed_s, prices = row[1:]
+    return Intent(asked_ms, rid, op_id, kind, seq, tuple(funds), billed_s, tuple(prices))
 
 
 def _packed(line: Intent | Answer) -> bytes:

@@ -328,6 +328,6 @@ def gap(told: Any, cuts: list[Cut]) -> int:
     answers = [answer for call in told.values() for answer in (call.granted, call.note, call.end) if answer is not None]
     lost = 0
     for cut in cuts:
-        known = [answer.opseq for answer in answers if cut.began_ms <= answer.at_ms <= cut.died_ms]
+        known = [answer.opseq for answer in answers if cut.began_ms <= answer.asked_ms <= cut.died_ms]
         lost += max(0, max(known, default=0) - cut.opseq)
     return lost

@@ -2,7 +2,7 @@
 
 Rule 1: what a client was told counts. A hold that was answered ends in one record; a price that was answered is in the
 ledger, no more and no less.
-Rule 2: only a cut tail excuses: what was told between the start of that Redis and its death, at an operation number
+Rule 2: only a cut tail excuses: what was asked between the start of that Redis and its death, at an operation number
 above the one that it had afterwards. It is counted apart, never silently.
 Rule 3: the end of a call that its client did not live to tell is the sweeper's guess: its record must be there, and its
 money as Redis' own event says.
@@ -208,7 +208,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 def _is_cut(answer: Answer, cuts: Sequence[Cut]) -> bool:
     """Return whether an answer was given by a Redis that forgot it."""
-    return any(cut.began_ms <= answer.at_ms <= cut.died_ms and answer.opseq > cut.opseq for cut in cuts)
+    return any(cut.began_ms <= answer.asked_ms <= cut.died_ms and answer.opseq > cut.opseq for cut in cuts)
 
 
 def _judge_record(verdict: Verdict, evidence: Evidence, rid: str, call: Told) -> None:
