@@ -15,12 +15,13 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from tools.account.amounts import UNLIMITED, decimal, limit_micros, micros
-from tools.account.database import Connection, acting, connected, posted
 from tools.account.entries import Entry, show_entries
-from tools.account.options import SIGNED, Actor, Amount, DatabaseUrl, Json, Note, Request
+from tools.account.options import SIGNED, Actor, Amount, As, DatabaseUrl, Json, Note, Request
+from tools.account.posted import posted
 from tools.account.tables import show_pairs, show_table
 from tools.errors import OperatorError
 from tools.resolve.command import names
+from tools.session import Connection, not_there, session, shown
 
 ENTRIES_SHOWN: Final = 20
 FORMER: Final = "open by a former deck; pay --currency settles it"
@@ -107,11 +108,11 @@ class Carrier(NamedTuple):
 
 
 @carrier.command("list")
-def list_carriers(database_url: DatabaseUrl, *, as_json: Json = False) -> None:
+def list_carriers(database_url: DatabaseUrl, *, as_account: As = "", as_json: Json = False) -> None:
     """List the carriers, what we owe them, and what goes there today and this month."""
-    with connected(database_url) as connection:
-        others = other_owed(connection)
-        found = select_carriers(connection, "order by g.id")
+    with session(database_url, as_account=as_account, program="tandem carrier") as own:
+        others = other_owed(own.connection)
+        found = select_carriers(own.connection, "order by g.id")
     rows = [{**each.as_dict(), "other_owed": _named(each, others)} for each in found]
     if as_json:
         typer.echo(json.dumps(rows))
@@ -125,13 +126,13 @@ def list_carriers(database_url: DatabaseUrl, *, as_json: Json = False) -> None:
 
 
 @carrier.command()
-def show(who: Who, database_url: DatabaseUrl, *, as_json: Json = False) -> None:
+def show(who: Who, database_url: DatabaseUrl, *, as_account: As = "", as_json: Json = False) -> None:
     """Show a carrier, its caps, and the last entries of what we owe it: plus raises it, minus lowers it."""
-    with connected(database_url) as connection:
-        found = find(connection, who)
-        cursor = connection.cursor(row_factory=class_row(Entry))
+    with session(database_url, as_account=as_account, program="tandem carrier") as own:
+        found = find(own.connection, who)
+        cursor = own.connection.cursor(row_factory=class_row(Entry))
         entries = cursor.execute(_ENTRIES, (found.id, ENTRIES_SHOWN)).fetchall()
-        row = {**found.as_dict(), "other_owed": _named(found, other_owed(connection, found.id))}
+        row = {**found.as_dict(), "other_owed": _named(found, other_owed(own.connection, found.id))}
     if as_json:
         typer.echo(json.dumps({**row, "entries": [each.as_dict() for each in entries]}))
         return
@@ -150,19 +151,19 @@ def show(who: Who, database_url: DatabaseUrl, *, as_json: Json = False) -> None:
 @carrier.command(context_settings=SIGNED)
 def pay(  # noqa: PLR0913  one parameter per option
     who: Who, amount: Amount, database_url: DatabaseUrl, *,
-    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "", as_json: Json = False,
+    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "",
+    as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Write down that a carrier was paid: what we owe it falls by so much, and may fall below zero."""
     value = micros(amount)
-    with connected(database_url) as connection:
-        before = in_currency(connection, find(connection, who), currency)
-        with acting(connection, before.account_id, actor) as name:
-            txn, moved = posted(
-                connection,
-                "select tandem.pay_carrier_v1(%s, %s, %s, %s, %s, %s)",
-                (before.id, value, note, name, request or None, before.currency),
-            )
-        after = in_currency(connection, find(connection, str(before.id)), before.currency)
+    with session(database_url, as_account=as_account, actor=actor, program="tandem carrier") as own:
+        before = in_currency(own.connection, find(own.connection, who), currency)
+        txn, moved = posted(
+            own.connection,
+            "select tandem.pay_carrier_v1(%s, %s, %s, %s, %s, %s)",
+            (before.id, value, note, own.actor, request or None, before.currency),
+        )
+        after = in_currency(own.connection, find(own.connection, str(before.id)), before.currency)
     owed = {"before": before.amount(before.owed_micros), "after": after.amount(after.owed_micros)}
     if as_json:
         head = {"txn": str(txn), "carrier": after.id, "name": after.name, "currency": after.currency}
@@ -175,9 +176,9 @@ def pay(  # noqa: PLR0913  one parameter per option
 
 
 @carrier.command()
-def limit(
+def limit(  # noqa: PLR0913  one parameter per option
     who: Who, database_url: DatabaseUrl, *,
-    owed: Cap = "", day: Cap = "", month: Cap = "", actor: Actor = "", as_json: Json = False,
+    owed: Cap = "", day: Cap = "", month: Cap = "", actor: Actor = "", as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Set what we may owe a carrier, and what may go there in a day or a month, and show it.
 
@@ -191,14 +192,14 @@ def limit(
     changes = {
         f"{name}_max_micros": limit_micros(text, name, zero=name == "owed") for name, text in caps.items() if text
     }
-    with connected(database_url) as connection:
-        found = find(connection, who)
+    with session(database_url, as_account=as_account, actor=actor, program="tandem carrier") as own:
+        found = find(own.connection, who)
         if changes:
             columns = [sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in changes.items()]
             statement = sql.SQL("update tandem.peering_group set {} where id = {}")
-            with acting(connection, found.account_id, actor):
-                connection.execute(statement.format(sql.SQL(", ").join(columns), found.id))
-            found = find(connection, str(found.id))
+            if not own.connection.execute(statement.format(sql.SQL(", ").join(columns), found.id)).rowcount:
+                raise OperatorError(f"carrier: {found.id} {found.name!r} is seen, and not yours to change")
+            found = find(own.connection, str(found.id))
     row = found.as_dict()
     if as_json:
         typer.echo(json.dumps(row))
@@ -211,12 +212,12 @@ def find(connection: Connection, who: str) -> Carrier:
     """Return the carrier with this id, or this name. Raises OperatorError when there is none, or several."""
     by_id = who.isascii() and who.isdecimal()
     where = "where g.id = %s" if by_id else "where g.name = %s order by g.id"
-    found = select_carriers(connection, where, int(who) if by_id else who)
+    found = select_carriers(connection, where, int(who[:19]) if by_id else who)
     if not found:
-        raise OperatorError(f"carrier: there is none with the {'id' if by_id else 'name'} {who!r}")
+        raise not_there("carrier", who)
     if len(found) > 1:
         ids = ", ".join(f"{each.id} of {each.owner}" for each in found)
-        raise OperatorError(f"carrier: {len(found)} are called {who!r}, give the id: {ids}")
+        raise OperatorError(f"carrier: {len(found)} are called {shown(who)}, give the id: {ids}")
     return found[0]
 
 

@@ -11,12 +11,14 @@ import typer
 
 from kemi.adapters.redis_client import RedisUrlError
 from tools.account.command import app as account
+from tools.audit import audit
 from tools.bench.money import money
 from tools.bench.relay import relay
 from tools.carrier import carrier
 from tools.errors import OperatorError
 from tools.exchange import exchange
-from tools.explain import explain
+from tools.explain.command import explain
+from tools.imports.command import imports
 from tools.lint_routes.command import lint_routes
 from tools.migrate import migrate
 from tools.national.command import rewrite
@@ -24,18 +26,22 @@ from tools.noc import noc
 from tools.printable import printable
 from tools.recover import recover
 from tools.replay.command import replay_calls
+from tools.report.command import report
 from tools.scenario.command import demo, scenarios
 from tools.settle.command import app as settle
 from tools.stack import state
 from tools.stack.command import app as stack
 from tools.stack.layout import Layout
 from tools.sync.command import sync
+from tools.tenant.apply import apply
+from tools.tenant.command import groups as tenant_groups
+from tools.tenant.export import export
+from tools.tenant.schema import schema
 
 app = typer.Typer(
     name="tandem",
     help="Tools of the Tandem SIP router; those that need a stack take it from the environment, else from RUN_DIR.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # a plain trace in a log; locals would show passwords
 )
 bench = typer.Typer(no_args_is_help=True, help="Figures as ratios measured in one run on this machine.")
@@ -53,10 +59,18 @@ app.add_typer(account, name="account")
 app.add_typer(carrier, name="carrier")
 app.add_typer(exchange, name="exchange")
 app.add_typer(rewrite, name="rewrite")
+app.add_typer(imports, name="import")
+for name, commands in tenant_groups().items():
+    app.add_typer(commands, name=name)
+app.command()(apply)
+app.command()(export)
+app.command()(schema)
+app.add_typer(report, name="report")
 app.command()(explain)
 app.command(name="replay")(replay_calls)
 app.command(name="lint-routes")(lint_routes)
 app.command()(recover)
+app.command()(audit)
 
 _READ: Final = frozenset({"DATABASE_URL", "REDIS_URL", "LOGNAME", "USER", "LNAME", "USERNAME"})  # and TANDEM_…
 

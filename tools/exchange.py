@@ -15,10 +15,10 @@ import typer
 from psycopg.rows import dict_row
 
 from tools.account.amounts import moment
-from tools.account.database import Connection, acting, connected
-from tools.account.options import Actor, DatabaseUrl, Json
+from tools.account.options import Actor, As, DatabaseUrl, Json
 from tools.account.tables import show_table
 from tools.errors import OperatorError
+from tools.session import Connection, session
 
 NANOS_MAX: Final = 9_000_000 * 10**9
 YEARS: Final = range(2000, 2100)
@@ -50,10 +50,10 @@ on conflict do nothing returning valid_from
 
 
 @exchange.command("list")
-def list_rates(database_url: DatabaseUrl, *, every: Every = False, as_json: Json = False) -> None:
+def list_rates(database_url: DatabaseUrl, *, every: Every = False, as_account: As = "", as_json: Json = False) -> None:
     """List the exchange rates in force and those to come."""
-    with connected(database_url) as connection:
-        cursor = connection.cursor(row_factory=dict_row)
+    with session(database_url, as_account=as_account, program="tandem exchange") as own:
+        cursor = own.connection.cursor(row_factory=dict_row)
         rows = [_row(row) for row in cursor.execute(_LIST, (every,)).fetchall()]
     if as_json:
         typer.echo(json.dumps(rows))
@@ -65,9 +65,9 @@ def list_rates(database_url: DatabaseUrl, *, every: Every = False, as_json: Json
 
 
 @exchange.command("set")
-def set_rate(
+def set_rate(  # noqa: PLR0913  one parameter per option
     base: Base, quote: Quote, rate: RateText, database_url: DatabaseUrl, *,
-    since: From = "", actor: Actor = "", as_json: Json = False,
+    since: From = "", actor: Actor = "", as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Say what one unit of BASE costs in QUOTE from a time on. The way back is a rate of its own."""
     number = rate_of(rate)
@@ -76,10 +76,10 @@ def set_rate(
     begin = moment(since, "from", UTC) if since else None
     if begin and begin.year not in YEARS:
         raise OperatorError(f"from: {since} is not in the years {YEARS[0]} to {YEARS[-1]}")
-    with connected(database_url) as connection, acting(connection, None, actor):
+    with session(database_url, as_account=as_account, actor=actor, program="tandem exchange") as own:
         for field, code in (("base", base), ("quote", quote)):
-            check_currency(connection, code, field)
-        row = connection.execute(_SET, (base, quote, begin, number)).fetchone()
+            check_currency(own.connection, code, field)
+        row = own.connection.execute(_SET, (base, quote, begin, number)).fetchone()
     if row is None:
         raise OperatorError(f"from: another rate of {base} in {quote} begins at {since or 'this moment'} already")
     made = {"base": base, "quote": quote, "rate": shown(number), "valid_from": _time(row[0])}

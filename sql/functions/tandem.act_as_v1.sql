@@ -1,6 +1,7 @@
 -- For whom, and by whom, this transaction acts.
 -- account_id: the acting account; its visibility is what tandem.visible_ids_v1 gives. actor: person or tool, for the audit.
--- Lasts until the end of the transaction. Locks nothing. Called by every tool before it touches tenants' rows.
+-- Lasts until the end of the transaction. Locks nothing. Called by every tool before it touches tenants' rows, and before it
+-- becomes tandem_tenant: a tenant cannot become another one.
 set local role tandem_owner;
 
 create or replace function tandem.act_as_v1(account_id bigint, actor text) returns void
@@ -16,3 +17,5 @@ begin
   perform set_config('tandem.actor', actor, true);
 end $$;
 comment on function tandem.act_as_v1 is 'Set the acting account and the actor for this transaction.';
+revoke execute on function tandem.act_as_v1 from public;
+grant execute on function tandem.act_as_v1 to tandem_tool, tandem_settle, tandem_sync;

@@ -1,6 +1,6 @@
 -- The account that this transaction acts for, as set by tandem.act_as_v1.
 -- Returns its id. Unset is an error, never "sees nothing": an export of nothing, applied elsewhere, deletes a world.
--- Locks nothing. Called by tandem.visible_ids_v1 and, later, by row policies.
+-- Locks nothing. Called by tandem.visible_ids_v1 and by row policies.
 set local role tandem_owner;
 
 create or replace function tandem.acting_account_v1() returns bigint

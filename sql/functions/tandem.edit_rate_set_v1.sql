@@ -2,8 +2,9 @@
 -- of_set: a ready one. edits: [{"prefix": "4420", "price": {…} or null}, …]; null takes the prefix away.
 --   A price: per_min_micros, first_s, next_s, connect_micros, forbidden, min_micros, and
 --   "periods": {"<name of a period of the set>": {"per_min_micros", "connect_micros"}}. What is not said is as by default.
--- Returns the new set, ready, and not yet in force. It copies only the fields that the edits touch. On a set that stands on
--- 7 others already it copies what these 7 touch, too, unless that is more than 100000 rates: then a full set is due.
+-- A tenant has the right prices, and sees the owner. Returns the new set, ready, and not yet in force. It copies only the
+-- fields that the edits touch. On a set that stands on 7 others already it copies what these 7 touch, too, unless that is more
+-- than 100000 rates: then a full set is due.
 set local role tandem_owner;
 
 create or replace function tandem.edit_rate_set_v1(of_set bigint, edits jsonb) returns bigint
@@ -15,6 +16,12 @@ declare
   merged bigint[] := '{}';
   made   bigint;
 begin
+  perform tandem.demand('prices');
+  if not exists (
+    select from tandem.rate_set s join tandem.tariff t on t.id = s.tariff_id where s.id = of_set and tandem.acting_sees(t.account_id))
+  then
+    raise check_violation using message = format('rate set %s is not a ready one', of_set);  -- as for one that does not exist
+  end if;
   perform tandem.check_edits(of_set, edits);
   select * into before from tandem.rate_set s where s.id = of_set;
   perform from tandem.tariff t where t.id = before.tariff_id for no key update;  -- versions count up one by one
@@ -49,4 +56,4 @@ begin
 end $$;
 comment on function tandem.edit_rate_set_v1 is 'Make a ready rate set that differs from another in some prefixes; returns its id.';
 revoke execute on function tandem.edit_rate_set_v1 from public;
-grant execute on function tandem.edit_rate_set_v1 to tandem_tool;
+grant execute on function tandem.edit_rate_set_v1 to tandem_tool, tandem_tenant;

@@ -1,6 +1,7 @@
 -- Locks or unlocks an account with all below it; the only way to lower a lock.
 -- account_id: which one. lock: none, foreign, outgoing, all, global. actor, note: who and why, for people and the audit.
--- Returns the lock before. Locks the account's row until commit. Called by `tandem account lock` and `unlock`.
+-- A tenant locks accounts which it sees below itself. Returns the lock before. Locks the account's row until commit.
+-- Called by `tandem account lock` and `unlock`.
 set local role tandem_owner;
 
 create or replace function tandem.lock_v1(account_id bigint, lock text, actor text, note text) returns text
@@ -10,6 +11,7 @@ declare
   before text;
   acting text := current_setting('tandem.actor', true);
 begin
+  perform tandem.admit(lock_v1.account_id, below => true);
   select a.lock into before from tandem.account a where a.id = lock_v1.account_id for no key update;
   if not found then
     raise foreign_key_violation using message = format('account %s does not exist', lock_v1.account_id);
@@ -25,4 +27,4 @@ begin
 end $$;
 comment on function tandem.lock_v1 is 'Lock or unlock an account; returns the lock before.';
 revoke execute on function tandem.lock_v1 from public;
-grant execute on function tandem.lock_v1 to tandem_tool;
+grant execute on function tandem.lock_v1 to tandem_tool, tandem_tenant;

@@ -6,6 +6,7 @@
 --   adjust  a correction, a payout  fund ±                  cash of its parent ∓
 -- note, actor: why and who, for people. request: a name of the wish; the same one again changes nothing; null = a new wish.
 -- currency: of one of its funds; null = what the account pays in. Returns the transaction; origin pg.
+-- A tenant has the right money, and moves that of accounts which it sees below itself.
 -- What an account gets is bounded by its parent's overcommit_pct; a closed one gets nothing and can only be paid out.
 -- Locks the fund's sum until commit; looks at its thresholds. Called by `tandem account` and the seeds.
 set local role tandem_owner;
@@ -25,7 +26,8 @@ declare
   other_id uuid := tandem.posting_id_v1(txn || ' cash');
   earlier  record;
 begin
-  select * into account from tandem.account a where a.id = move_v1.account_id;
+  perform tandem.admit(move_v1.account_id, below => true), tandem.demand('money');
+  select * into account from tandem.account a where a.id = move_v1.account_id for key share;  -- no move of it meanwhile
   if not found then
     raise foreign_key_violation using message = format('account %s does not exist', move_v1.account_id);
   elsif account.kind = 'root' then
@@ -67,4 +69,4 @@ begin
 end $$;
 comment on function tandem.move_v1 is 'Move money between an account and its parent by a ledger transaction; idempotent by request.';
 revoke execute on function tandem.move_v1 from public;
-grant execute on function tandem.move_v1 to tandem_tool;
+grant execute on function tandem.move_v1 to tandem_tool, tandem_tenant;

@@ -2,7 +2,8 @@
 -- group_id: the carrier. micros: whole, plus. note, actor: why and who, for people. request: a name of the wish; the same one
 -- again changes nothing; null = a new wish. currency: null = its deck's; another one pays
 -- what calls have cost by a former deck. Returns the transaction; origin pg.
--- Locks the carrier's sum until commit, and may open the carrier for calls again. Called by `tandem carrier pay`.
+-- A tenant has the right carriers_own, and sees the owner. Locks the carrier's sum until commit, and may open the carrier
+-- for calls again. Called by `tandem carrier pay`.
 set local role tandem_owner;
 
 create or replace function tandem.pay_carrier_v1(group_id bigint, micros numeric, note text, actor text,
@@ -19,13 +20,14 @@ declare
   earlier    record;
 begin
   select * into carrier from tandem.peering_group g where g.id = pay_carrier_v1.group_id;
-  if not found then
+  if not found or not tandem.acting_sees(carrier.account_id) then
     raise foreign_key_violation using message = format('there is no peering group %s', pay_carrier_v1.group_id);
   elsif amount < 0 then
     raise check_violation using message = format('a payment of %s: its amount is positive; reverse a wrong one', (amount / 1000000.0)::numeric(20, 6));
   elsif coalesce(btrim(pay_carrier_v1.note), '') = '' or coalesce(btrim(pay_carrier_v1.actor), '') = '' then
     raise check_violation using message = 'a payment says why and by whom';
   end if;
+  perform tandem.demand('carriers_own');
   currency := coalesce(pay_carrier_v1.currency, (select t.currency from tandem.tariff t where t.id = carrier.tariff_id));
   insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, group_id, note, actor)
   values
@@ -42,4 +44,4 @@ begin
 end $$;
 comment on function tandem.pay_carrier_v1 is 'Pay a carrier by a ledger transaction; idempotent by request.';
 revoke execute on function tandem.pay_carrier_v1 from public;
-grant execute on function tandem.pay_carrier_v1 to tandem_tool;
+grant execute on function tandem.pay_carrier_v1 to tandem_tool, tandem_tenant;

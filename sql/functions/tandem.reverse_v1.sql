@@ -4,7 +4,9 @@
 -- credit grows instead. The entries name no call, so a late end of it neither sees nor undoes them.
 -- A closed account, and one below a closed one, can only be paid out: a reversal that would credit it is refused. That of a
 -- debit is not bounded by overcommit_pct: what was taken by mistake is given back.
--- Returns the new transaction. Locks the sums of its funds until commit; looks at their thresholds. Called by `tandem account`.
+-- A tenant sees all accounts of the transaction, which has none of its own fund, and has the right money, for a payment to a
+-- carrier carriers_own. Returns the new transaction. Locks the sums of its funds until commit; looks at their thresholds.
+-- Called by `tandem account`.
 set local role tandem_owner;
 
 create or replace function tandem.reverse_v1(txn uuid, note text, actor text, as_adjustment boolean default false)
@@ -12,14 +14,19 @@ returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+  tenant   bigint := case when not tandem.is_platform() then tandem.acting_account_v1() end;
   made     uuid := tandem.posting_id_v1('reversal ' || txn);
   of_call  text;
   closed   record;
   reversal uuid;
 begin
   select max(e.rid), max(e.reverses::text)::uuid into of_call, reversal from tandem.ledger_entry e where e.txn_id = reverse_v1.txn having count(*) > 0;
-  if not found then
+  if not found or exists (
+    select from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and not tandem.acting_sees(e.account_id))
+  then
     raise foreign_key_violation using message = format('there is no transaction %s', reverse_v1.txn);
+  elsif exists (select from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and e.book = 'fund' and e.account_id = tenant) then
+    raise insufficient_privilege using message = format('transaction %s is of the account itself: one above it reverses it', reverse_v1.txn);
   elsif reversal is not null then
     raise check_violation using message = format('transaction %s is a reversal itself; post the movement again instead', reverse_v1.txn);
   elsif exists (select from tandem.ledger_entry e where e.txn_id = made) then
@@ -30,6 +37,8 @@ begin
     raise check_violation using message = format(
       'transaction %s is of call %s, whose charges stand in Redis too: it can only be given back as an adjustment', reverse_v1.txn, of_call);
   end if;
+  perform tandem.demand(case when exists (select from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and e.book = 'fund')
+                             then 'money' else 'carriers_own' end);
   select a.id, a.name, above.id as closed_id, above.name as closed_name into closed
     from (select e.account_id from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and e.book = 'fund'
            group by e.account_id, e.currency having sum(e.amount_micros) < 0) as credited
@@ -53,4 +62,4 @@ begin
 end $$;
 comment on function tandem.reverse_v1 is 'Post the exact opposite of a transaction, once.';
 revoke execute on function tandem.reverse_v1 from public;
-grant execute on function tandem.reverse_v1 to tandem_tool;
+grant execute on function tandem.reverse_v1 to tandem_tool, tandem_tenant;

@@ -1,6 +1,7 @@
 -- Changes single prices of a tariff, from the next call on. of_tariff: which one; it has prices now.
 -- edits: as for tandem.edit_rate_set_v1. Returns the rate set that is in force then; its predecessor stays as it is.
--- Decks that begin later keep their own prices. Locks the tariff's row until commit.
+-- A tenant has the right prices, and sees the owner. Decks that begin later keep their own prices. Locks the tariff's row
+-- until commit.
 set local role tandem_owner;
 
 create or replace function tandem.set_rates_v1(of_tariff bigint, edits jsonb) returns bigint
@@ -13,9 +14,10 @@ declare
   made   bigint;
 begin
   select * into tariff from tandem.tariff t where t.id = of_tariff for no key update;
-  if not found then
+  if not found or not tandem.acting_sees(tariff.account_id) then
     raise foreign_key_violation using message = format('tariff %s does not exist', of_tariff);
   end if;
+  perform tandem.demand('prices');
   select * into deck from tandem.tariff_deck d where d.tariff_id = of_tariff and d.valid_from <= now() order by d.valid_from desc limit 1;
   now_in := case when found then deck.rate_set_id else tariff.rate_set_id end;
   if now_in is null then
@@ -31,4 +33,4 @@ begin
 end $$;
 comment on function tandem.set_rates_v1 is 'Change single prices of a tariff; returns the rate set in force then.';
 revoke execute on function tandem.set_rates_v1 from public;
-grant execute on function tandem.set_rates_v1 to tandem_tool;
+grant execute on function tandem.set_rates_v1 to tandem_tool, tandem_tenant;

@@ -12,4 +12,4 @@ begin
 end $$;
 comment on function tandem.topup_v1 is 'Credit (or debit) an account by a ledger transaction; idempotent by request.';
 revoke execute on function tandem.topup_v1 from public;
-grant execute on function tandem.topup_v1 to tandem_tool;
+grant execute on function tandem.topup_v1 to tandem_tool, tandem_tenant;

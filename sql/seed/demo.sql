@@ -51,6 +51,12 @@ select world.tariff('South', 'retail', 'EUR',
 select world.customer('Gamma', 'South', 'retail', 0, 10);
 select world.customer('Delta', 'South', 'retail');
 
+-- What resellers may do by themselves (tandem … --as North): North nearly all, its dealer and South sell and look after customers.
+select world.grant('North', 'accounts', 'prices', 'money', 'carriers_seen', 'domains', 'numbers', 'routing', 'callflows');
+select world.grant('Fjord', 'accounts', 'prices', 'money');
+select world.grant('South', 'accounts', 'prices', 'money', 'domains');
+select world.grant('Alpha', 'callflows');
+
 -- Users of a.example dial as in the UK, those of b.example as in Germany; both may write +.
 select world.rewrite('North', 'as dialled in the UK', 'callee_in', '^00', '');
 select world.rewrite('North', 'as dialled in the UK', 'callee_in', '^0([1-9])', '44\1');

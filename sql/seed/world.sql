@@ -31,6 +31,7 @@
 --   world.money(account, kind, amount, note => 'test', request => null, currency => null)  -- kind: topup, credit, debit, adjust; returns the transaction
 --   world.carrier_in(owner, name, currency, address, port, variadic prices)  -- a carrier whose deck is in another currency
 --   world.carrier_limits(carrier, owed => null, day => null, month => null)  -- null = unlimited
+--   world.grant(account, variadic rights)                    -- of accounts from the top down; none: all that its parent has
 --   world.overcommit(account, percent)                       -- of top-ups of accounts below it; null = unguarded
 --
 -- Routing. `who` is an account's name or an address of record; `server` is "<carrier>/<server>", or a name that only one server has;
@@ -352,6 +353,15 @@ create or replace function world.threshold(account text, kind text, amount numer
   insert into tandem.threshold(account_id, currency, kind, amount_micros, lock)
   select a.id, a.currency, threshold.kind, world.micros(amount), threshold.lock from tandem.account a where a.id = (select world.account_id(account))
   returning id
+$$;
+
+create or replace function world.grant(account text, variadic rights text[] default '{}') returns void language sql as $$
+  insert into tandem.account_grant(account_id, right_name)
+  select a.id, r.name
+    from tandem.account a cross join unnest(tandem.rights()) as r(name)
+   where a.id = (select world.account_id("grant".account))
+     and case when cardinality(rights) > 0 then r.name = any (rights) else tandem.has_right(a.parent_id, r.name) end
+  on conflict do nothing
 $$;
 
 create or replace function world.lock(account text, lock text, note text default 'test') returns text language sql as $$

@@ -14,4 +14,4 @@ comment on column tandem.fund_balance.cred_micros is 'Sum of origin pg.';
 comment on column tandem.fund_balance.charged_micros is 'Sum charged by calls in Redis and posted here.';
 comment on column tandem.fund_balance.balance_micros is 'cred - charged.';
 comment on column tandem.fund_balance.credit_limit_micros is 'How far below zero it may go; -1 = unlimited.';
-grant select on tandem.fund_balance to tandem_sync, tandem_settle, tandem_tool;
+grant select on tandem.fund_balance to tandem_sync, tandem_settle, tandem_tool, tandem_tenant;

@@ -142,12 +142,12 @@ def test_only_an_adjustment_has_a_sign(refusing: OperatorWorld, kind: str, amoun
         (("topup", "Alpha", "5", "--currency", "USD"), "currency: 'USD' is not that of account"),
         (("topup", "Alpha", "5", "--currency", "XYZ"), "currency: 'XYZ' is not that of account"),
         (("topup", "Alpha", "1125899906.842624"), "credited would be 1125899926.842624, beyond 1125899906.842624 EUR"),
-        (("topup", "Nobody", "5"), "account: there is none with the name 'Nobody'"),
-        (("topup", "9999", "5"), "account: there is none with the id '9999'"),
-        (("topup", "９", "5"), "account: there is none with the name '９'"),
-        (("topup", "99999999999999999999999", "5"), "account: there is none with the id"),
-        (("topup", "", "5"), "account: there is none with the name ''"),
-        (("topup", "alpha", "5"), "account: there is none with the name 'alpha'"),
+        (("topup", "Nobody", "5"), "account: 'Nobody' does not exist"),
+        (("topup", "9999", "5"), "account: '9999' does not exist"),
+        (("topup", "９", "5"), "account: '９' does not exist"),
+        (("topup", "99999999999999999999999", "5"), "account: '99999999999999999999999' does not exist"),
+        (("topup", "", "5"), "account: '' does not exist"),
+        (("topup", "alpha", "5"), "account: 'alpha' does not exist"),
         (("topup", "Tandem", "5"), "is the root, which is billed by nobody"),
         (("debit", "Alpha", "5", "--note", ""), "why"),
         (("adjust", "Alpha", "-5", "--note", ""), "why"),
@@ -186,7 +186,7 @@ def test_a_name_of_several_accounts_asks_for_the_id(world: OperatorWorld) -> Non
     world.database.run("select world.tariff('South', 'retail', 'EUR', '44', '0.05')")
     world.database.run("select world.customer('Alpha', 'South', 'retail', 1)")
     for words in (("show", "Alpha"), ("topup", "Alpha", "5"), ("lock", "Alpha", "all", "--note", "n")):
-        assert "2 are called 'Alpha', give the id: " in world.refused("account", *words)
+        assert "several are called 'Alpha', give the id or a path: " in world.refused("account", *words)
     assert "below North" in world.refused("account", "margin", "Alpha", "--from", "2026-01-01")
 
 

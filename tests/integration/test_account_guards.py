@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from tests.fix_postgres import Database
 from tests.operator_world import OperatorWorld
-from tools.account.alerts import followed
-from tools.account.database import connected
+from tools.account.alerts import Wanted, followed
 
 WHO_LOCKED = b"""
 select actor from tandem.audit where table_name = 'account' and account_id = %s and 'lock' = any(changed) order by id
@@ -167,8 +168,7 @@ def test_following_gives_every_alert_once_old_ones_first(world: OperatorWorld) -
     world.run("account", "threshold", "add", "Alpha", "balance", "10")
     world.run("account", "threshold", "add", "Beta", "balance", "10")
     world.run("account", "debit", "Alpha", "15", "--note", "n")
-    with connected(world.dsn) as connection:
-        found = followed(connection, 0, 50)
+    with closing(followed(Wanted(world.dsn, "", ""), 50)) as found:
         assert next(found).name == "Alpha"
         world.run("account", "debit", "Beta", "25", "--note", "n")
         later = next(found)

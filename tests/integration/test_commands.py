@@ -22,7 +22,11 @@ COMMANDS = (
     ("account", "list"),
     ("carrier", "list"),
     ("exchange", "list"),
+    ("subscriber", "list"),
+    ("tariff", "prices", "retail"),
+    ("import", "list"),
     ("explain", "--call-id", "x"),
+    ("report", "cdr", "--from", "2026-01-01"),
 )
 NO_ADDRESS = "DATABASE_URL is no address of a database"
 UNREADABLE = (
@@ -74,6 +78,7 @@ def test_no_address_that_cannot_be_read_is_repeated(url: str) -> None:
         ("account", "lock", "Alpha", "all", "--note", b"\xc3"),
         ("account", "alerts", b"\xff"),
         ("carrier", "show", b"\xed\xa0\x80"),
+        ("subscriber", "set", "alice", "--region", b"\xff"),
     ],
 )
 def test_bytes_that_are_no_utf_8_are_refused_by_their_place(words: tuple[str | bytes, ...]) -> None:

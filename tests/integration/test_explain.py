@@ -17,11 +17,11 @@ from kemi.records import Status
 from tests.fix_postgres import Database
 from tests.sync_pair import SyncPair
 from tools.errors import OperatorError
-from tools.explain import explain
-from tools.explain_data import sides
-from tools.explain_past import Past, PastAttempt, PastCall, billed, ended, not_used
-from tools.explain_request import Origin, origin
-from tools.explain_whatif import Purse, _full
+from tools.explain.command import explain
+from tools.explain.data import sides
+from tools.explain.past import Past, PastAttempt, PastCall, billed, ended, not_used
+from tools.explain.request import Origin, origin
+from tools.explain.whatif import Purse, _full
 
 UK = "00442071234567"
 KEYS = [

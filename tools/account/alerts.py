@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 
+import psycopg
 import typer
 from psycopg.rows import class_row
 
 from tools.account.amounts import decimal
-from tools.account.database import Connection, connected
 from tools.account.find import find_billed
-from tools.account.options import DatabaseUrl, Json
+from tools.account.options import As, DatabaseUrl, Json
 from tools.account.tables import show_table
+from tools.database_url import checked
+from tools.session import Connection, refusal, session
 
 CHANNEL: Final = "tandem_alert"
 ASK_EVERY_S: Final = 30.0
@@ -34,6 +36,14 @@ select l.id, l.at, l.account_id, a.name, l.kind, l.amount_micros, l.value_micros
   join tandem.currency c on c.code = l.currency
  where %s = 0 or l.account_id = %s
 """
+
+
+class Wanted(NamedTuple):
+    """Whose alerts. as_account: who looks, "" = the root. who: of one account, "" = of all that are seen."""
+
+    database_url: str
+    as_account: str
+    who: str
 
 
 class Alert(NamedTuple):
@@ -82,17 +92,17 @@ class Alert(NamedTuple):
 
 
 def alerts(
-    database_url: DatabaseUrl, who: Of = "", *, limit: Most = 50, follow: Follow = False, as_json: Json = False
-) -> None:
+    database_url: DatabaseUrl, who: Of = "", *,
+    limit: Most = 50, follow: Follow = False, as_account: As = "", as_json: Json = False,
+) -> None:  # fmt: skip
     """Show the alerts of crossed thresholds, newest first; with --follow, oldest first, one JSON object a line."""
-    with connected(database_url) as connection:
-        account_id = find_billed(connection, who).id if who else 0
-        if follow:
-            with suppress(KeyboardInterrupt):
-                for each in followed(connection, account_id, limit):
-                    typer.echo(json.dumps(each.as_dict()) if as_json else each.as_text())
-            return
-        found = newest(connection, account_id, limit)
+    wanted = Wanted(database_url, as_account, who)
+    if follow:
+        with suppress(KeyboardInterrupt):
+            for each in followed(wanted, limit):
+                typer.echo(json.dumps(each.as_dict()) if as_json else each.as_text())
+        return
+    found = newest(wanted, limit)
     if as_json:
         typer.echo(json.dumps([each.as_dict() for each in found]))
         return
@@ -100,26 +110,42 @@ def alerts(
     show_table({**columns, "amount": "amount", "currency": "", "lock": "lock"}, [each.as_dict() for each in found])
 
 
-def newest(connection: Connection, account_id: int, limit: int) -> Sequence[Alert]:
-    """Return at most `limit` alerts, newest first. account_id: 0 = of all accounts."""
-    cursor = connection.cursor(row_factory=class_row(Alert))
-    statement = f"{_ALERTS} order by l.id desc limit %s".encode()
-    return cursor.execute(statement, (account_id, account_id, limit)).fetchall()
+def newest(wanted: Wanted, limit: int) -> Sequence[Alert]:
+    """Return at most `limit` alerts, newest first. Raises OperatorError."""
+    with session(wanted.database_url, as_account=wanted.as_account, program="tandem account") as own:
+        account_id = find_billed(own.connection, wanted.who).id if wanted.who else 0
+        cursor = own.connection.cursor(row_factory=class_row(Alert))
+        statement = f"{_ALERTS} order by l.id desc limit %s".encode()
+        return cursor.execute(statement, (account_id, account_id, limit)).fetchall()
 
 
-def followed(connection: Connection, account_id: int, limit: int) -> Iterator[Alert]:
-    """Yield the newest `limit` alerts, oldest first, then each new one; never ends by itself.
+def followed(wanted: Wanted, limit: int) -> Generator[Alert]:
+    """Yield the newest `limit` alerts, oldest first, then each new one; never ends by itself. Raises OperatorError.
 
     Listening begins before the first look, so that none falls between the two; and what is new is told by what was
-    seen, not by the highest id, because ids are given before they are committed.
+    seen, not by the highest id, because ids are given before they are committed. Each look is a transaction of its own:
+    what the account may see is asked anew.
     """
-    connection.execute(f"listen {CHANNEL}".encode())
-    found = newest(connection, account_id, SEEN_MAX)
-    fresh = found[:limit]
-    while True:
-        yield from reversed(fresh)
-        for _ in connection.notifies(timeout=ASK_EVERY_S, stop_after=1):
-            pass
-        seen = {each.id for each in found}
-        found = newest(connection, account_id, SEEN_MAX)
-        fresh = [each for each in found if each.id not in seen]
+    with _listening(wanted.database_url) as heard:
+        found = newest(wanted, SEEN_MAX)
+        fresh = found[:limit]
+        while True:
+            yield from reversed(fresh)
+            for _ in heard.notifies(timeout=ASK_EVERY_S, stop_after=1):
+                pass
+            seen = {each.id for each in found}
+            found = newest(wanted, SEEN_MAX)
+            fresh = [each for each in found if each.id not in seen]
+
+
+@contextmanager
+def _listening(database_url: str) -> Iterator[Connection]:
+    """Connect outside of any transaction, where notifications arrive; they say that there is something, not what."""
+    try:
+        with psycopg.connect(
+            checked(database_url), autocommit=True, connect_timeout=10, application_name="tandem account alerts"
+        ) as connection:
+            connection.execute(f"listen {CHANNEL}".encode())
+            yield connection
+    except psycopg.Error as error:
+        raise refusal(error, is_root=True) from error

@@ -12,11 +12,11 @@ import typer
 from psycopg.rows import class_row
 
 from tools.account.amounts import decimal, moment
-from tools.account.database import Connection, connected
 from tools.account.find import Account, find, find_fund, other_funds
-from tools.account.options import Currency, DatabaseUrl, Json, Since, Until, Who
+from tools.account.options import As, Currency, DatabaseUrl, Json, Since, Until, Who
 from tools.account.tables import show_table
 from tools.errors import OperatorError
+from tools.session import Connection, session
 
 Before = Annotated[str, typer.Option(help="Go on where a page before ended, as that page says.")]
 Book = Annotated[str, typer.Option(help="Only this book, such as fund.")]
@@ -92,15 +92,16 @@ class Range(NamedTuple):
 
 def entries(  # noqa: PLR0913  one parameter per option
     who: Who, database_url: DatabaseUrl, *,
-    since: Since = "", until: Until = "", book: Book = "", before: Before = "", limit: Most = 50, as_json: Json = False,
+    since: Since = "", until: Until = "", book: Book = "", before: Before = "", limit: Most = 50,
+    as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """List the entries of an account's books, newest first, page by page; by the time of posting."""
     if book and book not in BOOKS:
         raise OperatorError(f"book: {book[:40]!r} is not one of {', '.join(BOOKS)}")
-    with connected(database_url) as connection:
-        account = find(connection, who)
-        at = _cursor(before) if before else (LAST, LAST_ID)
-        found = entries_of(connection, account, Range(*period(account, since, until), book, at), limit + 1)
+    at = _cursor(before) if before else (LAST, LAST_ID)
+    with session(database_url, as_account=as_account, program="tandem account") as own:
+        account = find(own.connection, who)
+        found = entries_of(own.connection, account, Range(*period(account, since, until), book, at), limit + 1)
     page = found[:limit]
     after = page[-1].cursor if len(found) > limit else ""
     if as_json:
@@ -113,15 +114,15 @@ def entries(  # noqa: PLR0913  one parameter per option
 
 def statement(
     who: Who, database_url: DatabaseUrl, *,
-    since: Since, until: Until = "", currency: Currency = "", as_json: Json = False,
+    since: Since, until: Until = "", currency: Currency = "", as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show the balance at the beginning and at the end of a time, and what moved it; by the time of posting."""
-    with connected(database_url) as connection:
-        account = find_fund(connection, who, currency)
-        others = other_funds(connection, account.id, but=account.currency).get(account.id, [])
+    with session(database_url, as_account=as_account, program="tandem account") as own:
+        account = find_fund(own.connection, who, currency)
+        others = other_funds(own.connection, [account.id], but=account.currency).get(account.id, [])
         begin, end = period(account, since, until)
         arguments = {"account": account.id, "currency": account.currency, "since": begin, "until": end}
-        row = connection.execute(_STATEMENT, arguments).fetchone() or (0, 0, 0, 0, 0)
+        row = own.connection.execute(_STATEMENT, arguments).fetchone() or (0, 0, 0, 0, 0)
     opening, credited, debited, charged, calls = row
     amounts = {"opening": opening, "credited": credited, "debited": debited, "calls": charged, "closing": sum(row[:4])}
     shown = {name: account.amount(micros) for name, micros in amounts.items()}

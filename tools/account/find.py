@@ -10,8 +10,8 @@ from psycopg.rows import class_row
 
 from kemi import keys
 from tools.account.amounts import UNLIMITED, decimal
-from tools.account.database import Connection
 from tools.errors import OperatorError
+from tools.session import Connection, find_account
 
 _ACCOUNTS: Final = """
 select a.id, a.name, coalesce(p.name, '') as parent, a.kind, a.status, a.currency, c.scale, a.parent_id,
@@ -33,7 +33,7 @@ select b.account_id, b.currency, b.balance_micros, c.scale
   from tandem.fund_balance b
   join tandem.account a on a.id = b.account_id
   join tandem.currency c on c.code = b.currency
- where b.currency <> coalesce(nullif(%s, ''), a.currency) and b.balance_micros <> 0 and %s in (0, a.id)
+ where b.currency <> coalesce(nullif(%s, ''), a.currency) and b.balance_micros <> 0 and b.account_id = any (%s)
  order by b.account_id, b.currency
 """
 
@@ -113,16 +113,9 @@ class Account(NamedTuple):
 
 
 def find(connection: Connection, who: str) -> Account:
-    """Return the account with this id, or this name. Raises OperatorError when there is none, or several."""
-    by_id = who.isascii() and who.isdecimal()
-    where = "where a.id = %s" if by_id else "where a.name = %s order by a.id"
-    found = select_accounts(connection, where, int(who) if by_id else who)
-    if not found:
-        raise OperatorError(f"account: there is none with the {'id' if by_id else 'name'} {who!r}")
-    if len(found) > 1:
-        ids = ", ".join(f"{account.id} below {account.parent}" for account in found)
-        raise OperatorError(f"account: {len(found)} are called {who!r}, give the id: {ids}")
-    return found[0]
+    """Return the account with this id, name or path. Raises OperatorError when none is seen, or several."""
+    (found,) = select_accounts(connection, "where a.id = %s", find_account(connection, who).id)
+    return found
 
 
 def find_billed(connection: Connection, who: str) -> Account:
@@ -150,18 +143,18 @@ def find_fund(connection: Connection, who: str, currency: str) -> Account:
     )
 
 
-def other_funds(connection: Connection, account_id: int = 0, but: str = "") -> dict[int, list[dict[str, str]]]:
-    """Return account id -> what there is in its funds but one. account_id: 0 = of all accounts.
+def other_funds(connection: Connection, account_ids: Sequence[int], but: str = "") -> dict[int, list[dict[str, str]]]:
+    """Return account id -> what there is in its funds but one, for those that have anything there.
 
     but: the currency of the fund that is left out, "" = that which the account pays with.
     """
     found: dict[int, list[dict[str, str]]] = {}
-    for owner, currency, balance, scale in connection.execute(_OTHERS, (but, account_id)).fetchall():
+    for owner, currency, balance, scale in connection.execute(_OTHERS, (but, list(account_ids))).fetchall():
         found.setdefault(owner, []).append({"currency": currency, "balance": decimal(balance, scale)})
     return found
 
 
-def select_accounts(connection: Connection, where: str, *parameters: int | str) -> Sequence[Account]:
+def select_accounts(connection: Connection, where: str, *parameters: int | str | list[int]) -> Sequence[Account]:
     """Return the accounts that a clause of ours selects."""
     cursor = connection.cursor(row_factory=class_row(Account))
     return cursor.execute(f"{_ACCOUNTS} {where}".encode(), parameters).fetchall()

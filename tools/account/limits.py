@@ -11,10 +11,10 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from tools.account.amounts import UNLIMITED, limit_count, limit_micros
-from tools.account.database import Connection, acting, connected
 from tools.account.find import Account, find, find_billed
-from tools.account.options import Actor, DatabaseUrl, Json, Who
+from tools.account.options import Actor, As, DatabaseUrl, Json, Who
 from tools.errors import OperatorError
+from tools.session import Connection, session
 
 CALLS_MAX: Final = 1_000_000
 PER_CENT_MAX: Final = 1_000
@@ -80,7 +80,7 @@ def limit(  # noqa: PLR0913  one parameter per option
     who: Who, database_url: DatabaseUrl, *,
     credit_limit: CreditLimit = "", channels: Count = "", channels_in: CountIn = "", channels_out: CountOut = "",
     cps: Rate = "", spend_day: Day = "", spend_month: Month = "", overcommit: PerCent = "",
-    actor: Actor = "", as_json: Json = False,
+    actor: Actor = "", as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Set limits of an account and show them; without any option, show them.
 
@@ -91,13 +91,12 @@ def limit(  # noqa: PLR0913  one parameter per option
         {"credit-limit": credit_limit, "spend-day": spend_day, "spend-month": spend_month},
         {"channels": channels, "channels-in": channels_in, "channels-out": channels_out, "cps": cps},
     )
-    with connected(database_url) as connection:
-        account = find_billed(connection, who)
+    with session(database_url, as_account=as_account, actor=actor, program="tandem account") as own:
+        account = find_billed(own.connection, who)
         if changes or overcommit:
-            with acting(connection, account.parent_id, actor):
-                _write(connection, account, changes, overcommit)
-        account = find(connection, str(account.id))
-        found = read_limits(connection, account)
+            _write(own.connection, account, changes, overcommit)
+            account = find(own.connection, str(account.id))
+        found = read_limits(own.connection, account)
     show_limits(account, found, as_json=as_json)
 
 
@@ -151,7 +150,10 @@ def _write(connection: Connection, account: Account, changes: Mapping[str, int],
     if changes:
         columns = [sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in changes.items()]
         statement = sql.SQL("update tandem.fund set {} where account_id = {} and currency = {}")
-        connection.execute(statement.format(sql.SQL(", ").join(columns), account.id, account.currency))
+        written = connection.execute(statement.format(sql.SQL(", ").join(columns), account.id, account.currency))
+        if not written.rowcount:  # it is seen, or it would not have been found
+            rule = "does not set its own limits; an account above it does"
+            raise OperatorError(f"account: {account.id} {account.name!r} {rule}")
     if overcommit:
         per_cent = _per_cent(overcommit)
         connection.execute("update tandem.account set overcommit_pct = %s where id = %s", (per_cent, account.id))

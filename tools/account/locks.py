@@ -6,14 +6,14 @@ Rule: a threshold only raises a lock; it is lowered by a person alone, with a no
 from __future__ import annotations
 
 import json
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
-from tools.account.database import Connection, acting, connected
 from tools.account.find import Account, find_billed
-from tools.account.options import Actor, DatabaseUrl, Json, Note, Who
+from tools.account.options import Actor, As, DatabaseUrl, Json, Note, Who
 from tools.errors import OperatorError
+from tools.session import Connection, Session, session
 
 NONE: Final = "none"
 LEVELS: Final = {
@@ -33,17 +33,34 @@ select a.id, a.name, a.lock from tandem.chain(%s) as link join tandem.account a 
 """
 
 
+class Done(NamedTuple):
+    """A lock as it was set. above: the locks of accounts above, nearest first, as far as they are seen."""
+
+    account: int
+    name: str
+    before: str
+    lock: str
+    above: list[dict[str, object]]
+
+
 def lock(
-    who: Who, level: Level, database_url: DatabaseUrl, *, note: Note, actor: Actor = "", as_json: Json = False
-) -> None:
+    who: Who, level: Level, database_url: DatabaseUrl, *,
+    note: Note, actor: Actor = "", as_account: As = "", as_json: Json = False,
+) -> None:  # fmt: skip
     """Lock an account and all below it, saying why. Calls that go on are not ended; emergency calls pass."""
     known_level(level)
-    _set(database_url, who, level, note, actor, as_json=as_json)
+    with session(database_url, as_account=as_account, actor=actor, program="tandem account") as own:
+        done = _set(own, find_billed(own.connection, who), level, note)
+    _print(done, as_json=as_json)
 
 
-def unlock(who: Who, database_url: DatabaseUrl, *, note: Note, actor: Actor = "", as_json: Json = False) -> None:
+def unlock(
+    who: Who, database_url: DatabaseUrl, *, note: Note, actor: Actor = "", as_account: As = "", as_json: Json = False
+) -> None:
     """Take an account's lock away, saying why. A lock of an account above it stays in force."""
-    _set(database_url, who, NONE, note, actor, as_json=as_json)
+    with session(database_url, as_account=as_account, actor=actor, program="tandem account") as own:
+        done = _set(own, find_billed(own.connection, who), NONE, note)
+    _print(done, as_json=as_json)
 
 
 def known_level(text: str) -> str:
@@ -59,19 +76,18 @@ def locks_above(connection: Connection, account: Account) -> list[dict[str, obje
     return [{"id": row[0], "name": row[1], "lock": row[2]} for row in rows]
 
 
-def _set(database_url: str, who: str, level: str, note: str, actor: str, *, as_json: bool) -> None:
-    with connected(database_url) as connection:
-        account = find_billed(connection, who)
-        with acting(connection, account.parent_id, actor) as name:
-            arguments = (account.id, level, name, note)
-            ((before,),) = connection.execute("select tandem.lock_v1(%s, %s, %s, %s)", arguments).fetchall()
-        above = locks_above(connection, account)
+def _set(own: Session, account: Account, level: str, note: str) -> Done:
+    arguments = (account.id, level, own.actor, note)
+    ((before,),) = own.connection.execute("select tandem.lock_v1(%s, %s, %s, %s)", arguments).fetchall()
+    return Done(account.id, account.name, before, level, locks_above(own.connection, account))
+
+
+def _print(done: Done, *, as_json: bool) -> None:
     if as_json:
-        row = {"account": account.id, "name": account.name, "before": before, "lock": level, "above": above}
-        typer.echo(json.dumps(row))
+        typer.echo(json.dumps(done._asdict()))
         return
-    typer.echo(f"account {account.id} {account.name}: lock {before} → {level}{sentence(level)}")
-    for row in above:
+    typer.echo(f"account {done.account} {done.name}: lock {done.before} → {done.lock}{sentence(done.lock)}")
+    for row in done.above:
         typer.echo(f"still locked by account {row['id']} {row['name']} above it: {row['lock']}")
 
 

@@ -15,30 +15,27 @@ import typer
 from psycopg.rows import class_row
 
 from tools.account.amounts import decimal
-from tools.account.database import Connection, connected
 from tools.account.entries import period
 from tools.account.find import Account, find
-from tools.account.options import DatabaseUrl, Json, Since, Until, Who
+from tools.account.options import As, DatabaseUrl, Json, Since, Until, Who
 from tools.account.tables import show_table
+from tools.errors import OperatorError
+from tools.session import Connection, session
 
-# A leg is written when its call has ended; a day is room for clocks that differ. It bounds the scan of the index.
 _MARGIN: Final = """
-with leg as (
-  select l.rid, l.currency, l.price_micros as earned, 0::bigint as paid, 0::bigint as carriers
-    from tandem.cdr_leg l
-   where l.payee_id = %(account)s and l.book = 'fund' and l.created_at >= %(since)s - interval '1 day'
+with call as materialized (
+  select c.rid, c.paid, c.sold, c.cost from tandem.calls_v1(%(account)s, %(since)s, %(until)s) c
+), part as (
+  select call.rid, p.key as currency, p.value::bigint as earned, 0::bigint as paid, 0::bigint as carriers
+    from call cross join jsonb_each_text(call.sold) as p
   union all
-  select l.rid, coalesce(l.fund_currency, l.currency), 0,
-         case l.book when 'fund' then coalesce(l.charged_micros, l.price_micros) else 0 end,
-         case l.book when 'cost' then l.price_micros else 0 end
-    from tandem.cdr_leg l
-   where l.payer_id = %(account)s and l.created_at >= %(since)s - interval '1 day'
+  select call.rid, p.key, 0, p.value::bigint, 0 from call cross join jsonb_each_text(call.paid) as p
+  union all
+  select call.rid, p.key, 0, 0, p.value::bigint from call cross join jsonb_each_text(call.cost) as p
 )
-select leg.currency, c.scale, count(distinct leg.rid) as calls, sum(leg.earned)::bigint as earned_micros,
-       sum(leg.paid)::bigint as paid_micros, sum(leg.carriers)::bigint as carriers_micros
-  from leg join tandem.cdr d on d.rid = leg.rid join tandem.currency c on c.code = leg.currency
- where d.ended_at >= %(since)s and d.ended_at < %(until)s
- group by leg.currency, c.scale order by leg.currency
+select part.currency, c.scale, count(distinct part.rid) as calls, sum(part.earned)::bigint as earned_micros,
+       sum(part.paid)::bigint as paid_micros, sum(part.carriers)::bigint as carriers_micros
+  from part join tandem.currency c on c.code = part.currency group by part.currency, c.scale order by part.currency
 """
 
 
@@ -68,11 +65,15 @@ class Margin(NamedTuple):
         }
 
 
-def margin(who: Who, database_url: DatabaseUrl, *, since: Since, until: Until = "", as_json: Json = False) -> None:
+def margin(
+    who: Who, database_url: DatabaseUrl, *, since: Since, until: Until = "", as_account: As = "", as_json: Json = False
+) -> None:
     """Show what an account earned by calls, what it paid for them, and the difference; by the end of the call."""
-    with connected(database_url) as connection:
-        account = find(connection, who)
-        rows = [each.as_dict() for each in margins(connection, account, *period(account, since, until))]
+    with session(database_url, as_account=as_account, program="tandem account") as own:
+        account = find(own.connection, who)
+        if account.id != own.account_id and not own.is_root:
+            raise OperatorError(f"account: {account.id} {account.name!r} is not who acts; its margin is its own affair")
+        rows = [each.as_dict() for each in margins(own.connection, account, *period(account, since, until))]
     if as_json:
         typer.echo(json.dumps({"account": account.id, "name": account.name, "currencies": rows}))
         return

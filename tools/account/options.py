@@ -11,10 +11,16 @@ DatabaseUrl = Annotated[
 ]
 RedisUrl = Annotated[str, typer.Option(envvar="REDIS_URL", help="With it, also what calls in progress hold.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON; amounts as decimal strings.")]
-Who = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Its id, or its name where only one has it.")]
+Who = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Its id, its name, or a path such as North/Alpha.")]
 Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="In the account's currency, such as 12.50.")]
 Note = Annotated[str, typer.Option(help="Why, for people.")]
 Actor = Annotated[str, typer.Option(envvar="TANDEM_ACTOR", help="Who does it; default: the login name.")]
+As = Annotated[
+    str,
+    typer.Option(
+        "--as", metavar="ACCOUNT", envvar="TANDEM_AS", help="Act as this account: id, name or path; default: the root."
+    ),
+]
 Currency = Annotated[
     str, typer.Option(help="Which of its funds, also one of a former currency; default: what it pays in.")
 ]

@@ -13,10 +13,11 @@ from uuid import UUID
 import typer
 
 from tools.account.amounts import MICROS_MAX, decimal, micros, signed_micros
-from tools.account.database import Connection, acting, connected, posted
 from tools.account.find import Account, find_fund
-from tools.account.options import Actor, Amount, Currency, DatabaseUrl, Json, Note, Request, Who
+from tools.account.options import Actor, Amount, As, Currency, DatabaseUrl, Json, Note, Request, Who
+from tools.account.posted import posted
 from tools.errors import OperatorError
+from tools.session import Connection, Session, session
 
 Signed = Annotated[str, typer.Argument(metavar="AMOUNT", help="In the account's currency: 12.50 or -12.50.")]
 Txn = Annotated[str, typer.Argument(metavar="TXN", help="As `tandem account entries` shows it.")]
@@ -43,9 +44,16 @@ class Wish(NamedTuple):
     who: str
     amount: str
     note: str
-    actor: str
     currency: str
     request: str
+
+
+class Office(NamedTuple):
+    """Where a payment is posted, for which account, and by whom."""
+
+    database_url: str
+    as_account: str
+    actor: str
 
 
 class Done(NamedTuple):
@@ -79,43 +87,51 @@ class Done(NamedTuple):
 
 def topup(  # noqa: PLR0913  one parameter per option
     who: Who, amount: Amount, database_url: DatabaseUrl, *,
-    note: Note = "top-up", actor: Actor = "", currency: Currency = "", request: Request = "", as_json: Json = False,
+    note: Note = "top-up", actor: Actor = "", currency: Currency = "", request: Request = "",
+    as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Credit an account with money that it paid.
 
     Where its parent has an overcommit limit, the account's balance after it is at most that much above the parent's own
     posted balance, and nothing comes in while that is not above zero. What calls in progress hold is not seen.
     """
-    _print(database_url, Wish("topup", who, amount, note, actor, currency, request), as_json=as_json)
+    wish = Wish("topup", who, amount, note, currency, request)
+    _print(Office(database_url, as_account, actor), wish, as_json=as_json)
 
 
 def credit(  # noqa: PLR0913  one parameter per option
     who: Who, amount: Amount, database_url: DatabaseUrl, *,
-    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "", as_json: Json = False,
+    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "",
+    as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Give an account money out of its parent's income, such as a refund, saying why."""
-    _print(database_url, Wish("credit", who, amount, note, actor, currency, request), as_json=as_json)
+    wish = Wish("credit", who, amount, note, currency, request)
+    _print(Office(database_url, as_account, actor), wish, as_json=as_json)
 
 
 def debit(  # noqa: PLR0913  one parameter per option
     who: Who, amount: Amount, database_url: DatabaseUrl, *,
-    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "", as_json: Json = False,
+    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "",
+    as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Take a fee from an account as its parent's income, saying why."""
-    _print(database_url, Wish("debit", who, amount, note, actor, currency, request), as_json=as_json)
+    wish = Wish("debit", who, amount, note, currency, request)
+    _print(Office(database_url, as_account, actor), wish, as_json=as_json)
 
 
 def adjust(  # noqa: PLR0913  one parameter per option
     who: Who, amount: Signed, database_url: DatabaseUrl, *,
-    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "", as_json: Json = False,
+    note: Note, actor: Actor = "", currency: Currency = "", request: Request = "",
+    as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Correct a balance up or down by a signed amount, or pay money back, saying why."""
-    _print(database_url, Wish("adjust", who, amount, note, actor, currency, request), as_json=as_json)
+    wish = Wish("adjust", who, amount, note, currency, request)
+    _print(Office(database_url, as_account, actor), wish, as_json=as_json)
 
 
 def reverse(
     txn: Txn, database_url: DatabaseUrl, *,
-    note: Note, as_adjustment: AsAdjustment = False, actor: Actor = "", as_json: Json = False,
+    note: Note, as_adjustment: AsAdjustment = False, actor: Actor = "", as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Post the exact opposite of a transaction, once, saying why.
 
@@ -127,12 +143,10 @@ def reverse(
     except ValueError as error:
         rule = "the id of a transaction, as `tandem account entries` shows it"
         raise OperatorError(f"txn: {txn[:40]!r} is not {rule}") from error
-    with connected(database_url) as connection, acting(connection, None, actor) as name:
-        row = connection.execute(
-            "select tandem.reverse_v1(%s, %s, %s, %s)", (wrong, note, name, as_adjustment)
-        ).fetchone()
-        made = row[0] if row else None
-        entries = connection.execute(_REVERSED, (made,)).fetchall()
+    with session(database_url, as_account=as_account, actor=actor, program="tandem account") as own:
+        arguments = (wrong, note, own.actor, as_adjustment)
+        ((made,),) = own.connection.execute("select tandem.reverse_v1(%s, %s, %s, %s)", arguments).fetchall()
+        entries = own.connection.execute(_REVERSED, (made,)).fetchall()
     if as_json:
         columns = ("account", "name", "book", "currency", "amount")
         rows = [dict(zip(columns, (*entry[:4], decimal(entry[4], entry[5])), strict=True)) for entry in entries]
@@ -143,18 +157,16 @@ def reverse(
     typer.echo(f"transaction {made} reverses {wrong}")
 
 
-def post(connection: Connection, wish: Wish) -> Done:
-    """Post a payment in a transaction of its own. Raises OperatorError and psycopg errors; then nothing is moved."""
+def post(own: Session, wish: Wish) -> Done:
+    """Post a payment. Raises OperatorError and psycopg errors; then nothing is moved."""
     amount = signed_micros(wish.amount) if wish.kind == "adjust" else micros(wish.amount)
-    account = find_fund(connection, wish.who, wish.currency)
+    account = find_fund(own.connection, wish.who, wish.currency)
     _refuse_overflow(account, -amount if wish.kind == "debit" else amount)
-    with acting(connection, account.parent_id, wish.actor) as actor:
-        if wish.kind != "debit" and amount > 0:
-            _refuse_below_closed(connection, account)
-        before = find_fund(connection, str(account.id), account.currency)
-        arguments = (account.id, amount, wish.kind, wish.note, actor, wish.request or None, account.currency)
-        txn, moved = posted(connection, "select tandem.move_v1(%s, %s, %s, %s, %s, %s, %s)", arguments)
-        return Done(txn, before, find_fund(connection, str(account.id), account.currency), moved=moved)
+    if wish.kind != "debit" and amount > 0:
+        _refuse_below_closed(own.connection, account)
+    arguments = (account.id, amount, wish.kind, wish.note, own.actor, wish.request or None, account.currency)
+    txn, moved = posted(own.connection, "select tandem.move_v1(%s, %s, %s, %s, %s, %s, %s)", arguments)
+    return Done(txn, account, find_fund(own.connection, str(account.id), account.currency), moved=moved)
 
 
 def _refuse_overflow(account: Account, amount: int) -> None:
@@ -174,7 +186,9 @@ def _refuse_below_closed(connection: Connection, account: Account) -> None:
         )
 
 
-def _print(database_url: str, wish: Wish, *, as_json: bool) -> None:
-    with connected(database_url) as connection:
-        done = post(connection, wish)
+def _print(office: Office, wish: Wish, *, as_json: bool) -> None:
+    with session(
+        office.database_url, as_account=office.as_account, actor=office.actor, program="tandem account"
+    ) as own:
+        done = post(own, wish)
     typer.echo(json.dumps(done.as_dict()) if as_json else done.as_text())

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from tools.account.amounts import UNLIMITED
-from tools.account.database import Connection, connected
 from tools.account.entries import Range, entries_of, show_entries
 from tools.account.find import Account, find, other_funds, select_accounts
 from tools.account.limits import Limits, paying_sentence, read_limits
 from tools.account.live import live
 from tools.account.locks import NONE, locks_above, sentence
-from tools.account.options import DatabaseUrl, Json, RedisUrl, Who
+from tools.account.options import As, DatabaseUrl, Json, RedisUrl, Who
 from tools.account.tables import show_pairs, show_table
+from tools.session import Connection, find_account, session
 
 ENTRIES_SHOWN: Final = 20
+ROWS: Final = 100
 FORMER: Final = "in a fund that it does not pay with any more"
+
+Below = Annotated[str, typer.Option(metavar="ACCOUNT", help="Only those directly below this one.")]
+Begins = Annotated[str, typer.Option("--name", metavar="TEXT", help="Only those whose names begin so.")]
+Every = Annotated[bool, typer.Option("--all", help=f"All of them, not only the first {ROWS}.")]
 
 _SPEND: Final = """
 select v.kind, v.window_id, coalesce(w.spent_micros, 0)::bigint
@@ -29,11 +34,17 @@ select v.kind, v.window_id, coalesce(w.spent_micros, 0)::bigint
 """
 
 
-def list_accounts(database_url: DatabaseUrl, *, as_json: Json = False) -> None:
-    """List all accounts with their balances."""
-    with connected(database_url) as connection:
-        accounts = select_accounts(connection, "order by a.id")
-        others = other_funds(connection)
+def list_accounts(
+    database_url: DatabaseUrl, *,
+    below: Below = "", begins: Begins = "", every: Every = False, as_account: As = "", as_json: Json = False,
+) -> None:  # fmt: skip
+    """List the acting account and those that it sees, with their balances. JSON has all of them."""
+    with session(database_url, as_account=as_account, program="tandem account") as own:
+        below_id = find_account(own.connection, below, "below").id if below else 0
+        chosen = _chosen(own.connection, below_id, begins)
+        ids = chosen if every or as_json else chosen[:ROWS]
+        accounts = select_accounts(own.connection, "where a.id = any (%s) order by a.id", ids)
+        others = other_funds(own.connection, ids)
     rows = [{**account.as_dict(), "other_funds": others.get(account.id, [])} for account in accounts]
     if as_json:
         typer.echo(json.dumps(rows))
@@ -47,15 +58,19 @@ def list_accounts(database_url: DatabaseUrl, *, as_json: Json = False) -> None:
         shown += [{**row, "credit_limit": "", "paying": FORMER, **other} for other in row["other_funds"]]
     columns = {name: name for name in ("id", "name", "parent", "kind", "status", "lock", "balance")}
     show_table({**columns, "credit_limit": "credit limit", "currency": "", "paying": ""}, shown)
+    if len(rows) < len(chosen):
+        typer.echo(f"{len(rows):,} of {len(chosen):,}; --all shows the others")
 
 
-def show(who: Who, database_url: DatabaseUrl, redis_url: RedisUrl = "", *, as_json: Json = False) -> None:
+def show(
+    who: Who, database_url: DatabaseUrl, redis_url: RedisUrl = "", *, as_account: As = "", as_json: Json = False
+) -> None:
     """Show an account: balance, limits, locks, what it spends and holds, and the last entries of its books."""
-    with connected(database_url) as connection:
-        account = find(connection, who)
+    with session(database_url, as_account=as_account, program="tandem account") as own:
+        account = find(own.connection, who)
         is_billed = account.parent_id is not None
-        found = entries_of(connection, account, Range(), ENTRIES_SHOWN)
-        parts = _billed(connection, account) if is_billed else {}
+        found = entries_of(own.connection, account, Range(), ENTRIES_SHOWN)
+        parts = _billed(own.connection, account) if is_billed else {}
     if is_billed:
         parts["live"] = live(redis_url, account) if redis_url else None
     if as_json:
@@ -66,10 +81,23 @@ def show(who: Who, database_url: DatabaseUrl, redis_url: RedisUrl = "", *, as_js
     show_entries(found)
 
 
+def _chosen(connection: Connection, below_id: int, begins: str) -> list[int]:
+    """Return the ids of accounts that are seen, in order. below_id: 0 = below any. begins: "" = of any name."""
+    conditions, values = ["true"], list[int | str]()
+    if below_id:
+        conditions.append("a.parent_id = %s")
+        values.append(below_id)
+    if begins:
+        conditions.append("a.name ^@ %s")  # leakproof, as like is not: below a policy only the former may use an index
+        values.append(begins)
+    query = f"select a.id from tandem.account a where {' and '.join(conditions)} order by a.id"  # noqa: S608  ours
+    return [row[0] for row in connection.execute(query.encode(), values).fetchall()]
+
+
 def _billed(connection: Connection, account: Account) -> dict[str, Any]:
     limits = read_limits(connection, account)
     return {
-        "other_funds": other_funds(connection, account.id).get(account.id, []),
+        "other_funds": other_funds(connection, [account.id]).get(account.id, []),
         "limits": limits.as_dict(account),
         "locks_above": locks_above(connection, account),
         "spend": _spend(connection, account, limits),

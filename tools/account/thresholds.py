@@ -8,12 +8,12 @@ from typing import Annotated, Any, Final
 import typer
 
 from tools.account.amounts import decimal, exact_micros, micros
-from tools.account.database import Connection, acting, connected
 from tools.account.find import Account, find_billed
 from tools.account.locks import known_level
-from tools.account.options import SIGNED, Actor, DatabaseUrl, Json, Who
+from tools.account.options import SIGNED, Actor, As, DatabaseUrl, Json, Who
 from tools.account.tables import show_table
 from tools.errors import OperatorError
+from tools.session import Connection, session
 
 KINDS: Final = {
     "balance": "the balance falls below the amount",
@@ -40,25 +40,24 @@ on conflict do nothing returning id
 
 
 @threshold.command("add", context_settings=SIGNED)
-def add(
+def add(  # noqa: PLR0913  one parameter per option
     who: Who, kind: Kind, amount: Limit, database_url: DatabaseUrl, *,
-    lock: LockTo = "", actor: Actor = "", as_json: Json = False,
+    lock: LockTo = "", actor: Actor = "", as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Watch an account: one alert each time that the amount is crossed; of a day or month, once in each."""
     if kind not in KINDS:
         raise OperatorError(f"kind: {kind[:40]!r} is not one of {', '.join(KINDS)}")
     limit = exact_micros(amount, "amount") if kind == "balance" else micros(amount)
     level = known_level(lock) if lock else None
-    with connected(database_url) as connection:
-        account = find_billed(connection, who)
+    with session(database_url, as_account=as_account, actor=actor, program="tandem account") as own:
+        account = find_billed(own.connection, who)
         if account.status == "closed":
             raise OperatorError(f"account: {account.id} {account.name!r} is closed; there is nothing to watch")
-        with acting(connection, account.parent_id, actor):
-            row = connection.execute(_ADD, (account.id, account.currency, kind, limit, level)).fetchone()
+        row = own.connection.execute(_ADD, (account.id, account.currency, kind, limit, level)).fetchone()
         if row is None:
             rule = f"watches {kind} at {account.amount(limit)} {account.currency} already"
             raise OperatorError(f"threshold: account {account.id} {account.name!r} {rule}")
-        rows = [each for each in thresholds_of(connection, account) if each["id"] == row[0]]
+        rows = [each for each in thresholds_of(own.connection, account) if each["id"] == row[0]]
     if as_json:
         typer.echo(json.dumps(rows[0]))
     else:
@@ -66,11 +65,11 @@ def add(
 
 
 @threshold.command("list")
-def list_thresholds(who: Who, database_url: DatabaseUrl, *, as_json: Json = False) -> None:
+def list_thresholds(who: Who, database_url: DatabaseUrl, *, as_account: As = "", as_json: Json = False) -> None:
     """List what is watched of an account."""
-    with connected(database_url) as connection:
-        account = find_billed(connection, who)
-        rows = thresholds_of(connection, account)
+    with session(database_url, as_account=as_account, program="tandem account") as own:
+        account = find_billed(own.connection, who)
+        rows = thresholds_of(own.connection, account)
     if as_json:
         typer.echo(json.dumps(rows))
     else:
@@ -78,12 +77,15 @@ def list_thresholds(who: Who, database_url: DatabaseUrl, *, as_json: Json = Fals
 
 
 @threshold.command("remove")
-def remove(threshold_id: Id, database_url: DatabaseUrl, *, actor: Actor = "") -> None:
+def remove(threshold_id: Id, database_url: DatabaseUrl, *, actor: Actor = "", as_account: As = "") -> None:
     """Stop watching. Alerts that were given stay; so does a lock, until a person lifts it."""
-    with connected(database_url) as connection, acting(connection, None, actor):
-        gone = connection.execute("delete from tandem.threshold where id = %s", (threshold_id,)).rowcount
-        if not gone:
+    with session(database_url, as_account=as_account, actor=actor, program="tandem account") as own:
+        seen = own.connection.execute("select from tandem.threshold where id = %s", (threshold_id,)).rowcount
+        gone = own.connection.execute("delete from tandem.threshold where id = %s", (threshold_id,)).rowcount
+        if not seen:
             raise OperatorError(f"threshold: there is none with the id {threshold_id}")
+        if not gone:
+            raise OperatorError(f"threshold: {threshold_id} locks; only an account above removes it")
     typer.echo(f"threshold {threshold_id} is removed")
 
 

@@ -37,7 +37,7 @@ from kemi.records import (
 )
 from kemi.settings import Limits
 from tools.errors import OperatorError
-from tools.explain_request import Question, invite, proof
+from tools.explain.request import Question, invite, proof
 from tools.lint_routes.findings import Finding
 from tools.lint_routes.subjects import Subject
 from tools.sql_tables import NODE, SqlTables

@@ -9,12 +9,11 @@ from typing import Annotated, Final
 import typer
 
 from kemi.core.pattern import compile_pattern
-from tools.account.database import Connection, acting, connected
-from tools.account.find import find
-from tools.account.options import Actor, DatabaseUrl, Json
+from tools.account.options import Actor, As, DatabaseUrl, Json
 from tools.account.tables import show_table
 from tools.errors import OperatorError
 from tools.national.rules import Rule, name_of, plan_of, rules_in, rules_out
+from tools.session import Connection, find_account, session
 
 rewrite: Final = typer.Typer(no_args_is_help=True, help="Rewrite sets: how numbers are dialled and sent.")
 
@@ -46,7 +45,7 @@ def sets() -> None:
 def country(  # noqa: PLR0913  one parameter per option
     country: Country, database_url: DatabaseUrl, *,
     set_name: SetName = "", account: Owner = "", out: Out = False, prefix: Prefix = "", dry_run: Dry = False,
-    replace: Replace = False, actor: Actor = "", as_json: Json = False,
+    replace: Replace = False, actor: Actor = "", as_account: As = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Make the usual rules of a country: international prefix, trunk prefix and "+" become E.164.
 
@@ -57,8 +56,8 @@ def country(  # noqa: PLR0913  one parameter per option
     if set_name and not dry_run:
         if not account:
             raise OperatorError("account: a rewrite set belongs to one; name it by --account")
-        with connected(database_url) as connection:
-            written = _written(connection, account, set_name, rules, actor=actor, replace=replace)
+        with session(database_url, as_account=as_account, actor=actor, program="tandem rewrite") as own:
+            written = _written(own.connection, account, set_name, rules, replace=replace)
     if as_json:
         typer.echo(json.dumps({"country": plan.region, "set": written, "rules": [rule._asdict() for rule in rules]}))
         return
@@ -81,22 +80,19 @@ def made(country: str, *, out: bool = False, prefix: str = "") -> list[Rule]:
     return rules
 
 
-def _written(
-    connection: Connection, account: str, name: str, rules: Sequence[Rule], *, actor: str, replace: bool
-) -> str:
+def _written(connection: Connection, account: str, name: str, rules: Sequence[Rule], *, replace: bool) -> str:
     """Write rules into an account's set, made if it is missing; return which one that is."""
-    owner = find(connection, account)
+    owner = find_account(connection, account)
     sides = sorted({rule.side for rule in rules})
-    with acting(connection, owner.id, actor):
-        (set_id,) = connection.execute(_SET, (owner.id, name)).fetchall()[0]
-        if replace:
-            connection.execute(
-                "delete from tandem.rewrite_rule where rewrite_set_id = %s and side = any (%s)", (set_id, sides)
-            )
-        else:
-            _insist_on_empty(connection, set_id, name, sides)
-        with connection.cursor() as cursor:
-            cursor.executemany(_RULE, [(set_id, *rule[:4]) for rule in rules])
+    (set_id,) = connection.execute(_SET, (owner.id, name)).fetchall()[0]
+    if replace:
+        connection.execute(
+            "delete from tandem.rewrite_rule where rewrite_set_id = %s and side = any (%s)", (set_id, sides)
+        )
+    else:
+        _insist_on_empty(connection, set_id, name, sides)
+    with connection.cursor() as cursor:
+        cursor.executemany(_RULE, [(set_id, *rule[:4]) for rule in rules])
     return f"rewrite set {set_id} {name} of {owner.name}"
 
 

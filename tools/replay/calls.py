@@ -21,7 +21,7 @@ from kemi.core.request import CallRequest
 from kemi.core.rewrite import to_e164
 from kemi.records import Emergency, PeeringGroup, RewriteSet, Subscriber
 from tools.errors import OperatorError
-from tools.explain_request import NOWHERE, Origin, Question, invite, proof
+from tools.explain.request import NOWHERE, Origin, Question, invite, proof
 
 PEER: Final = "peer:"
 MS: Final = 1_000  # of a second

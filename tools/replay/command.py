@@ -13,9 +13,9 @@ from rich.console import Console
 
 from kemi.core.amounts import amount
 from tools.errors import OperatorError
-from tools.explain_request import moment_ms
-from tools.explain_secret import node_secret
-from tools.explain_show import add, say, table, wide_console
+from tools.explain.request import moment_ms
+from tools.explain.secret import node_secret
+from tools.explain.show import add, say, table, wide_console
 from tools.node_limits import node_limits
 from tools.replay.compare import Change, Outcome, as_data
 from tools.replay.run import Plan, Replayed, replay

@@ -23,7 +23,7 @@ from kemi.records import Emergency
 from kemi.settings import Limits
 from tools.database_url import checked
 from tools.errors import OperatorError
-from tools.explain_secret import UNKNOWN
+from tools.explain.secret import UNKNOWN
 from tools.replay.calls import Asked, PastCall, ask, askable, peers_of, recent
 from tools.replay.compare import Change, change, outcome
 from tools.replay.rewind import rewind
@@ -35,10 +35,7 @@ HEALTH: Final = "what nodes remembered of servers that failed lately is not look
 ROLE: Final = "tandem_tool"
 LOCK_WAIT: Final = "3s"  # for a row that somebody else is changing
 
-_SESSION: Final = (
-    "SET LOCAL row_security = off",  # an error instead of tables that look empty
-    f"SET LOCAL lock_timeout = '{LOCK_WAIT}'",
-)
+_SESSION: Final = (f"SET LOCAL lock_timeout = '{LOCK_WAIT}'",)
 _MAY_BE: Final = "SELECT FROM pg_roles r WHERE r.rolname = %s AND pg_has_role(r.oid, 'MEMBER')"
 _RUN: Final = "DO $replay$ BEGIN EXECUTE pg_catalog.current_setting('tandem.proposal'); END $replay$"
 

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 import typer
 from psycopg.rows import class_row
 
-from tools.account.database import connected
-from tools.account.options import DatabaseUrl, Json
+from tools.account.options import As, DatabaseUrl, Json
 from tools.account.tables import show_table
+from tools.session import session
 
 _NAMES: Final = """
 select g.name as carrier, s.id as server_id, s.name as server, s.host, s.port, s.transport,
@@ -56,10 +56,10 @@ class Named(NamedTuple):
         return f"{self.fault or NEVER}; {kept}{since}"
 
 
-def names(database_url: DatabaseUrl, *, as_json: Json = False) -> None:
+def names(database_url: DatabaseUrl, *, as_account: As = "", as_json: Json = False) -> None:
     """List the servers that have names, what these stand for, and what is wrong with them."""
-    with connected(database_url) as connection:
-        found = connection.cursor(row_factory=class_row(Named)).execute(_NAMES).fetchall()
+    with session(database_url, as_account=as_account, program="tandem carrier") as own:
+        found = own.connection.cursor(row_factory=class_row(Named)).execute(_NAMES).fetchall()
     if as_json:
         typer.echo(json.dumps([each.as_dict() for each in found]))
         return

@@ -1,0 +1,190 @@
+"""`tandem audit`: who changed what, when, from what to what, as far as the acting account may know.
+
+Rule: what is read here was written by triggers of the database and is never changed; secrets were never in it.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+import typer
+from psycopg import sql
+from psycopg.rows import class_row
+
+from tools.account.amounts import moment
+from tools.account.find import find
+from tools.account.options import As, DatabaseUrl, Json
+from tools.account.tables import show_table
+from tools.errors import OperatorError
+from tools.session import Connection, Session, find_account, session, shown
+
+VALUE_MAX: Final = 60
+LATEST: Final = 2**63 - 1
+# What tells people a row that came or went, the first that it has.
+_NAMES: Final = ("name", "username", "e164", "email", "right_name", "reason", "network", "pattern", "prefix", "code")
+
+Of = Annotated[
+    str, typer.Option("--account", metavar="ACCOUNT", help="Only this account's; default: all that are seen.")
+]
+Subtree = Annotated[bool, typer.Option("--subtree", help="Also of the accounts below it that are seen.")]
+Since = Annotated[str, typer.Option(help="Date, or date and time, in the acting account's time zone; included.")]
+Until = Annotated[str, typer.Option(help="The same; not included. Default: now.")]
+Table = Annotated[str, typer.Option(metavar="NAME", help="Only changes of this table, such as subscriber.")]
+Key = Annotated[str, typer.Option(help="Only the row with this key, as a line before shows it; needs --table.")]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Only what this person or tool did.")]
+Before = Annotated[int, typer.Option(help="Go on where a page before ended, as that page says.")]
+Most = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, the newest.")]
+
+# The view asks for each row who may know of its actor; the root knows all.
+_SOURCES: Final = {True: sql.SQL("tandem.audit"), False: sql.SQL("tandem.audit_record")}
+_AUDIT: Final = sql.SQL("""
+select r.id, r.at, r.actor, r.account_id, coalesce(a.name, '') as account, r.table_name, r.key, r.action, r.changed,
+       r.before, r.after
+  from {} r left join tandem.account a on a.id = r.account_id
+ where r.id < %(before)s
+   and (%(accounts)s::bigint[] is null or r.account_id = any (%(accounts)s))
+   and (%(since)s::timestamptz is null or r.at >= %(since)s) and (%(until)s::timestamptz is null or r.at < %(until)s)
+   and (%(table)s = '' or r.table_name = %(table)s) and (%(key)s = '' or r.key = %(key)s)
+   and (%(by)s = '' or r.actor = %(by)s)
+ order by r.id desc limit %(limit)s
+""")
+_BELOW: Final = """
+with recursive below as (
+  select %s::bigint as id union all select a.id from tandem.account a join below on a.parent_id = below.id
+)
+select array_agg(id) from below
+"""
+
+
+class Entry(NamedTuple):
+    """A change. actor: "" where they acted for an account that is not seen. account_id None: the platform's own.
+
+    before, after: the row without its secrets; None where there was none.
+    """
+
+    id: int
+    at: datetime
+    actor: str
+    account_id: int | None
+    account: str
+    table_name: str
+    key: str
+    action: str
+    changed: list[str]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as programs read it."""
+        return {
+            "id": self.id,
+            "at": self.at.isoformat(timespec="milliseconds"),
+            "actor": self.actor,
+            "account": self.account_id,
+            "name": self.account,
+            "table": self.table_name,
+            "key": self.key,
+            "action": self.action,
+            "changed": self.changed,
+            "before": self.before,
+            "after": self.after,
+        }
+
+    def what(self) -> str:
+        """Return the change in words: old → new of each column, or what the row is called."""
+        if self.action == "update" and self.before is not None and self.after is not None:
+            return "; ".join(self._change(name) for name in self.changed)
+        row = self.after or self.before or {}
+        return next((_short(row[name]) for name in _NAMES if row.get(name)), "")
+
+    def _change(self, name: str) -> str:
+        old, new = self.before or {}, self.after or {}
+        if name not in old and name not in new:
+            return f"{name} (secret)"
+        return f"{name}: {_short(old.get(name))} → {_short(new.get(name))}"
+
+
+def audit(  # noqa: PLR0913  one parameter per option
+    database_url: DatabaseUrl, *,
+    account: Of = "", subtree: Subtree = False, since: Since = "", until: Until = "", table: Table = "", key: Key = "",
+    by: By = "", before: Before = LATEST, limit: Most = 100, as_account: As = "", as_json: Json = False,
+) -> None:  # fmt: skip
+    """Show changes of configuration, newest first: of the acting account and of all accounts that it sees.
+
+    Who did it is shown as far as they acted for an account that is seen too.
+    """
+    if key and not table:
+        raise OperatorError("key: is a key of which table? say --table")
+    with session(database_url, as_account=as_account, program="tandem audit") as own:
+        zone = find(own.connection, str(own.account_id)).zone
+        if table:
+            _insist_on_table(own.connection, table)
+        found = own.connection.cursor(row_factory=class_row(Entry)).execute(
+            _AUDIT.format(_SOURCES[own.is_root]),
+            {
+                "accounts": _accounts(own, account, subtree=subtree),
+                **_times(since, until, zone),
+                "table": table,
+                "key": key,
+                "by": by,
+                "before": before,
+                "limit": limit + 1,
+            },
+        ).fetchall()  # fmt: skip
+    page, after = found[:limit], found[limit - 1].id if len(found) > limit else None
+    if as_json:
+        typer.echo(json.dumps({"changes": [each.as_dict() for each in page], "before": after}))
+        return
+    _show(page, zone)
+    if after:
+        typer.echo(f"older ones: --before {after}")
+
+
+def _accounts(own: Session, who: str, *, subtree: bool) -> list[int] | None:
+    """Return whose changes are meant; None: of all that are seen, which stand below who acts."""
+    found = find_account(own.connection, who).id if who else own.account_id
+    if not who or (subtree and found == own.account_id):
+        return None
+    return list(own.connection.execute(_BELOW, (found,)).fetchall()[0][0]) if subtree else [found]
+
+
+def _times(since: str, until: str, zone: ZoneInfo) -> dict[str, datetime | None]:
+    begin = moment(since, "since", zone) if since else None
+    end = moment(until, "until", zone) if until else None
+    if begin and end and begin >= end:
+        raise OperatorError(f"until: {until} is not after --since {since}")
+    return {"since": begin, "until": end}
+
+
+def _insist_on_table(connection: Connection, name: str) -> None:
+    audited = (
+        "select c.relname from pg_trigger t join pg_class c on c.oid = t.tgrelid"
+        " where t.tgname = 'audit_delete' and c.relnamespace = 'tandem'::regnamespace order by 1"
+    )
+    tables = [row[0] for row in connection.execute(audited).fetchall()]
+    if name not in tables:
+        raise OperatorError(f"table: {shown(name)} is not one of {', '.join(tables)}")
+
+
+def _show(page: list[Entry], zone: ZoneInfo) -> None:
+    columns = {"at": "at", "actor": "by", "account": "account", "row": "row", "action": "did", "what": "what"}
+    rows = [
+        {
+            "at": each.at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
+            "actor": each.actor,
+            "account": f"{each.account_id} {each.account}" if each.account_id else "",
+            "row": f"{each.table_name} {each.key}",
+            "action": each.action,
+            "what": each.what(),
+        }
+        for each in page
+    ]
+    show_table(columns, rows)
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= VALUE_MAX else f"{text[:VALUE_MAX]}…"

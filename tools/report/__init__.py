@@ -1,0 +1,1 @@
+"""`tandem report`: calls, margins, traffic and balances of an account, as far as whoever asks may see them."""

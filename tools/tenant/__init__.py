@@ -1,0 +1,1 @@
+"""What tenants have, described once: listed, shown, written, applied and exported by those descriptions."""

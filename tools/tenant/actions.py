@@ -1,0 +1,188 @@
+"""What the commands of any resource do: read what was typed, act in one transaction, say what is there now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+import typer
+
+from tools.account.tables import show_pairs, show_table
+from tools.errors import OperatorError
+from tools.printable import printable
+from tools.session import Session, find_account, session
+from tools.tenant.catalogue import above, children
+from tools.tenant.model import Plain, Resource, as_typed
+from tools.tenant.read import COUNTED_MAX, Row, Where, again, count, find, page
+from tools.tenant.write import NOTHING, Place, add, change, remove
+
+PAGE: Final = 100
+BEGINS: Final = "begins"
+WHO: Final = "who"
+TO: Final = "to_account"
+
+
+class Given:
+    """What a command was given: parameter -> value; None = not given."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str:
+        """Return a text, "" where it was not given."""
+        return self._values.get(name) or ""
+
+    def flag(self, name: str) -> bool:
+        """Return whether a flag was given."""
+        return bool(self._values.get(name))
+
+    def said(self, of: Resource) -> dict[str, str]:
+        """Return field -> text of the fields that were given, empty texts included."""
+        return {each.name: self._values[each.name] for each in of.written if self._values.get(each.name) is not None}
+
+    @property
+    def limit(self) -> int | None:
+        """Return how many rows are wanted at most; None = all."""
+        if self.flag("everything"):
+            return None
+        limit: int | None = self._values.get("limit")
+        return limit or (None if self.flag("as_json") else PAGE)
+
+    def session(self) -> AbstractContextManager[Session]:
+        """Open the transaction that the command acts in."""
+        return session(
+            self.text("database_url"), as_account=self.text("as_account"), actor=self.text("actor"),
+            program="tandem",
+        )  # fmt: skip
+
+
+def list_rows(of: Resource, given: Given) -> None:
+    """Print rows, a page of them unless more are asked for."""
+    with given.session() as acting:
+        where = _where(acting, of, given)._replace(begins=given.text(BEGINS))
+        limit = given.limit
+        found = page(acting.connection, of, where, None if limit is None else limit + 1)
+        total = count(acting.connection, of, where) if limit is not None and len(found) > limit else len(found)
+    found = found[:limit]
+    if given.flag("as_json"):
+        typer.echo(json.dumps([each.as_dict(of) for each in found]))
+        return
+    _table(of, found)
+    if total > len(found):
+        all_of_them = f"more than {COUNTED_MAX:,}" if total > COUNTED_MAX else f"{total:,}"
+        typer.echo(f"{len(found):,} of {all_of_them}; --all shows the others")
+
+
+def show_row(of: Resource, given: Given) -> None:
+    """Print a row and the rows that belong to it."""
+    with given.session() as acting:
+        row = find(acting.connection, of, given.text(WHO), _where(acting, of, given))
+        below = [(each, page(acting.connection, each, Where(parent_id=row.primary[0]), None)) for each in children(of)]
+    if given.flag("as_json"):
+        nested = {each.section: [child.as_dict(each) for child in found] for each, found in below}
+        typer.echo(json.dumps({**row.as_dict(of), **nested}))
+        return
+    show_pairs({name: _for_people(value) for name, value in row.as_dict(of).items()})
+    for each, found in below:
+        if found:
+            typer.echo(f"\n{each.section.replace('_', ' ')}")
+            _table(each, found, of_one=True)
+
+
+def add_row(of: Resource, given: Given) -> None:
+    """Add a row and say so."""
+    texts = {**of.parts(given.text(WHO)), **given.said(of)}
+    for each in of.written:
+        if each.required and each.name not in texts:
+            raise OperatorError(f"{each.name}: is missing; it is {each.kind.rule}")
+    values = {name: of.field(name).typed(text) for name, text in texts.items()}
+    with given.session() as acting:
+        key = add(acting, of, _place(acting, of, given), values)
+        row = again(acting.connection, of, key)
+    _said(of, row, given, "added")
+
+
+def set_row(of: Resource, given: Given) -> None:
+    """Change what was said of a row and say what changed."""
+    values = {name: of.field(name).typed(text) for name, text in given.said(of).items()}
+    if not values and not given.text(TO):
+        options = ", ".join(f"--{each.option}" for each in of.written if not each.fixed)
+        raise OperatorError(f"{of.name}: nothing to change is said; say some of {options}")
+    with given.session() as acting:
+        before = find(acting.connection, of, given.text(WHO), _where(acting, of, given))
+        owner_id = find_account(acting.connection, given.text(TO), "to").id if given.text(TO) else 0
+        change(acting, of, before, values, owner_id)
+        row = again(acting.connection, of, before.primary)
+    _said(of, row, given, _difference(of, before, row) or "nothing changed, it was so already")
+
+
+def remove_row(of: Resource, given: Given) -> None:
+    """Remove a row and say what went with it."""
+    with given.session() as acting:
+        row = find(acting.connection, of, given.text(WHO), _where(acting, of, given))
+        gone = {each.section: count(acting.connection, each, Where(parent_id=row.primary[0])) for each in children(of)}
+        remove(acting, of, row)
+    with_it = ", ".join(f"{section.replace('_', ' ')} {number}" for section, number in gone.items() if number)
+    _said(of, row, given, f"removed{f'; with it: {with_it}' if with_it else ''}")
+
+
+def _where(acting: Session, of: Resource, given: Given) -> Where:
+    """Return which rows are meant, by the options that say whose. Raises OperatorError."""
+    owner_id = find_account(acting.connection, given.text(of.owner)).id if given.text(of.owner) else 0
+    upper = above(of)
+    if upper is None or not given.text(of.parent):
+        return Where(owner_id)
+    parent = find(acting.connection, upper, given.text(of.parent), Where(owner_id))
+    return Where(owner_id, parent.primary[0])
+
+
+def _place(acting: Session, of: Resource, given: Given) -> Place:
+    """Return where a new row belongs. Raises OperatorError."""
+    upper = above(of)
+    if upper is None:
+        owner = given.text(of.owner)
+        return Place(find_account(acting.connection, owner, of.owner).id if owner else acting.account_id)
+    if not given.text(of.parent):
+        raise OperatorError(f"{of.parent}: is missing; it is the {upper.words[-1]} that it belongs to")
+    parent = find(acting.connection, upper, given.text(of.parent), Where())
+    return Place(parent.owner_id, parent.primary[0])
+
+
+def _said(of: Resource, row: Row, given: Given, what: str) -> None:
+    """Print what happened to a row; for programs, the row."""
+    if given.flag("as_json"):
+        typer.echo(json.dumps(row.as_dict(of)))
+        return
+    number = f" #{row.primary[0]}" if of.has_id else ""
+    name = row.name(of) or "''"
+    typer.echo(printable(f"{of.name.replace('_', ' ')}{number} {name} of {row.parent or row.owner}: {what}"))
+
+
+def _table(of: Resource, found: Sequence[Row], *, of_one: bool = False) -> None:
+    """Print rows for people. of_one: all belong to one row, which needs no saying."""
+    upper = above(of)
+    head = {"id": "id"} if of.has_id else {}
+    if upper is not None and not of_one:
+        head[upper.name] = upper.words[-1]
+    if upper is None:
+        head[of.owner] = of.owner
+    columns = {**head, **{each.name: each.name.replace("_", " ") for each in of.fields if each.listed}}
+    rows = [{name: _for_people(value) for name, value in row.as_dict(of).items()} for row in found]
+    show_table(columns, rows)
+
+
+def _for_people(value: Plain) -> str:
+    """Return a plain value as people read it."""
+    return ", ".join(value) if isinstance(value, list) else "" if value is None else as_typed(value)
+
+
+def _difference(of: Resource, before: Row, after: Row) -> str:
+    """Return what changed, for people."""
+    old, new = ({of.owner: row.owner, **row.values} for row in (before, after))
+    return ", ".join(
+        f"{name} {_for_people(old[name]) or NOTHING} → {_for_people(new[name]) or NOTHING}"
+        for name in new
+        if old[name] != new[name]
+    )

@@ -1,0 +1,205 @@
+"""Rows added, changed and removed; and what the database refuses, in the words of the resource's fields.
+
+Rule: a refusal names field, value and rule. What belongs to somebody else is "not available" or "does not exist".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from tools.errors import OperatorError
+from tools.session import Connection, Session, one, refusal, shown, words
+from tools.tenant.model import ACCOUNT, Field, Resource, as_typed
+from tools.tenant.naming import find_reference
+from tools.tenant.read import Row
+
+NOTHING: Final = "nothing"
+
+_COLUMNS: Final = """
+select array_agg(a.attname::text order by a.attnum)
+  from pg_constraint c join pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+ where c.conrelid = format('tandem.%%I', %s::text)::regclass and c.conname = %s
+"""
+
+
+class Place(NamedTuple):
+    """Where a new row belongs. owner_id: its account. parent_id: the row that it belongs to, 0 = the account alone."""
+
+    owner_id: int
+    parent_id: int = 0
+
+
+def add(session: Session, of: Resource, place: Place, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Insert a row; return its primary key.
+
+    values: field -> stored form, of a reference its text. What is not there is as by default. Raises OperatorError.
+    """
+    lists = {name: value for name, value in values.items() if of.field(name).rows}
+    columns = _columns(session.connection, of, values, place.owner_id, place.owner_id)
+    columns |= {of.parent_column: place.parent_id} if of.parent else {of.owner_column: place.owner_id}
+    query = sql.SQL("insert into tandem.{} ({}) values ({}) returning {}").format(
+        sql.Identifier(of.table),
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join(sql.Placeholder() * len(columns)),
+        sql.SQL(", ").join(map(sql.Identifier, of.primary)),
+    )
+    with told(session, of, values):
+        key: tuple[Any, ...] = session.connection.execute(query, list(columns.values())).fetchall()[0]
+        write_lists(session.connection, of, key[0], lists)
+    return key
+
+
+def change(session: Session, of: Resource, row: Row, values: Mapping[str, Any], owner_id: int = 0) -> None:
+    """Update a row. values: as for `add`. owner_id: who gets it, 0 = it stays. Raises OperatorError."""
+    lists = {name: value for name, value in values.items() if of.field(name).rows}
+    own = owner_id or row.owner_id
+    columns = _columns(session.connection, of, values, own, row.primary[0] if of.name == ACCOUNT else own)
+    columns |= {of.owner_column: owner_id} if owner_id else {}
+    if owner_id:
+        _insist_on_taking_along(of, row, values)
+    with told(session, of, {**_stored(of, row), **values}):
+        if columns:
+            assignments = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in columns]
+            query = sql.SQL("update tandem.{} set {} where {}").format(
+                sql.Identifier(of.table), sql.SQL(", ").join(assignments), _key(of)
+            )
+            touch(session.connection, of, row, query, [*columns.values(), *row.primary])
+        write_lists(session.connection, of, row.primary[0], lists)
+
+
+def remove(session: Session, of: Resource, row: Row) -> None:
+    """Delete a row and what belongs to it. Raises OperatorError, also for what never goes."""
+    if of.stays:
+        raise OperatorError(f"{of.name}: {shown(row.name(of))} is not removed: {of.stays}")
+    query = sql.SQL("delete from tandem.{} where {}").format(sql.Identifier(of.table), _key(of))
+    with told(session, of, _stored(of, row)):
+        touch(session.connection, of, row, query, list(row.primary))
+
+
+@contextmanager
+def told(session: Session, of: Resource, values: Mapping[str, Any]) -> Iterator[None]:
+    """Say what the database refuses in the words of a resource. values: field -> stored form, as tried.
+
+    Undoes what was tried and leaves the transaction usable. Raises OperatorError.
+    """
+    try:
+        with session.connection.transaction():
+            yield
+    except psycopg.errors.UniqueViolation as error:
+        raise _not_available(session, of, values, error) from error
+    except psycopg.errors.ForeignKeyViolation as error:
+        raise _not_there(session, of, values, error) from error
+    except psycopg.errors.IntegrityError as error:
+        if not (rule := error.diag.constraint_name):
+            raise refusal(error, is_root=session.is_root) from error
+        named = _named(session.connection, of, values, rule)
+        raise OperatorError(f"{of.name}: {f'{named}: ' if named else ''}{words(rule)}") from error
+
+
+def _not_available(
+    session: Session, of: Resource, values: Mapping[str, Any], error: psycopg.errors.UniqueViolation
+) -> OperatorError:
+    """Return the error of what is taken, by whomever."""
+    if named := _named(session.connection, of, values, error.diag.constraint_name):
+        return OperatorError(f"{of.name}: {named} is not available")
+    if session.is_root:  # a trigger names both sides
+        return refusal(error, is_root=True)
+    return OperatorError(f"{of.name}: an address or network of it is not available")
+
+
+def _not_there(
+    session: Session, of: Resource, values: Mapping[str, Any], error: psycopg.errors.ForeignKeyViolation
+) -> OperatorError:
+    """Return the error of what is named and not there, or of what goes while it is named."""
+    table = error.diag.table_name or ""
+    if (error.diag.message_primary or "").startswith("update or delete"):
+        return OperatorError(f"{of.name}: {_called(of, values)} is still in use by {one(words(table))}")
+    named = _named(session.connection, of, values, error.diag.constraint_name)
+    return OperatorError(f"{of.name}: {named} does not exist") if named else refusal(error, is_root=session.is_root)
+
+
+def _called(of: Resource, values: Mapping[str, Any]) -> str:
+    return shown(of.joint.join(str(values.get(name, "")) for name in of.named_by))
+
+
+def _named(connection: Connection, of: Resource, values: Mapping[str, Any], constraint: str | None) -> str:
+    """Return the fields that a constraint is about, with their values; "" where it is about none."""
+    if not constraint:
+        return ""
+    ((columns,),) = connection.execute(_COLUMNS, (of.table, constraint)).fetchall()
+    fields = [each for each in of.written if each.stored_in in (columns or ()) and not each.rows]
+    return ", ".join(f"{each.name} {_spelt(each, values.get(each.name))}" for each in fields)
+
+
+def _spelt(field: Field, stored: Any) -> str:
+    plain = stored if field.refers else field.shown(field.read(None) if stored is None else stored)
+    if plain is None:
+        return NOTHING
+    return str(plain) if isinstance(plain, int) and not isinstance(plain, bool) else shown(as_typed(plain))
+
+
+def _insist_on_taking_along(of: Resource, row: Row, values: Mapping[str, Any]) -> None:
+    """Raise OperatorError for a row that goes to another account and still names what stays behind."""
+    for each in of.written:
+        if each.reach == "own" and each.refers and row.values[each.name] is not None and each.name not in values:
+            left = f"{each.name} {shown(str(row.values[each.name]))}"
+            raise OperatorError(f"{of.name}: {left} stays behind; say another one, or --{each.option} '' for none")
+
+
+def _columns(connection: Connection, of: Resource, values: Mapping[str, Any], own: int, nearest: int) -> dict[str, Any]:
+    """Return column -> value of what stands in the row itself. own, nearest: whence references are named, by reach."""
+    columns = {}
+    for name, stored in values.items():
+        field = of.field(name)
+        if field.rows:
+            continue
+        value = stored
+        if field.refers and stored is not None:
+            value = find_reference(connection, field, stored, own if field.reach == "own" else nearest)
+        columns[field.stored_in] = value
+    return columns
+
+
+def touch(connection: Connection, of: Resource, row: Row, query: sql.SQL | sql.Composed, values: list[Any]) -> None:
+    """Write to a row that is seen. Raises OperatorError where it is seen only."""
+    if not connection.execute(query, values).rowcount:
+        raise OperatorError(f"{of.name}: {shown(row.name(of))} is not yours to change")
+
+
+def _key(of: Resource) -> sql.Composed:
+    return sql.SQL(" and ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in of.primary)
+
+
+def _stored(of: Resource, row: Row) -> dict[str, Any]:
+    """Return what a row holds as it is written: field -> stored form, of a reference its text."""
+    return {
+        each.name: row.values[each.name] if each.refers else each.read(row.values[each.name])
+        for each in of.written
+        if row.values[each.name] is not None
+    }
+
+
+def write_lists(connection: Connection, of: Resource, row_id: int, lists: Mapping[str, Any]) -> None:
+    """Make lists that are tables of their own hold these items and no others."""
+    for name, items in lists.items():
+        rows = of.field(name).rows
+        assert rows is not None  # noqa: S101  chosen by it
+        where = {rows.parent_column: row_id, **rows.where}
+        gone = sql.SQL("delete from tandem.{} where {}").format(
+            sql.Identifier(rows.table),
+            sql.SQL(" and ").join(sql.SQL("{} = %s").format(sql.Identifier(each)) for each in where),
+        )
+        connection.execute(gone, list(where.values()))
+        come = sql.SQL("insert into tandem.{} ({}) values ({}, {})").format(
+            sql.Identifier(rows.table),
+            sql.SQL(", ").join(map(sql.Identifier, (*where, *rows.columns))),
+            sql.SQL(", ").join(sql.Placeholder() * len(where)),
+            sql.SQL(rows.values),
+        )
+        with connection.cursor() as cursor:
+            cursor.executemany(come, [(*where.values(), *item) for item in items])
