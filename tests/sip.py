@@ -183,7 +183,7 @@ class Endpoint:
         """Send a datagram to the server, or elsewhere."""
         self._socket.sendto(text if isinstance(text, bytes) else text.encode(), to or self.server)
 
-    def receive(self, deadline_s: float = 3.0) -> Message:
+    def receive(self, deadline_s: float = 10.0) -> Message:
         """Return the next message. Raises TimeoutError when none comes in time."""
         self._socket.settimeout(deadline_s)
         return parse(self._socket.recv(65_535))
@@ -196,14 +196,14 @@ class Endpoint:
             return True
         return False
 
-    def final(self, deadline_s: float = 5.0) -> Message:
+    def final(self, deadline_s: float = 10.0) -> Message:
         """Return the next final reply, passing over provisional ones."""
         while True:
             message = self.receive(deadline_s)
             if message.status >= 200:
                 return message
 
-    def wait_request(self, method: str, deadline_s: float = 5.0) -> Message:
+    def wait_request(self, method: str, deadline_s: float = 10.0) -> Message:
         """Return the next request of this method, passing over everything else."""
         while True:
             message = self.receive(deadline_s)
@@ -262,7 +262,7 @@ class Call(NamedTuple):
     phone: Endpoint
     invite: str
 
-    def final(self, deadline_s: float = 8.0) -> Message:
+    def final(self, deadline_s: float = 10.0) -> Message:
         """Return the final answer and acknowledge it."""
         answer = self.phone.final(deadline_s)
         self.phone.ack(self.invite, answer)

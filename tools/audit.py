@@ -30,7 +30,9 @@ Of = Annotated[
     str, typer.Option("--account", metavar="ACCOUNT", help="Only this account's; default: all that are seen.")
 ]
 Subtree = Annotated[bool, typer.Option("--subtree", help="Also of the accounts below it that are seen.")]
-Since = Annotated[str, typer.Option(help="Date, or date and time, in the acting account's time zone; included.")]
+Since = Annotated[
+    str, typer.Option(help="Date, date and time, yesterday or 24h, in the acting account's zone; included.")
+]
 Until = Annotated[str, typer.Option(help="The same; not included. Default: now.")]
 Table = Annotated[str, typer.Option(metavar="NAME", help="Only changes of this table, such as subscriber.")]
 Key = Annotated[str, typer.Option(help="Only the row with this key, as a line before shows it; needs --table.")]

@@ -128,7 +128,7 @@ def test_a_time_an_account_and_a_row_are_chosen(world: OperatorWorld) -> None:
     [
         (("--account", "Nobody"), "account: 'Nobody' does not exist"),
         (("--account", "Gamma", "--as", "North"), "account: 'Gamma' does not exist"),
-        (("--since", "yesterday"), "since: 'yesterday' is not a date such as 2026-11-01"),
+        (("--since", "last year"), "since: 'last year' is not a date such as 2026-11-01"),
         (("--until", "x"), "until: 'x' is not a date"),
         (("--since", "2026-11-02", "--until", "2026-11-01"), "until: 2026-11-01 is not after --since 2026-11-02"),
         (("--table", "ledger_entry"), "table: 'ledger_entry' is not one of account, account_grant, "),

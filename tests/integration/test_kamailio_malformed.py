@@ -163,8 +163,8 @@ def test_within_a_call_too_and_in_answers(edge: Edge, phone: Endpoint) -> None:
     call = dial(phone, f"{ABROAD}@a.example")
     invite = edge.acme.wait_request("INVITE")
     edge.acme.send(edge.acme.reply(invite, 180, "Ringing", extra=lines))
-    edge.acme.send(edge.acme.reply(invite, 200, "OK", body=SDP, extra=lines))
     ringing = next(message for message in iter(phone.receive, None) if message.status == 180)
+    edge.acme.send(edge.acme.reply(invite, 200, "OK", body=SDP, extra=lines))  # not before: it may overtake the 180
     final = call.final()
     edge.acme.wait_request("ACK")
     phone.send(phone.within("UPDATE", final, cseq=5, extra=lines))

@@ -343,7 +343,7 @@ def _peak(world: ReportWorld) -> int:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("cdr", "--from", "yesterday"), "from: 'yesterday' is not a date such as 2026-11-01"),
+        (("cdr", "--from", "last year"), "from: 'last year' is not a date such as 2026-11-01"),
         (("cdr", "--to", "2020-01-01"), "to: 2020-01-01 is not after --from 2026-01-01"),
         (("traffic", "--by", "moon"), "by: 'moon' is not one of day, destination, account, carrier"),
         (("margin", "--by", "day,moon"), "by: 'moon' is not one of day, destination, account, carrier"),

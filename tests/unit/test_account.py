@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -151,7 +151,50 @@ def test_a_time_without_a_zone_is_of_the_account_s() -> None:
     assert moment("2026-11-01T08:30+00:00", "from", berlin) == datetime(2026, 11, 1, 8, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["", "2026-13-01", "soon", "1e9", "２０２６-01-01", "0001-01-01T00:00+14:00", "NaN"])
+@pytest.mark.parametrize(
+    ("text", "ago"), [("90m", timedelta(minutes=90)), ("24h", timedelta(hours=24)), ("0h", timedelta())]
+)
+def test_a_time_so_long_ago(text: str, ago: timedelta) -> None:
+    before = datetime.now(UTC)
+    assert before <= moment(text, "from", ZoneInfo("Asia/Tokyo")) + ago <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(("text", "days"), [("today", 0), ("yesterday", 1)])
+def test_a_day_in_words_begins_at_its_own_midnight(text: str, days: int) -> None:
+    """Of the zone, whatever it was away from UTC on that day."""
+    berlin = ZoneInfo("Europe/Berlin")
+    wanted = {at.astimezone(berlin).date() - timedelta(days=days) for at in [datetime.now(UTC)]}
+    found = moment(text, "from", berlin)
+    wanted |= {datetime.now(berlin).date() - timedelta(days=days)}  # midnight may have passed meanwhile
+    assert found.date() in wanted
+    assert (found.hour, found.minute, found.second) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("text", "days"), [("7d", 7), ("2w", 14)])
+def test_days_ago_are_calendar_days(text: str, days: int) -> None:
+    """The same time of the day, also across a change of the clocks."""
+    berlin = ZoneInfo("Europe/Berlin")
+    before = datetime.now(berlin).replace(tzinfo=None)
+    found = moment(text, "from", berlin).replace(tzinfo=None) + timedelta(days=days)
+    assert before - timedelta(hours=1) <= found <= datetime.now(berlin).replace(tzinfo=None) + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-13-01",
+        "soon",
+        "1e9",
+        "999999w",
+        "٣d",
+        "-1h",
+        "1h ago",
+        "２０２６-01-01",
+        "0001-01-01T00:00+14:00",
+        "NaN",
+    ],
+)
 def test_a_time_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(OperatorError, match=r"^from: .* is not a date such as 2026-11-01"):
         moment(text, "from", ZoneInfo("Asia/Tokyo"))

@@ -6,7 +6,7 @@ Every refusal names the field, the value and the rule.
 from __future__ import annotations
 
 import re
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from tools.errors import OperatorError
@@ -20,6 +20,10 @@ _DIGITS_MAX: Final = 30  # longer texts are not worth a big number
 _SHOWN_MAX: Final = 40
 _DECIMAL: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 _COUNT: Final = re.compile(r"[0-9]{1,10}")
+_AGO: Final = re.compile(r"([0-9]{1,5})([mhdw])", re.ASCII)
+_DAYS_AGO: Final = {"today": 0, "yesterday": 1}
+_HOURS: Final = {"m": 1 / 60, "h": 1}
+_DAYS: Final = {"d": 1, "w": 7}
 
 
 def micros(text: str, field: str = "amount") -> int:
@@ -90,16 +94,32 @@ def decimal(amount_micros: int, scale: int = 2) -> str:
 
 
 def moment(text: str, field: str, zone: tzinfo) -> datetime:
-    """Return the time of an ISO 8601 date ("2026-11-01": its first moment) or date and time.
+    """Return the time of a date ("2026-11-01": its first moment), of a date and time, or of words about now.
 
+    Words: "today", "yesterday" (their first moment), "90m", "24h", "7d", "2w" (so long ago; days are calendar days).
     zone: of texts that name none. Raises OperatorError.
     """
     try:
-        found = datetime.fromisoformat(text)
+        found = _about_now(text, zone) or datetime.fromisoformat(text)
         return (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(zone)
     except (ValueError, OverflowError) as error:
-        rule = "a date such as 2026-11-01, or a date and time such as 2026-11-01T08:30"
+        rule = "a date such as 2026-11-01, a date and time such as 2026-11-01T08:30, today, yesterday, 24h or 7d"
         raise OperatorError(f"{field}: {_shown(text)} is not {rule}") from error
+
+
+def _about_now(text: str, zone: tzinfo) -> datetime | None:
+    now = datetime.now(UTC)
+    if text in _DAYS_AGO:
+        # without its offset: the day's own midnight may have another one
+        local = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        return local - timedelta(days=_DAYS_AGO[text])
+    said = _AGO.fullmatch(text)
+    if not said:
+        return None
+    count, unit = int(said[1]), said[2]
+    if unit in _HOURS:
+        return now - timedelta(hours=count * _HOURS[unit])
+    return now.astimezone(zone).replace(tzinfo=None) - timedelta(days=count * _DAYS[unit])
 
 
 def _shown(text: str) -> str:

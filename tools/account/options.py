@@ -25,7 +25,9 @@ Currency = Annotated[
     str, typer.Option(help="Which of its funds, also one of a former currency; default: what it pays in.")
 ]
 Request = Annotated[str, typer.Option(help="Name of this wish, such as an invoice number: repeated, it moves nothing.")]
-Since = Annotated[str, typer.Option("--from", help="Date, or date and time, in the account's time zone; included.")]
+Since = Annotated[
+    str, typer.Option("--from", help="Date, date and time, yesterday or 24h, in the account's time zone; included.")
+]
 Until = Annotated[str, typer.Option("--to", help="The same; not included. Default: now.")]
 
 # A negative amount must reach the command, which says what is wrong with it, and not pass for an option.

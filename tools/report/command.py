@@ -17,7 +17,9 @@ from tools.report.writers import Writer
 from tools.session import Session, session
 
 Account = Annotated[str, typer.Option(help="Id, name or path; default: the account that you act as.")]
-Since = Annotated[str, typer.Option("--from", help="Date, or date and time, in the account's time zone; included.")]
+Since = Annotated[
+    str, typer.Option("--from", help="Date, date and time, yesterday or 24h, in the account's time zone; included.")
+]
 Until = Annotated[str, typer.Option("--to", help="The same; not included. Default: now.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Comma separated values: decimals with a dot, times in ISO 8601.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, a row a line; amounts as decimal strings by currency.")]
