@@ -60,6 +60,10 @@ class ImportWorld:
             )
         )
 
+    def account(self, name: str) -> int:
+        """Return the id of an account."""
+        return self._id(self.database, name)
+
     @staticmethod
     def _id(database: Database, name: str) -> int:
         return int(database.one("select id from tandem.account where name = %s", name))

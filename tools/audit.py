@@ -6,6 +6,7 @@ Rule: what is read here was written by triggers of the database and is never cha
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -16,34 +17,56 @@ from psycopg.rows import class_row
 
 from tools.account.amounts import moment
 from tools.account.find import find
-from tools.account.options import As, DatabaseUrl, Json
+from tools.account.options import As, DatabaseUrl, Json, no_empty_time
 from tools.account.tables import show_table
 from tools.errors import OperatorError
 from tools.session import Connection, Session, find_account, session, shown
+from tools.tenant.catalogue import resource
+from tools.tenant.completion import rows
 
 VALUE_MAX: Final = 60
+SECRET_SET: Final = "password set"  # noqa: S105  all that is said of columns that are secret
 LATEST: Final = 2**63 - 1
 # What tells people a row that came or went, the first that it has.
 _NAMES: Final = ("name", "username", "e164", "email", "right_name", "reason", "network", "pattern", "prefix", "code")
 
+# What tells people a row by its own columns, whatever happened to it.
+_CALLED: Final = ("name", "username", "e164", "email")
+_DOMAINS: Final = "select d.id, d.name from tandem.sip_domain d where d.id = any (%s)"
+
 Of = Annotated[
-    str, typer.Option("--account", metavar="ACCOUNT", help="Only this account's; default: all that are seen.")
+    str,
+    typer.Option(
+        "--account",
+        metavar="ACCOUNT",
+        help="Only this account's; default: all that are seen.",
+        autocompletion=rows(resource("account")),
+    ),
 ]
 Subtree = Annotated[bool, typer.Option("--subtree", help="Also of the accounts below it that are seen.")]
 Since = Annotated[
-    str, typer.Option(help="Date, date and time, yesterday or 24h, in the acting account's zone; included.")
+    str,
+    typer.Option(
+        callback=no_empty_time, help="Date, date and time, yesterday or 24h, in the acting account's zone; included."
+    ),
 ]
-Until = Annotated[str, typer.Option(help="The same; not included. Default: now.")]
+Until = Annotated[str, typer.Option(callback=no_empty_time, help="The same; not included. Default: now.")]
 Table = Annotated[str, typer.Option(metavar="NAME", help="Only changes of this table, such as subscriber.")]
 Key = Annotated[str, typer.Option(help="Only the row with this key, as a line before shows it; needs --table.")]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Only what this person or tool did.")]
-Before = Annotated[int, typer.Option(help="Go on where a page before ended, as that page says.")]
+Before = Annotated[int, typer.Option(help="Go on where a page before ended, as that page says.", show_default=False)]
 Most = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, the newest.")]
 
 # The view asks for each row who may know of its actor; the root knows all.
-_SOURCES: Final = {True: sql.SQL("tandem.audit"), False: sql.SQL("tandem.audit_record")}
+_SOURCES: Final = {
+    True: sql.SQL(
+        "(select r.*, c.name as acting from tandem.audit r left join tandem.account c on c.id = r.acting_account_id)"
+    ),
+    False: sql.SQL("(select r.*, null::bigint as acting_account_id, null as acting from tandem.audit_record r)"),
+}
 _AUDIT: Final = sql.SQL("""
-select r.id, r.at, r.actor, r.account_id, coalesce(a.name, '') as account, r.table_name, r.key, r.action, r.changed,
+select r.id, r.at, r.actor, r.acting_account_id, coalesce(r.acting, '') as acting, r.account_id,
+       coalesce(a.name, '') as account, r.table_name, r.key, r.action, r.changed,
        r.before, r.after
   from {} r left join tandem.account a on a.id = r.account_id
  where r.id < %(before)s
@@ -64,12 +87,15 @@ select array_agg(id) from below
 class Entry(NamedTuple):
     """A change. actor: "" where they acted for an account that is not seen. account_id None: the platform's own.
 
+    acting_account_id, acting: for which account they acted; None, "": the root alone is told, and of one that is there.
     before, after: the row without its secrets; None where there was none.
     """
 
     id: int
     at: datetime
     actor: str
+    acting_account_id: int | None
+    acting: str
     account_id: int | None
     account: str
     table_name: str
@@ -85,6 +111,8 @@ class Entry(NamedTuple):
             "id": self.id,
             "at": self.at.isoformat(timespec="milliseconds"),
             "actor": self.actor,
+            "acting": self.acting_account_id,
+            "acting_name": self.acting,
             "account": self.account_id,
             "name": self.account,
             "table": self.table_name,
@@ -98,14 +126,30 @@ class Entry(NamedTuple):
     def what(self) -> str:
         """Return the change in words: old → new of each column, or what the row is called."""
         if self.action == "update" and self.before is not None and self.after is not None:
-            return "; ".join(self._change(name) for name in self.changed)
-        row = self.after or self.before or {}
-        return next((_short(row[name]) for name in _NAMES if row.get(name)), "")
+            open_ones = [name for name in self.changed if name in self.before or name in self.after]
+            said = [self._change(name) for name in open_ones]
+            return "; ".join([*said, SECRET_SET] if len(open_ones) < len(self.changed) else said)
+        return next((_short(self._values[name]) for name in _NAMES if self._values.get(name)), "")
+
+    @property
+    def domain_id(self) -> int:
+        """Return the SIP domain that the row names; 0 = none."""
+        return int(self._values.get("sip_domain_id") or 0)
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        return self.after or self.before or {}
+
+    def row(self, domains: Mapping[int, str]) -> str:
+        """Return what was changed: its table, what it is called, and its key. domains: id -> name, as far as seen."""
+        values = self._values
+        called = next((str(values[name]) for name in _CALLED if values.get(name)), "")
+        if domain := domains.get(self.domain_id):
+            called = f"{called}@{domain}"
+        return f"{self.table_name} {f'{_short(called)} ({self.key})' if called and called != self.key else self.key}"
 
     def _change(self, name: str) -> str:
         old, new = self.before or {}, self.after or {}
-        if name not in old and name not in new:
-            return f"{name} (secret)"
         return f"{name}: {_short(old.get(name))} → {_short(new.get(name))}"
 
 
@@ -136,11 +180,13 @@ def audit(  # noqa: PLR0913  one parameter per option
                 "limit": limit + 1,
             },
         ).fetchall()  # fmt: skip
+        ids = sorted({each.domain_id for each in found} - {0})
+        domains: dict[int, str] = dict(own.connection.execute(_DOMAINS, (ids,)).fetchall())
     page, after = found[:limit], found[limit - 1].id if len(found) > limit else None
     if as_json:
         typer.echo(json.dumps({"changes": [each.as_dict() for each in page], "before": after}))
         return
-    _show(page, zone)
+    _show(page, zone, domains)
     if after:
         typer.echo(f"older ones: --before {after}")
 
@@ -171,20 +217,23 @@ def _insist_on_table(connection: Connection, name: str) -> None:
         raise OperatorError(f"table: {shown(name)} is not one of {', '.join(tables)}")
 
 
-def _show(page: list[Entry], zone: ZoneInfo) -> None:
-    columns = {"at": "at", "actor": "by", "account": "account", "row": "row", "action": "did", "what": "what"}
-    rows = [
+def _show(page: list[Entry], zone: ZoneInfo, domains: Mapping[int, str]) -> None:
+    columns = {"at": f"at ({zone})", "actor": "by"}
+    columns |= {"acting": "for"} if any(each.acting for each in page) else {}
+    columns |= {"account": "account", "row": "row", "action": "did", "what": "what"}
+    lines = [
         {
             "at": each.at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
             "actor": each.actor,
+            "acting": each.acting,
             "account": f"{each.account_id} {each.account}" if each.account_id else "",
-            "row": f"{each.table_name} {each.key}",
+            "row": each.row(domains),
             "action": each.action,
             "what": each.what(),
         }
         for each in page
     ]
-    show_table(columns, rows)
+    show_table(columns, lines)
 
 
 def _short(value: object) -> str:

@@ -53,7 +53,7 @@ select o.group_id, o.currency, c.scale, o.owed_micros from tandem.carrier_owed o
 """
 _ENTRIES: Final = """
 select e.posted_at, e.id, e.txn_id, e.book, e.currency, c.scale, e.amount_micros, e.origin, coalesce(e.rid, '') as rid,
-       e.note, e.actor
+       e.note, coalesce(tandem.ledger_actor(e.id), '') as actor
   from tandem.ledger_entry e join tandem.currency c on c.code = e.currency
  where e.group_id = %s and e.book = 'carrier' order by e.posted_at desc, e.id desc limit %s
 """

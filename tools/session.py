@@ -100,12 +100,13 @@ def session(database_url: str, *, as_account: str = "", actor: str = "", program
 
 
 def find_account(connection: Connection, who: str, field: str = "account") -> Found:
-    """Return the one account that the acting account sees by this id, name or path, such as North/Alpha.
+    """Return the one account that the acting account sees by this id (5 or #5), name or path, such as North/Alpha.
 
     Raises OperatorError when there is none, or several.
     """
-    if who.isascii() and who.isdecimal():
-        rows = connection.execute(_BY_ID, (int(who[:19]),)).fetchall()
+    digits = who.removeprefix("#")
+    if digits.isascii() and digits.isdecimal():
+        rows = connection.execute(_BY_ID, (int(digits[:19]),)).fetchall()
     else:
         rows = _by_path(connection, [who])
         if not rows and "/" in who:

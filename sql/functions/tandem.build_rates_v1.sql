@@ -1,5 +1,5 @@
 -- Makes the ready rate set that tandem.diff_rates_v1 has compared with `base`; nothing names it yet.
--- Returns its id; null where nothing differs. Few changes of a large set become a layer on it, all else a full set:
+-- base: of this tariff. Returns the id of the new one; null where nothing differs. Few changes of a large set become a layer on it, all else a full set:
 -- rates that stay keep their prices, periods included.
 -- Raises check_violation for a set without rates, or with more than 65536 different prices.
 set local role tandem_owner;
@@ -16,6 +16,9 @@ declare
 begin
   perform tandem.check_may_price(of_tariff);
   perform tandem.check_stage('{import_diff,import_price}');
+  if base is not null and not exists (select from tandem.rate_set s where s.id = base and s.tariff_id = of_tariff) then
+    raise check_violation using message = format('rate set %s is none of tariff %s', base, of_tariff);
+  end if;
   select count(*) filter (where d.what <> '='), count(*) filter (where d.what <> 'r') into changed, total from pg_temp.import_diff d;
   if changed = 0 then
     return null;

@@ -1,5 +1,6 @@
 -- Locks or unlocks an account with all below it; the only way to lower a lock.
--- account_id: which one. lock: none, foreign, outgoing, all, global. actor, note: who and why, for people and the audit.
+-- account_id: which one. lock: none, foreign, outgoing, all, global. actor, note: who and why, for people; the audit has
+-- the note, and the actor as the platform says it: of a tenant the one that its transaction acts for.
 -- A tenant locks accounts which it sees below itself. Returns the lock before. Locks the account's row until commit.
 -- Called by `tandem account lock` and `unlock`.
 set local role tandem_owner;
@@ -15,12 +16,16 @@ begin
   select a.lock into before from tandem.account a where a.id = lock_v1.account_id for no key update;
   if not found then
     raise foreign_key_violation using message = format('account %s does not exist', lock_v1.account_id);
-  elsif lock_v1.lock is null or tandem.lock_rank(lock_v1.lock) is null then
+  end if;
+  perform tandem.admit(lock_v1.account_id, below => true);  -- a move may have ended while the lock was waited for
+  if lock_v1.lock is null or tandem.lock_rank(lock_v1.lock) is null then
     raise check_violation using message = format('%L is none of none, foreign, outgoing, all, global', lock_v1.lock);
   elsif coalesce(btrim(lock_v1.note), '') = '' or coalesce(btrim(lock_v1.actor), '') = '' then
     raise check_violation using message = 'a lock says why and by whom';
   end if;
-  perform set_config('tandem.actor', lock_v1.actor, true);
+  if tandem.is_platform() then  -- a tenant's own word is none for the audit
+    perform set_config('tandem.actor', lock_v1.actor, true);
+  end if;
   update tandem.account a set lock = lock_v1.lock, lock_note = lock_v1.note where a.id = lock_v1.account_id;
   perform set_config('tandem.actor', coalesce(acting, ''), true);
   return before;

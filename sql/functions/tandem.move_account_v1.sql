@@ -3,6 +3,7 @@
 -- tariff_id: what the new parent charges; one of its own. Returns {"rights": taken, "moved": [{"currency", "micros"}, …]}.
 -- What the account has, or owes, as posted, goes along: the former parent's cash book pays it to the new one's, so that the account has it with
 -- its new parent. A call in progress ends under the former parent, at the prices that it began with; what it then costs is no part of that sum.
+-- The new parent's overcommit_pct bounds it as it bounds a top-up. A tenant has the right accounts, where a balance goes along also money.
 -- Numbers, lines and history go along; rights that the new parent lacks are taken. What it uses of accounts that would no longer be above
 -- it (a domain, rewrite rules, barring) forbids the move.
 -- Locks the account's row until commit, and other moves. Called by `tandem account move`.
@@ -18,6 +19,7 @@ declare
 begin
   perform tandem.hold_tree();
   account := tandem.governed(move_account_v1.account_id, 'move');
+  perform tandem.demand('accounts');
   if not tandem.acting_sees(move_account_v1.parent_id)
      or not exists (select from tandem.account p where p.id = move_account_v1.parent_id)
   then
@@ -26,9 +28,14 @@ begin
     raise check_violation using message = format('account %s %L is closed and stays where it is', account.id, account.name);
   elsif account.parent_id = move_account_v1.parent_id then
     raise check_violation using message = format('account %s %L is below account %s already', account.id, account.name, account.parent_id);
+  elsif exists (select from tandem.fund_balance b where b.account_id = account.id and b.balance_micros <> 0) then
+    perform tandem.demand('money');
   end if;
   rights := array(select g.right_name from tandem.account_grant g where g.account_id = account.id order by 1);
   update tandem.account a set parent_id = move_account_v1.parent_id, tariff_id = move_account_v1.tariff_id where a.id = account.id;
+  -- Nobody posts to it while its row is locked: what it has is what it comes with.
+  perform tandem.check_overcommit(a, b.currency, 0)
+    from tandem.account a join tandem.fund_balance b on b.account_id = a.id and b.balance_micros > 0 where a.id = account.id;
   with balance as (
     select b.currency, b.balance_micros as micros, gen_random_uuid() as txn
       from tandem.fund_balance b where b.account_id = account.id and b.balance_micros <> 0

@@ -30,7 +30,9 @@ begin
   select * into account from tandem.account a where a.id = move_v1.account_id for key share;  -- no move of it meanwhile
   if not found then
     raise foreign_key_violation using message = format('account %s does not exist', move_v1.account_id);
-  elsif account.kind = 'root' then
+  end if;
+  perform tandem.admit(move_v1.account_id, below => true);  -- a move may have ended while the lock was waited for
+  if account.kind = 'root' then
     raise check_violation using message = 'the root is billed by nobody and has no fund';
   elsif kind is null or kind not in ('topup', 'credit', 'debit', 'adjust') then
     raise check_violation using message = format('%L is none of topup, credit, debit, adjust', kind);

@@ -19,6 +19,8 @@ declare
   carrier_id uuid := tandem.posting_id_v1(txn || ' carrier');
   earlier    record;
 begin
+  perform from tandem.account a join tandem.peering_group g on g.account_id = a.id
+    where g.id = pay_carrier_v1.group_id for key share of a;  -- no move of it meanwhile
   select * into carrier from tandem.peering_group g where g.id = pay_carrier_v1.group_id;
   if not found or not tandem.acting_sees(carrier.account_id) then
     raise foreign_key_violation using message = format('there is no peering group %s', pay_carrier_v1.group_id);

@@ -20,6 +20,8 @@ declare
   closed   record;
   reversal uuid;
 begin
+  perform from tandem.account a where a.id in (select e.account_id from tandem.ledger_entry e where e.txn_id = reverse_v1.txn)
+   order by a.id for key share;  -- no move of them meanwhile
   select max(e.rid), max(e.reverses::text)::uuid into of_call, reversal from tandem.ledger_entry e where e.txn_id = reverse_v1.txn having count(*) > 0;
   if not found or exists (
     select from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and not tandem.acting_sees(e.account_id))

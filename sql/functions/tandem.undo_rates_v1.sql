@@ -20,6 +20,9 @@ begin
     raise check_violation using message = format('import %s does not exist', of_import);
   end if;
   tariff := tandem.check_may_price(file.target_id);
+  if tariff.account_id <> file.account_id then
+    raise check_violation using message = format('import %s cannot be undone: tariff %s is another account''s now', of_import, tariff.id);
+  end if;
   perform from tandem.tariff t where t.id = tariff.id for no key update;
   if file.undone_at is not null then
     raise check_violation using message = format('import %s was undone already', of_import);

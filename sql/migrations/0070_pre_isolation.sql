@@ -165,6 +165,67 @@ end $$;
 comment on function tandem.sees_line is
   'Whether the acting account sees the account of a line. For what belongs to lines: who sees 90000 accounts would compare each line with all of them.';
 
+create function tandem.names_carrier(of_servers bigint[]) returns bigint[]
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select s.id from tandem.peering_server s join tandem.peering_group g on g.id = s.group_id
+     where s.id = any (of_servers)
+       and (tandem.is_platform() or g.account_id = any (tandem.visible_ids_v1())
+            or tandem.acting_may('carriers_seen') and g.account_id = any (tandem.above_ids()))
+     order by 1);
+end $$;
+comment on function tandem.names_carrier is
+  'Those of these servers whose group the acting account reads, if only by its name: a record names servers that it does not read itself.';
+
+-- Whoever gets an account, and with it all below, is not told what was before: the former parent's prices stand in it.
+create table tandem.account_move (
+  account_id bigint primary key references tandem.account on delete cascade,
+  moved_at   timestamptz not null
+);
+comment on table tandem.account_move is 'Since when an account that has moved is below its present parent. Who never moved is not here.';
+comment on column tandem.account_move.account_id is 'The account at the top of what moved.';
+comment on column tandem.account_move.moved_at is 'When it last moved; what is posted by then is told to no account above it.';
+grant select on tandem.account_move to tandem_tool, tandem_sync;
+
+create function tandem.note_move() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into tandem.account_move(account_id, moved_at) values (new.id, clock_timestamp())  -- its row is locked: who posted has posted
+  on conflict (account_id) do update set moved_at = excluded.moved_at;
+  return null;
+end $$;
+comment on function tandem.note_move is 'Trigger: since when an account is below its parent.';
+create trigger note_move after update of parent_id on tandem.account
+  for each row when (old.parent_id is distinct from new.parent_id) execute function tandem.note_move();
+
+-- One object for the whole statement: asked row by row, a climb for each entry would cost more than reading it.
+create function tandem.known_since() returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  viewer constant bigint := tandem.acting_account_v1();
+begin
+  return (
+    with recursive moved as (
+      select m.account_id, m.moved_at
+        from tandem.account_move m
+        join tandem.visibility v on v.viewer_id = viewer and v.account_id = m.account_id
+       where m.account_id <> viewer
+      union
+      select a.id, m.moved_at
+        from moved m
+        join tandem.account a on a.parent_id = m.account_id
+        join tandem.visibility v on v.viewer_id = viewer and v.account_id = a.id
+    )
+    select coalesce(jsonb_object_agg(l.account_id, l.moved_at), '{}')
+      from (select m.account_id, max(m.moved_at) as moved_at from moved m group by m.account_id) as l);
+end $$;
+comment on function tandem.known_since is
+  'Account id -> since when its money is told to the acting account: the last move of it, or of one between. Who is not in it: always.';
+
 create function tandem.isolate(of_table text, sees text default null, keeps text default null, needs text default null) returns void
 language plpgsql
 as $$
@@ -203,6 +264,7 @@ grant usage on schema tandem to tandem_tenant;
 select tandem.isolate(of_table) from unnest(array[
   'migration', 'visibility', 'outbox', 'sync_applied', 'sync_state', 'generation', 'epoch', 'node', 'posting', 'recovery', 'recovery_step',
   'event_poison', 'event_dropped', 'ledger_unbalanced', 'rate_set_unused', 'ported_number', 'emergency_route',
+  'account_move',
   'cdr', 'cdr_attempt'  -- they name lines, carriers and accounts of others; what a tenant may know of a call it is told by functions
 ]) as of_table;
 
@@ -236,13 +298,15 @@ grant insert, update, delete on tandem.sip_domain to tandem_tenant;
 create policy adds on tandem.sip_domain for insert to tandem_tenant
   with check ((select tandem.acting_may('domains')) and account_id = any ((select tandem.visible_ids_v1())::bigint[]));
 create policy changes on tandem.sip_domain for update to tandem_tenant using (account_id = any ((select tandem.visible_ids_v1())::bigint[]));
-create policy removes on tandem.sip_domain for delete to tandem_tenant using (account_id = any ((select tandem.visible_ids_v1())::bigint[]));
+create policy removes on tandem.sip_domain for delete to tandem_tenant
+  using ((select tandem.acting_may('domains')) and account_id = any ((select tandem.visible_ids_v1())::bigint[]));
 select tandem.isolate('number', sees => 'account_id = {visible}');
 grant insert, update, delete on tandem.number to tandem_tenant;
 create policy adds on tandem.number for insert to tandem_tenant
   with check ((select tandem.acting_may('numbers')) and account_id = any ((select tandem.visible_ids_v1())::bigint[]));
 create policy changes on tandem.number for update to tandem_tenant using (account_id = any ((select tandem.visible_ids_v1())::bigint[]));
-create policy removes on tandem.number for delete to tandem_tenant using (account_id = any ((select tandem.visible_ids_v1())::bigint[]));
+create policy removes on tandem.number for delete to tandem_tenant
+  using ((select tandem.acting_may('numbers')) and account_id = any ((select tandem.visible_ids_v1())::bigint[]));
 
 -- What accounts above lend: read by who uses it, written by its owner and those who see that one.
 select tandem.isolate(of_table, keeps => 'account_id = {visible}',
@@ -257,7 +321,10 @@ select tandem.isolate('trusted_source', sees => 'tandem.sees_line(subscriber_id)
 -- Prices: an account reads its own tariff too, which is its parent's.
 select tandem.isolate('tariff', sees => 'account_id = {visible} or id = (select tandem.own_tariff_id())', keeps => 'account_id = {visible}',
                       needs => 'prices');
-select tandem.isolate(of_table, needs => 'prices', sees => whose, keeps => whose || ' and tariff_id is distinct from (select tandem.own_tariff_id())')
+-- Of its own tariff it reads what is ready, not what its parent has in hand.
+select tandem.isolate(of_table, needs => 'prices', keeps => whose || ' and tariff_id is distinct from (select tandem.own_tariff_id())',
+                      sees => whose || case of_table when 'rate_set' then
+                        ' and (state = ''ready'' or tariff_id is distinct from (select tandem.own_tariff_id()))' else '' end)
   from unnest(array['tariff_deck', 'rate_set']) as of_table,
        (values ('exists (select from tandem.tariff t where t.id = {row}.tariff_id)')) as w(whose);
 select tandem.isolate(of_table, needs => 'prices', sees => 'exists (select from tandem.rate_set s where s.id = {row}.rate_set_id)',
@@ -276,8 +343,15 @@ select tandem.isolate(of_table, needs => 'carriers_own', sees => whose, keeps =>
                ('server_quality', false), ('server_calls', false)) as c(of_table, is_kept),
        (values ('exists (select from tandem.peering_server p where p.id = {row}.server_id)')) as w(whose);
 
--- Money: what accounts below have with their parents, and all books of one's own.
-select tandem.isolate('ledger_entry', sees => 'account_id = {acting} or book = ''fund'' and account_id = {visible}');
+-- Money: what accounts below have with their parents, as long as these are it, and all books of one's own.
+alter table tandem.ledger_entry add column acting_account_id bigint;
+alter table tandem.ledger_entry
+  alter column acting_account_id set default nullif(current_setting('tandem.acting_account', true), '')::bigint;
+comment on column tandem.ledger_entry.acting_account_id is
+  'Account that the actor acted for; null = none was set, or the entry is older than this column.';
+select tandem.isolate('ledger_entry', sees =>
+  'account_id = {acting} or book = ''fund'' and account_id = {visible}'
+  ' and posted_at >= coalesce(((select tandem.known_since()) ->> account_id::text)::timestamptz, ''-infinity'')');
 -- A call's leg: what one pays, what one is paid, and what is paid between two that one sees. After a move the former parent keeps
 -- what it was paid, and the new one does not learn it.
 select tandem.isolate('cdr_leg', sees =>
@@ -291,7 +365,8 @@ declare
 begin
   for hidden in
     select h.of_table, string_agg(quote_ident(a.attname), ', ' order by a.attnum) as others
-      from (values ('subscriber', '{ha1_md5,ha1_sha256}'::name[]), ('peering_server', '{login_ha1}'), ('audit', '{actor,acting_account_id}'))
+      from (values ('subscriber', '{ha1_md5,ha1_sha256}'::name[]), ('peering_server', '{login_ha1}'), ('audit', '{actor,acting_account_id}'),
+                   ('ledger_entry', '{actor,acting_account_id}'))
              as h(of_table, columns)
       join pg_attribute a on a.attrelid = format('tandem.%I', h.of_table)::regclass and a.attnum > 0 and not a.attisdropped
                          and a.attname <> all (h.columns)
@@ -314,6 +389,7 @@ begin
     execute format('revoke execute on function %s from public', definer);
   end loop;
 end $$;
-grant execute on function tandem.has_right(bigint, text), tandem.acting_may(text), tandem.is_platform()
-  to tandem_tool, tandem_tenant, tandem_settle, tandem_sync;
-grant execute on function tandem.opened_ids(), tandem.above_ids(), tandem.own_tariff_id(), tandem.lent_ids(text), tandem.sees_line(bigint) to tandem_tool, tandem_tenant;
+grant execute on function tandem.has_right(bigint, text) to tandem_tool, tandem_settle, tandem_sync;
+grant execute on function tandem.acting_may(text), tandem.is_platform() to tandem_tool, tandem_tenant, tandem_settle, tandem_sync;
+grant execute on function tandem.opened_ids(), tandem.above_ids(), tandem.own_tariff_id(), tandem.lent_ids(text), tandem.sees_line(bigint),
+  tandem.names_carrier(bigint[]), tandem.known_since() to tandem_tool, tandem_tenant;

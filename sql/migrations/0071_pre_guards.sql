@@ -60,8 +60,8 @@ begin
   for wanted in
     select t.name, r.right_name, r.verbs
       from (values ('accounts',     'insert',                     array['account']),
-                   ('domains',      'insert',                     array['sip_domain']),
-                   ('numbers',      'insert',                     array['number']),
+                   ('domains',      'insert or delete',           array['sip_domain']),
+                   ('numbers',      'insert or delete',           array['number']),
                    ('money',        'insert or update',           array['fund']),
                    ('carriers_own', 'insert or update',           array['peering_group']),
                    ('carriers_own', 'insert or update or delete', array['peering_server', 'peering_rule', 'inbound_rule', 'hunt_rule']),
@@ -100,13 +100,16 @@ begin
   if new.id = tandem.acting_account_v1() and not changed <@ (own || routed) then
     raise insufficient_privilege using message = format('account %s %L does not change its own %s: those above it do', new.id, new.name,
       (select string_agg(replace(c, '_', ' '), ', ') from unnest(changed) as c where c <> all (own || routed)));
+  elsif tg_op = 'UPDATE' and 'parent_id' = any (changed) then
+    raise insufficient_privilege using message = format(
+      'account %s %L comes below another by tandem.move_account_v1, which takes its balance along', new.id, new.name);
   elsif changed && routed then
     perform tandem.demand('routing');
   end if;
   return new;
 end $$;
 comment on function tandem.admit_account is
-  'Trigger: of its own row an account changes only what is its own affair; routing wants the right; a parent is one that it sees.';
+  'Trigger: of its own row an account changes only what is its own affair; routing wants the right; a parent is one that it sees, and stays.';
 create trigger admit_account before insert or update on tandem.account
   for each row when (current_user = 'tandem_tenant') execute function tandem.admit_account();
 

@@ -11,7 +11,9 @@ begin
   select * into account from tandem.account a where a.id = of_account for update;
   if not found then
     raise foreign_key_violation using message = format('account %s does not exist', of_account);
-  elsif account.kind = 'root' then
+  end if;
+  perform tandem.admit(of_account, below => true);  -- a move may have ended while the lock was waited for
+  if account.kind = 'root' then
     raise check_violation using message = format('account %s %L is the root: nobody can %s it', account.id, account.name, verb);
   end if;
   return account;
@@ -133,3 +135,44 @@ begin
   end loop;
   return null;
 end $$;
+
+-- As before, and of nothing too: what an account has when it comes below another parent is judged as if it got it there.
+create or replace function tandem.check_overcommit(of_account tandem.account, in_currency text, micros bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  parent  tandem.account;
+  balance numeric;
+  own     numeric;
+  rate    numeric;
+begin
+  select * into parent from tandem.account a where a.id = of_account.parent_id;
+  if parent.kind = 'root' or parent.overcommit_pct is null or micros < 0 then
+    return;
+  end if;
+  rate := tandem.exchange_rate_at(in_currency, parent.currency, now());
+  if rate is null then
+    raise check_violation using message = format('account %s %L guards top-ups in %s, and there is no exchange rate of %s in %s',
+      parent.id, parent.name, parent.currency, in_currency, parent.currency);
+  end if;
+  select c.cred_micros - g.charged_micros into balance
+    from tandem.fund_credit c join tandem.fund_charge g using (account_id, currency)
+   where c.account_id = parent.id and c.currency = parent.currency;
+  select c.cred_micros - g.charged_micros + micros into own
+    from tandem.fund_credit c join tandem.fund_charge g using (account_id, currency)
+   where c.account_id = of_account.id and c.currency = in_currency;
+  if balance <= 0 then
+    raise check_violation using message = format(
+      'account %s %L gets nothing: the posted balance of its parent %s %L, which guards top-ups, is %s %s',
+      of_account.id, of_account.name, parent.id, parent.name, (balance / 1000000)::numeric(20, 6), parent.currency);
+  elsif own * rate > balance * (100 + parent.overcommit_pct) / 100 then
+    raise check_violation using message = format(
+      'account %s %L would have %s %s, and may have at most %s %% of the posted balance of its parent %s %L, which is %s %s; '
+      'what calls in progress hold is not seen',
+      of_account.id, of_account.name, (own / 1000000)::numeric(20, 6), in_currency,
+      100 + parent.overcommit_pct, parent.id, parent.name, (balance / 1000000)::numeric(20, 6), parent.currency);
+  end if;
+end $$;
+comment on function tandem.check_overcommit is
+  'Error when a credit lifts an account above what its parent allows, or, of 0 micros, when it is above; sees posted money only. '
+  'The caller holds the fund''s sum.';

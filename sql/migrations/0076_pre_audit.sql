@@ -38,3 +38,24 @@ comment on function tandem.audit_actor is
   'Who made a change; empty where they acted for an account that the reader does not see. A threshold that locked is always named.';
 revoke execute on function tandem.audit_actor from public;
 grant execute on function tandem.audit_actor to tandem_tool, tandem_tenant;
+
+create function tandem.ledger_actor(of_entry uuid) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  entry record;
+begin
+  select e.actor, e.acting_account_id, e.account_id into entry from tandem.ledger_entry e where e.id = of_entry;
+  if tandem.is_platform() then
+    return entry.actor;
+  elsif not tandem.acting_sees(entry.account_id) then
+    return null;
+  elsif tandem.acting_sees(entry.acting_account_id) then
+    return entry.actor;
+  end if;
+  return '';
+end $$;
+comment on function tandem.ledger_actor is
+  'Who posted an entry; empty where they acted for an account that the reader does not see, or where it is not known for which.';
+revoke execute on function tandem.ledger_actor from public;
+grant execute on function tandem.ledger_actor to tandem_tool, tandem_tenant;

@@ -6,8 +6,8 @@ create table tandem.import_file (
   account_id bigint not null references tandem.account on delete cascade,
   kind       text not null constraint kind_is_known check (kind in ('rates', 'routes', 'numbers')),
   target_id  bigint not null,
-  target     text not null,
-  file_name  text not null constraint file_name_is_1_to_255_characters check (length(file_name) between 1 and 255),
+  target     text not null constraint target_is_printable check (target ~ '^[^[:cntrl:]]*$'),
+  file_name  text not null constraint file_name_is_1_to_255_printable_characters check (file_name ~ '^[^[:cntrl:]]{1,255}$'),
   sha256     text not null constraint sha256_is_64_lower_case_hex check (sha256 ~ '^[0-9a-f]{64}$'),
   lines      integer not null constraint lines_are_not_negative check (lines >= 0),
   summary    jsonb not null constraint summary_is_an_object check (jsonb_typeof(summary) = 'object'),
@@ -50,7 +50,6 @@ comment on column tandem.import_change.after is 'The row afterwards; null = it w
 select tandem.feed_audit('import_file', 'r.id', 'r.account_id');
 
 grant select on tandem.import_file, tandem.import_change to tandem_sync, tandem_settle, tandem_tool;
-grant insert, update(undone_at) on tandem.import_file to tandem_tool;
 
 -- Rates
 
@@ -198,25 +197,87 @@ begin
 end $$;
 comment on function tandem.stage_changes_v1 is 'Make the temporary table for what an import of routes or numbers changes.';
 
-create function tandem.keep_changes_v1(of_import bigint) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- What an undo brings back stands in what is kept here: it is of the target, and of rows that there were.
+create function tandem.check_may_import(of_kind text, of_target bigint, out owner_id bigint, out name text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform tandem.check_stage('{import_change}');
-  if not exists (select from tandem.import_file f where f.id = of_import and f.created_at = now() and f.kind <> 'rates') then
-    raise check_violation using message = format('import %s is none of this transaction', of_import);
+  case of_kind
+    when 'routes' then
+      select g.account_id, g.name into owner_id, name from tandem.peering_group g where g.id = of_target;
+    when 'numbers' then
+      select a.id, a.name into owner_id, name from tandem.account a where a.id = of_target;
+    else
+      raise check_violation using message = format('%L is neither routes nor numbers', of_kind);
+  end case;
+  if owner_id is null or not tandem.acting_sees(owner_id) then
+    raise foreign_key_violation using message = format('%s %s does not exist', case of_kind when 'routes' then 'carrier' else 'account' end, of_target);
+  elsif of_kind = 'routes' then
+    perform tandem.demand('carriers_own');
   end if;
-  insert into tandem.import_change(import_id, key, before, after)
-  select of_import, c.key, c.before, c.after from pg_temp.import_change c where c.before is distinct from c.after;
 end $$;
-comment on function tandem.keep_changes_v1 is 'Keep what an import of this transaction has changed, for an undo.';
-revoke execute on function tandem.stage_changes_v1, tandem.keep_changes_v1 from public;
-grant execute on function tandem.stage_changes_v1, tandem.keep_changes_v1 to tandem_tool, tandem_tenant;
+comment on function tandem.check_may_import is 'Whose a carrier or an account is, and its name; error unless who asks may change its routes or numbers.';
+revoke execute on function tandem.check_may_import from public;
 
--- Who sees them: whoever sees the account.
+create function tandem.keep_changes_v1(of_kind text, of_target bigint, file jsonb) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  target   constant record := tandem.check_may_import(of_kind, of_target);
+  of_table constant text := case of_kind when 'routes' then 'peering_rule' else 'number' end;
+  owned_by constant text := case of_kind when 'routes' then 'group_id' else 'account_id' end;
+  newest   constant bigint := coalesce(pg_sequence_last_value(pg_get_serial_sequence('tandem.' || of_table, 'id')::regclass), 0);
+  wrong    bigint;
+  made     bigint;
+begin
+  perform tandem.check_stage('{import_change}');
+  execute format($q$
+    select c.key from pg_temp.import_change c left join tandem.%I r on r.id = c.key
+     where c.key not between 1 and $1 or to_jsonb(r) is distinct from c.after
+        or exists (select from (values (c.before), (c.after)) as s(said)
+                    where s.said is not null and (s.said -> 'id', s.said -> %L) is distinct from (to_jsonb(c.key), to_jsonb($2)))
+     limit 1 $q$, of_table, owned_by) into wrong using newest, of_target;
+  if wrong is not null then
+    raise check_violation using message = format('import of %s: row %s is none that it changed', of_kind, wrong);
+  elsif of_kind = 'numbers' and exists (select from pg_temp.import_change c where (c.before -> 'e164') is distinct from (c.after -> 'e164')) then
+    perform tandem.demand('numbers');
+  end if;
+  insert into tandem.import_file(account_id, kind, target_id, target, file_name, sha256, lines, summary)
+  values (target.owner_id, of_kind, of_target, target.name, file ->> 'file_name', file ->> 'sha256', (file ->> 'lines')::integer, file -> 'summary')
+  returning id into made;
+  insert into tandem.import_change(import_id, key, before, after)
+  select made, c.key, c.before, c.after from pg_temp.import_change c where c.before is distinct from c.after;
+  return made;
+end $$;
+comment on function tandem.keep_changes_v1 is
+  'Note an import of routes or numbers, and what it has changed, for an undo; returns its id. of_target: the carrier or the account; '
+  'file: {"file_name", "sha256", "lines", "summary"}. What is staged as the rows afterwards are the rows.';
+
+create function tandem.end_import_v1(of_import bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  file   tandem.import_file;
+  target record;
+begin
+  select * into file from tandem.import_file f where f.id = of_import and f.kind <> 'rates' and tandem.acting_sees(f.account_id) for no key update;
+  if not found then
+    raise check_violation using message = format('import %s does not exist', of_import);
+  elsif file.undone_at is not null then
+    raise check_violation using message = format('import %s was undone already', of_import);
+  end if;
+  target := tandem.check_may_import(file.kind, file.target_id);
+  if target.owner_id <> file.account_id then
+    raise check_violation using message = format('import %s cannot be undone: its carrier is another account''s now', of_import);
+  end if;
+  update tandem.import_file set undone_at = now() where id = of_import;
+end $$;
+comment on function tandem.end_import_v1 is
+  'Note that an import of routes or numbers is undone, in the transaction that brings its rows back; error unless who asks may.';
+revoke execute on function tandem.stage_changes_v1, tandem.keep_changes_v1, tandem.end_import_v1 from public;
+grant execute on function tandem.stage_changes_v1, tandem.keep_changes_v1, tandem.end_import_v1 to tandem_tool, tandem_tenant;
+
+-- Who sees them: whoever sees the account. Nobody writes them but by these functions.
 
 select tandem.isolate('import_file', sees => 'account_id = {visible}');
-grant insert, update(undone_at) on tandem.import_file to tandem_tenant;
-create policy adds on tandem.import_file for insert to tandem_tenant with check (account_id = any ((select tandem.visible_ids_v1())::bigint[]));
-create policy changes on tandem.import_file for update to tandem_tenant using (account_id = any ((select tandem.visible_ids_v1())::bigint[]));
 select tandem.isolate('import_change', sees => 'exists (select from tandem.import_file f where f.id = import_id)');

@@ -238,6 +238,76 @@ def test_a_move_takes_debts_and_money_of_former_currencies_along(world: Operator
     world.assert_ledger_balances()
 
 
+def test_a_new_parent_reads_the_money_since_it_is_one(world: OperatorWorld) -> None:
+    """What the former one charged, and its notes, are between the two; the balance that came along is one figure."""
+    world.database.run("select world.grant(a, 'money') from unnest(array['North', 'South', 'Fjord']) as a")
+    world.run("account", "credit", "Fjord", "7", "--note", "goodwill of North", "--as", "North")
+    world.run("account", "topup", "Gamma", "3", "--note", "of Fjord", "--as", "Fjord")
+    world.database.run("update tandem.account set share_children = true where name = 'Fjord'")
+    world.run("account", "move", "Fjord", "--to", "South", "--tariff", "dealer")
+    for who, opening, added in (("Fjord", "107.00", "5"), ("Gamma", "13.00", "4")):
+        assert world.json("account", "entries", who, "--as", "South") == {"entries": [], "before": None}
+        world.run("account", "topup", who, added, "--note", "by the new one", "--as", "South")
+        since = ("--from", "2020-01-01", "--as", "South")
+        told = world.json("account", "statement", who, *since)
+        assert (told["opening"], told["credited"], told["calls_count"]) == (opening, f"{added}.00", 0)
+        assert [row["note"] for row in world.json("account", "entries", who, "--as", "South")["entries"]] == [
+            "by the new one"
+        ]
+    for who, count in (("Fjord", 3), ("Gamma", 3)):  # itself, and a parent that is still the same one, read all
+        assert len(world.json("account", "entries", who, "--as", "Fjord", "--book", "fund")["entries"]) == count
+        assert len(world.json("account", "entries", who, "--book", "fund")["entries"]) == count
+
+
+def test_a_statement_by_index_of_an_account_that_moved(world: OperatorWorld) -> None:
+    """Reading one account's entries stays a walk through its own part of the index, and asks for its moves once."""
+    run = world.database.run
+    world.run("account", "move", "Fjord", "--to", "South", "--tariff", "dealer")
+    run(
+        "insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)"
+        " select gen_random_uuid(), txn, a.id, side.book, 'EUR', side.sign, 'pg'"
+        " from tandem.account a, generate_series(1, 500),"
+        " lateral (select gen_random_uuid() as txn where a.id > 0) as t,"
+        " (values ('cash', 1), ('income', -1)) as side(book, sign)"
+    )
+    run("analyze tandem.ledger_entry")
+    with world.database.connection.transaction():
+        run("select tandem.act_as_v1(%s, 'a test')", world.id_of("South"))
+        run("set local role tandem_tenant")
+        plan = "\n".join(
+            line
+            for (line,) in run(
+                "explain select note from tandem.ledger_entry"
+                " where account_id = %s and posted_at >= now() - interval '1 hour'",
+                world.id_of("Fjord"),
+            )
+        )
+        run("reset role")
+    assert "Index Scan using ledger_entry_by_account" in plan or "Bitmap Index Scan on ledger_entry_by_account" in plan
+    assert "Seq Scan" not in plan
+
+
+def test_who_posted_is_told_as_far_as_they_are_seen(world: OperatorWorld) -> None:
+    """An account reads no actor of those above it; they read their own and those of accounts below."""
+    world.database.run("select world.grant('North', 'money'), world.grant('Fjord', 'money')")
+    world.run("account", "credit", "Fjord", "7", "--note", "n", "--as", "North", "--actor", "nora")
+    world.run("account", "topup", "Gamma", "3", "--note", "n", "--as", "Fjord", "--actor", "finn")
+
+    def actors(who: str, reader: str) -> set[str]:
+        rows = world.json("account", "entries", who, "--book", "fund", "--as", reader)["entries"]
+        return {row["actor"] for row in rows}
+
+    assert (actors("Fjord", "Fjord"), actors("Gamma", "Gamma")) == ({""}, {""})
+    assert "nora" in actors("Fjord", "North")
+    assert "finn" in actors("Gamma", "Fjord")
+    assert {"nora"} < actors("Fjord", "Tandem")
+    with world.database.connection.transaction(force_rollback=True):
+        world.database.run("select tandem.act_as_v1(%s, 'a test')", world.id_of("Gamma"))
+        world.database.run("set local role tandem_tenant")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            world.database.run("select actor from tandem.ledger_entry")
+
+
 def test_a_move_in_words(world: OperatorWorld) -> None:
     said = world.run("account", "move", "Fjord", "--to", "South", "--tariff", "dealer")
     assert "below North → below South" in said
@@ -249,10 +319,10 @@ def test_a_move_in_words(world: OperatorWorld) -> None:
     ("words", "sentence"),
     [
         (("move", "Alpha", "--to", "South", "--tariff", "wholesale"), "tariff: 'wholesale' is another account's"),
-        (("move", "Alpha", "--to", "Beta", "--tariff", "dealer"), "tariff: 'dealer' is another account's"),
+        (("move", "Alpha", "--to", "Beta", "--tariff", "dealer"), "to: Beta is a customer and has none below it"),
         (("move", "Alpha", "--to", "South", "--tariff", "none"), "tariff: 'none' does not exist"),
         (("move", "Alpha", "--to", "Nobody", "--tariff", "dealer"), "to: 'Nobody' does not exist"),
-        (("move", "North", "--to", "Fjord", "--tariff", "retail"), "cannot stand below itself"),
+        (("move", "North", "--to", "Fjord", "--tariff", "retail"), "to: Fjord is below North"),
         (("move", "Gamma", "--to", "South", "--tariff", "dealer"), "cannot move: the domain of its subscriber"),
         (("move", "Tandem", "--to", "South", "--tariff", "dealer"), "is the root, which is billed by nobody"),
         (("suspend", "Tandem"), "is the root"),
@@ -305,3 +375,51 @@ def test_a_parent_closes_what_it_does_not_see_and_learns_nothing_of_it(world: Op
     assert done["balances"] == [{"account": world.id_of("Fjord"), "currency": "EUR", "amount": "100.00"}]
     _let_a_month_pass(world)
     assert "Gamma" not in world.refused("account", "remove", "Fjord", "--yes", "--as", "North")
+
+
+def _acting(world: OperatorWorld, statement: bytes, *values: object) -> None:
+    """Run a statement as North does it in plain SQL; it is kept."""
+    with world.database.connection.transaction():
+        world.database.run("select tandem.act_as_v1(%s, 'ann')", world.id_of("North"))
+        world.database.run("set local role tandem_tenant")
+        world.database.run(statement, *values)
+        world.database.run("reset role")
+
+
+_MOVE: Final = b"select tandem.move_account_v1(%s, %s, world.tariff_id('Fjord', 'retail'))"
+
+
+def test_a_tenant_moves_an_account_by_its_rights_and_with_its_money(world: OperatorWorld) -> None:
+    """Not by changing its parent alone, and not what it may neither make nor pay."""
+    alpha, fjord = world.id_of("Alpha"), world.id_of("Fjord")
+    world.database.run("update tandem.account set share_children = true")
+    world.database.run("delete from tandem.account_grant")
+    plain = b"update tandem.account set parent_id = %s where id = %s"
+    with pytest.raises(psycopg.Error, match=r"comes below another by tandem\.move_account_v1"):
+        _acting(world, plain, fjord, alpha)
+    tariff = world.database.one("select world.tariff_id('Fjord', 'retail')")
+    move = b"select tandem.move_account_v1(%s, %s, %s)"
+    for right in ("accounts", "money"):
+        with pytest.raises(psycopg.Error, match=f"{right}: not granted to account"):
+            _acting(world, move, alpha, fjord, tariff)
+        world.database.run("select world.grant('North', %s)", right)
+    _acting(world, move, alpha, fjord, tariff)
+    assert world.database.one("select parent_id from tandem.account where id = %s", alpha) == fjord
+
+
+def test_a_move_is_bounded_as_a_top_up_is(world: OperatorWorld) -> None:
+    """Who comes has at most what its new parent's overcommit allows of that one's own balance."""
+    alpha, fjord = world.id_of("Alpha"), world.id_of("Fjord")
+    world.database.run("select world.overcommit('Fjord', 0), world.money('Alpha', 'topup', 100)")
+    with pytest.raises(psycopg.Error, match="may have at most 100 % of the posted balance of its parent"):
+        world.database.connection.execute(_MOVE, (alpha, fjord))
+    world.database.run("select world.money('Alpha', 'debit', 30)")
+    world.database.connection.execute(_MOVE, (alpha, fjord))
+
+
+def test_a_tenants_lock_is_in_the_audit_by_who_acts(world: OperatorWorld) -> None:
+    _acting(world, b"select tandem.lock_v1(%s, 'all', 'mallory', 'n')", world.id_of("Alpha"))
+    query = (
+        "select actor from tandem.audit where table_name = 'account' and changed @> '{lock}' order by id desc limit 1"
+    )
+    assert world.database.one(query) == "ann"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -80,6 +80,36 @@ def test_a_top_up_at_the_moment_of_a_move_is_the_new_parents(world: OperatorWorl
     assert cash(world, "North") - before["North"] == 20_000_000
     assert cash(world, "South") - before["South"] == -25_000_000
     world.assert_ledger_balances()
+
+
+def acting(world: OperatorWorld, connection: psycopg.Connection[Any], name: str) -> None:
+    """Begin a transaction of an account."""
+    connection.autocommit = False
+    connection.execute("select tandem.act_as_v1(%s, 'ann')", (world.id_of(name),))
+    connection.execute("set local role tandem_tenant")
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["topup_v1({it}, 5, 'n', 'me')", "lock_v1({it}, 'all', 'me', 'n')", "suspend_account_v1({it})",
+     "resume_account_v1({it})", "reverse_v1('{txn}', 'n', 'me')", "pay_carrier_v1({own}, 5, 'n', 'me')"],
+)  # fmt: skip
+def test_who_waits_for_a_move_asks_again_whose_the_account_is(world: OperatorWorld, call: str) -> None:
+    """What was below North when it asked is below South when it is told: it is not North's any more."""
+    database = world.database
+    database.run("select world.grant('North', 'money', 'carriers_own')")
+    moving = world.id_of("Fjord")
+    txn = database.one("select tandem.topup_v1(%s, 5, 'n', 'root')", moving)
+    words = call.format(it=moving, txn=txn, own=world.id_of("own f"))
+    moved = b"select tandem.move_account_v1(%s, %s, world.tariff_id('South', 'dealer'))"
+    with database.connect() as tenant, ThreadPoolExecutor(1) as pool:
+        acting(world, tenant, "North")
+        with held(database, moved, moving, world.id_of("South")) as mover:
+            asking = pool.submit(tenant.execute, f"select tandem.{words}".encode())
+            until_one_waits(database)
+            mover.commit()
+        with pytest.raises(psycopg.errors.ForeignKeyViolation, match=r"does not exist|there is no"):
+            asking.result(DEADLINE_S)
 
 
 def test_two_moves_wait_for_each_other_and_never_make_a_circle(world: OperatorWorld) -> None:

@@ -10,6 +10,7 @@ from kemi.adapters.redis_client import RedisClient
 from tests.fix_postgres import Database
 from tests.operator_world import OperatorWorld
 from tests.settle_pair import SettlePair
+from tools.tenant.catalogue import resource
 
 CALL = """
 with leg as (
@@ -128,6 +129,39 @@ def test_show_says_what_stands_and_what_the_windows_have(world: OperatorWorld) -
     assert "20.00 EUR" in text
     assert "customer below North, active" in text
     assert "root" in world.run("account", "show", "Tandem")
+
+
+def test_show_says_what_set_changes(world: OperatorWorld) -> None:
+    world.run("account", "set", "Alpha", "--language", "fr", "--barred", "1900,47829", "--share-children", "yes")
+    found = world.json("account", "show", "Alpha")
+    assert {
+        name: found[name] for name in ("language", "barred", "share_children", "tariff", "timezone", "contact")
+    } == {
+        "language": "fr",
+        "barred": ["1900", "47829"],
+        "share_children": True,
+        "tariff": "retail",
+        "timezone": "UTC",
+        "contact": None,
+    }
+    assert (found["parent_id"], found["path"]) == (world.id_of("North"), "Tandem/North/Alpha")
+    assert world.json("account", "show", "Alpha", "--as", "North")["path"] == "North/Alpha"
+    said = world.run("account", "show", "Alpha").split()
+    for words in (["language", "fr"], ["barred", "1900,", "47829"], ["tariff", "retail"], ["contact", "none"]):
+        assert " ".join(words) in " ".join(said)
+    assert f"spent in {datetime.now(UTC).date().isoformat()} of unlimited" in " ".join(said)
+    root = world.json("account", "show", "Tandem")
+    assert (root["path"], root["parent_id"], root["language"]) == ("Tandem", None, "en")
+    missing = {each.name for each in resource("account").written} - found.keys()
+    assert missing == set()
+
+
+def test_an_account_is_also_named_by_its_id(world: OperatorWorld) -> None:
+    key = world.id_of("Alpha")
+    for who in (str(key), f"#{key}"):
+        assert world.json("account", "show", who)["name"] == "Alpha"
+        assert world.json("account", "list", "--as", who)[0]["path"] == "Alpha"
+    assert "does not exist" in world.refused("account", "show", "#999")
 
 
 def test_accounts_are_listed_with_balances_and_locks(world: OperatorWorld) -> None:

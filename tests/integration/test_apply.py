@@ -451,6 +451,27 @@ def test_a_file_that_contradicts_itself_is_refused(world: FileWorld) -> None:
     assert world.state() == before
 
 
+def test_a_right_that_the_account_above_lacks_is_not_given(world: FileWorld) -> None:
+    """In the words of people: who, and who above it has not."""
+    said = north(accounts=[{"name": "Fjord", "rights": ["accounts", "carriers_own"]}])
+    end = "right: 'carriers_own' cannot be given to Fjord: North above it does not have it"
+    assert world.refused(said).endswith(end)
+    fjord = {"tandem": 1, "below": "Tandem/North", "account": {"name": "Fjord", "rights": ["carriers_own"]}}
+    assert world.refused(fjord).endswith(end)
+    alone = {**fjord, "below": "North"}
+    assert world.refused(alone, "--as", "North").endswith(end)
+
+
+def test_no_file_makes_a_platform(world: FileWorld) -> None:
+    """The word is not even offered."""
+    wrong = north(accounts=[{"name": "Zeta", "kind": "owner", "tariff": "retail", "currency": "EUR"}])
+    assert world.refused(wrong).endswith("kind: 'owner' is not one of reseller, customer")
+
+
+def test_an_export_is_of_the_acting_account_by_default(world: FileWorld) -> None:
+    assert world.run("export", "--as", "North") == world.run("export", "North", "--as", "North")
+
+
 def test_new_rows_need_what_they_cannot_be_without(world: FileWorld) -> None:
     """Old ones do not have to say it again."""
     missing = world.refused(north(accounts=[{"name": "Zeta"}], tariffs=[{"name": "new"}]))

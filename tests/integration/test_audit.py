@@ -62,7 +62,14 @@ def test_a_change_in_words(world: OperatorWorld) -> None:
 
 def test_a_secret_is_named_and_not_shown(world: OperatorWorld) -> None:
     world.database.run("update tandem.subscriber set ha1_md5 = repeat('a', 32) where username = 'gil'")
-    assert "ha1_md5 (secret)" in world.run("audit", "--table", "subscriber")
+    said = world.run("audit", "--table", "subscriber", "--limit", "1")
+    assert "password set" in said
+    assert "at (UTC)" in said
+    username, domain, key = world.database.run(
+        "select s.username, d.name, s.id from tandem.subscriber s join tandem.sip_domain d on d.id = s.sip_domain_id"
+        " where s.username = 'gil'"
+    )[0]
+    assert f"subscriber {username}@{domain} ({key})" in said
     assert "aaaaaaaa" not in world.run("audit", "--table", "subscriber", "--json")
 
 
@@ -86,6 +93,9 @@ def test_who_did_it_is_told_to_those_who_see_whom_they_acted_for(world: Operator
         return [each["actor"] for each in changes(world, "--account", "Fjord", "--table", "fund", "--as", name)][:2]
 
     assert actors("Tandem") == ["rita", "nora"]
+    told = [each["acting_name"] for each in changes(world, "--account", "Fjord", "--table", "fund")][:2]
+    assert told == ["Tandem", "North"]
+    assert {each["acting_name"] for each in changes(world, "--as", "North")} == {""}
     assert actors("North") == ["", "nora"]
     assert actors("Fjord") == ["", ""]
     assert [each["actor"] for each in changes(world, "--table", "fund", "--as", "Gamma", "--limit", "1")] == [""]
@@ -129,6 +139,8 @@ def test_a_time_an_account_and_a_row_are_chosen(world: OperatorWorld) -> None:
         (("--account", "Nobody"), "account: 'Nobody' does not exist"),
         (("--account", "Gamma", "--as", "North"), "account: 'Gamma' does not exist"),
         (("--since", "last year"), "since: 'last year' is not a date such as 2026-11-01"),
+        (("--since", ""), "since: '' is not a date such as 2026-11-01"),
+        (("--until", ""), "until: '' is not a date"),
         (("--until", "x"), "until: 'x' is not a date"),
         (("--since", "2026-11-02", "--until", "2026-11-01"), "until: 2026-11-01 is not after --since 2026-11-02"),
         (("--table", "ledger_entry"), "table: 'ledger_entry' is not one of account, account_grant, "),

@@ -151,6 +151,20 @@ def test_a_reseller_reads_its_own_price_and_its_childs(demo_world: Database, tol
     assert call["rejected"] == []
 
 
+def test_a_carrier_of_the_same_name_tells_nothing_of_those_above(demo_world: Database, told: Told) -> None:
+    """Names are each account's to choose: which carrier it is, says its server."""
+    withhold(demo_world)
+    known = past(demo_world)
+    demo_world.run(
+        "insert into tandem.peering_group(account_id, name, tariff_id) select account_id, 'acme', id from tandem.tariff"
+        " where id = %s",
+        known["retail"],
+    )
+    (call,) = told(call_id="past@ua", as_account="North")
+    assert not [sentence for sentence in call["trace"] if "candidate" in sentence]
+    assert call["candidates"] == []
+
+
 def test_the_root_reads_all(demo_world: Database, told: Told) -> None:
     """Named or not: nothing is hidden from the platform."""
     known = past(demo_world)

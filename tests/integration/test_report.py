@@ -280,26 +280,81 @@ def test_a_balance_leads_from_its_opening_to_its_closing(world: ReportWorld) -> 
         {"month": None, "currency": "EUR", "opening": later["totals"]["closing"], "credited": {"EUR": "0.00"},
          "debited": {"EUR": "0.00"}, "charged": {"EUR": "0.00"}, "calls": 0, "closing": alpha["totals"]["closing"]},
     ]  # fmt: skip
-    with pytest.raises(OperatorError, match="is the root, which is billed by nobody: it has no fund"):
+    with pytest.raises(OperatorError, match=r"has no fund; say --account with one below it$"):
         world.run("balance")
+
+
+def test_a_new_parent_reads_the_balance_that_came_along(world: ReportWorld) -> None:
+    """As one figure, and no calls of before; the account itself reads how it came to be."""
+    scene(world)
+    world.database.run("delete from tandem.subscriber where username = 'alice'")  # its domain stays North's
+    world.database.run(
+        "update tandem.account set parent_id = a.id,"
+        " tariff_id = (select id from tandem.tariff t where t.account_id = a.id and t.name = 'retail')"
+        " from tandem.account a where a.name = 'South' and account.name = 'Alpha'"
+    )
+    own = world.json("balance", as_account="Alpha")
+    assert own["rows"][0]["calls"]
+    (row,) = world.json("balance", "--account", "Alpha", as_account="South")["rows"]
+    assert (row["day"], row["calls"], row["charged"]) == (None, 0, {"EUR": "0.00"})
+    assert row["opening"] == row["closing"] == own["totals"]["closing"]
 
 
 def test_a_report_speaks_the_language_of_its_account(world: ReportWorld) -> None:
     """North is French and in Paris; whoever asks may ask for another language, with a region or without."""
     scene(world)
     french = world.run("cdr", as_account="North")
-    for text in ("Appels: ", "Europe/Paris", "Début", "décroché", "0,005005 EUR", "6 appels", "2 févr. 2026, 03:40:00"):
+    for text in (
+        "Appels\xa0: ",
+        "Europe/Paris",
+        "Début",
+        "abouti",
+        "0,005005 EUR",
+        "6 appels",
+        "2 févr. 2026, 03:40:00",
+    ):
         assert text in french, french
     russian = world.run("traffic", "--language", "ru", "--by", "destination", as_account="North")
-    for text in ("Трафик: ", "Великобритания", "6 попыток", "Доля отвеченных"):
+    for text in ("Трафик: ", "Великобритания", "Итого", "Доля отвеченных", " до "):
         assert text in russian, russian
     english = world.run("margin", "--language", "en-GB", as_account="North")
     assert "Margin: " in english
-    assert "Carrier's price" in english
+    assert "Carrier cost: 0.005005 EUR" in english
     with pytest.raises(OperatorError, match="language: 'de' is not one of en, fr, ru"):
         world.run("cdr", "--language", "de")
     world.database.run("update tandem.account set language = 'de' where name = 'North'")
     assert "Calls: " in world.run("cdr", as_account="North")
+
+
+def test_a_table_says_what_is_not_there(world: ReportWorld) -> None:
+    """A report without rows says so; a line of nothing has a name; an outcome is words, not a key."""
+    for command in ("cdr", "margin", "traffic"):
+        told = world.run(command, "--language", "en", as_account="Delta").splitlines()
+        assert (len(told), told[2]) == (3, "0 rows"), told
+    scene(world)
+    lines = world.run("traffic", "--by", "carrier", "--language", "en", as_account="North").splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["Carrier", "(none)", "own", "Total"]
+    assert lines[-1].split()[1:] == ["7", "5", "71.4%", "30.6", "1.0", "2.55", "2.55"]
+    world.database.run("update tandem.cdr set outcome = 'unknown_end' where rid = 'owned'")
+    assert " unknown end " in world.run("cdr", "--language", "en", as_account="North")
+
+
+def test_totals_have_the_keys_and_units_of_the_rows(world: ReportWorld) -> None:
+    """One line for all is what the totals of many are."""
+    scene(world)
+    (whole,) = world.json("traffic", as_account="North")["rows"]
+    assert world.json("traffic", "--by", "day,account", as_account="North")["totals"] == whole
+
+
+def test_amounts_of_a_column_have_equally_many_decimals(world: ReportWorld) -> None:
+    """As many as the longest of them, so that their points stand below each other."""
+    scene(world)
+    told = world.run("margin", "--by", "day", "--language", "en", as_account="North").splitlines()
+    amounts = [re.findall(r"([-\d,.]+) EUR", line) for line in told[3:-4]]
+    assert len(amounts) > 1
+    assert "0.000000" in amounts[0]
+    for column in zip(*amounts, strict=True):
+        assert len({len(amount.partition(".")[2]) for amount in column}) == 1, told
 
 
 def test_csv_is_for_spreadsheets(world: ReportWorld) -> None:

@@ -59,6 +59,7 @@ _WRITES: Final = {
 }
 _KEPT_BY_TRIGGERS: Final = {
     "visibility",
+    "account_move",
     "fund_credit",
     "ledger_entry",
     "outbox",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -24,12 +24,13 @@ def world(database: Database, tmp_path: Path) -> ImportWorld:
 
 @contextmanager
 def acting(world: ImportWorld, account: str) -> Iterator[Tenant]:
-    """Yield what runs a statement as an account that is not the root, in one transaction that is rolled back."""
+    """Yield what runs a statement as an account, "" = as the tools do for the root; all of it is rolled back."""
     with world.database.connect("tandem_tool") as connection, connection.transaction(force_rollback=True):
         connection.execute(
-            "select tandem.act_as_v1((select id from tandem.account where name = %s), 'eve')", (account,)
+            "select tandem.act_as_v1((select id from tandem.account where name = %s), 'eve')", (account or "Tandem",)
         )
-        connection.execute("set local role tandem_tenant")
+        if account:
+            connection.execute("set local role tandem_tenant")
         yield connection.execute
 
 
@@ -70,7 +71,7 @@ def test_somebodys_own_temporary_tables_are_not_read(world: ImportWorld, kind: s
             "select tandem.gather_rates_v1(%(tariff)s)",
             "select tandem.diff_rates_v1(%(tariff)s, now(), null, true, 1, 1)",
             "select tandem.build_rates_v1(%(tariff)s, null)",
-            "select tandem.keep_changes_v1(1)",
+            "select tandem.keep_changes_v1('numbers', (select id from tandem.account where name = 'Alpha'), '{}')",
         ):
             with acting(world, "North") as run:
                 run(f"create temporary {kind} {name} {body}")
@@ -86,6 +87,12 @@ def test_no_set_of_another_tariff(world: ImportWorld) -> None:
         run("select tandem.gather_rates_v1(%s)", (world.retail,))
         with pytest.raises(psycopg.Error, match="is none of tariff"):
             run("select tandem.diff_rates_v1(%s, now(), %s, true, 1, 1)", (world.retail, other))
+    with acting(world, "North") as run:
+        run("select tandem.stage_rates_v1(%s)", (world.retail,))
+        run("select tandem.gather_rates_v1(%s)", (world.retail,))
+        run("select tandem.diff_rates_v1(%s, now(), null, true, 1, 1)", (world.retail,))
+        with pytest.raises(psycopg.Error, match=f"rate set {other} is none of tariff {world.retail}"):
+            run("select tandem.build_rates_v1(%s, %s)", (world.retail, other))
     with (
         acting(world, "North") as run,
         pytest.raises(psycopg.Error, match="can only point to a ready rate set of its own"),
@@ -96,13 +103,95 @@ def test_no_set_of_another_tariff(world: ImportWorld) -> None:
         )
 
 
-def test_only_imports_of_this_transaction_get_changes(world: ImportWorld) -> None:
-    made = world.json("numbers", world.file("Number", "442079460001"), "--account", "Alpha")["import"]
+_FILE: Final = "{" + f'"file_name": "f", "sha256": "{"0" * 64}", "lines": 1, "summary": {{}}' + "}"
+_ROW: Final = (
+    "insert into pg_temp.import_change(key, before, after)"
+    " select n.id, to_jsonb(n) || %s, to_jsonb(n) || %s from tandem.number n where n.e164 = '442079460001'"
+)
+
+
+def test_an_import_is_noted_by_its_function_alone(world: ImportWorld) -> None:
+    """What an undo brings back is nobody's to write, and nothing that the import has not changed."""
+    world.run("numbers", world.file("Number", "442079460001"), "--account", "Alpha")
+    alpha, beta = world.account("Alpha"), world.account("Beta")
+    for statement in (
+        "insert into tandem.import_file(file_name) values ('f')",
+        "update tandem.import_file set undone_at = null",
+        "insert into tandem.import_change(import_id, key) values (1, 1)",
+    ):
+        for account in ("North", ""):
+            with acting(world, account) as run, pytest.raises(psycopg.Error, match="permission denied"):
+                run(statement)
+    keep = "select tandem.keep_changes_v1('numbers', %s, %s)"
+    for before, after in (
+        (f'{{"account_id": {beta}}}', "{}"),
+        ('{"id": 999999}', "{}"),
+        ("{}", '{"status": "closed"}'),
+    ):
+        with acting(world, "North") as run:
+            run("set local timezone = 'UTC'")
+            run("select tandem.stage_changes_v1()")
+            run(_ROW, (before, after))
+            with pytest.raises(psycopg.Error, match="is none that it changed"):
+                run(keep, (alpha, _FILE))
     with acting(world, "North") as run:
         run("select tandem.stage_changes_v1()")
-        run("insert into pg_temp.import_change(key, after) values (1, '{}')")
-        with pytest.raises(psycopg.Error, match="is none of this transaction"):
-            run("select tandem.keep_changes_v1(%s)", (made,))
+        run(
+            "insert into pg_temp.import_change select 99, jsonb_build_object('id', 99, 'account_id', %s::bigint)",
+            (alpha,),
+        )
+        with pytest.raises(psycopg.Error, match="row 99 is none that it changed"):
+            run(keep, (alpha, _FILE))
+    with acting(world, "South") as run:
+        run("select tandem.stage_changes_v1()")
+        with pytest.raises(psycopg.Error, match=f"account {alpha} does not exist"):
+            run(keep, (alpha, _FILE))
+
+
+def test_what_an_import_notes_wants_the_right(world: ImportWorld) -> None:
+    """Another number than before is a new one."""
+    world.run("numbers", world.file("Number", "442079460001"), "--account", "Alpha")
+    world.database.run("delete from tandem.account_grant")
+    with acting(world, "North") as run:
+        run("set local timezone = 'UTC'")
+        run("select tandem.stage_changes_v1()")
+        run(_ROW, ('{"e164": "442079460002"}', "{}"))
+        with pytest.raises(psycopg.Error, match="numbers: not granted"):
+            run("select tandem.keep_changes_v1('numbers', %s, %s)", (world.account("Alpha"), _FILE))
+
+
+@pytest.mark.parametrize("account", ["North", ""])
+def test_an_undo_is_what_the_importer_may_too(world: ImportWorld, account: str) -> None:
+    """Whoever undoes it: what was noted by somebody without the right is not written with the right of another."""
+    world.run("routes", world.file("Code", "44"), "--carrier", "own")
+    made = world.json("routes", world.file("Code,Status", "44,deleted"), "--carrier", "own", "--yes")["import"]
+    world.database.run("delete from tandem.account_grant where right_name = 'carriers_own'")
+    said = world.refused("undo", str(made), as_account=account)
+    assert ("carriers_own" if account else "the account that imported it may not write this itself") in said
+    world.database.run(
+        "insert into tandem.account_grant(account_id, right_name) values (%s, 'carriers_own')", world.account("North")
+    )
+    world.run("undo", str(made), as_account=account)
+
+
+def test_an_undo_is_of_the_account_that_it_was_for(world: ImportWorld) -> None:
+    """A carrier or a tariff that is another's since is not given back what the former owner had."""
+    north, south = world.account("North"), world.account("South")
+    made = [
+        world.json("routes", world.file("Code", "44"), "--carrier", "own")["import"],
+        world.json("rates", world.file("Code,Rate", "44,0.11"), "--tariff", "retail")["import"],
+    ]
+    world.database.run("update tandem.import_file set account_id = %s where account_id = %s", south, north)
+    for number in made:
+        assert "is another account's now" in world.refused("undo", str(number), as_account="")
+
+
+def test_an_undo_shows_a_name_as_it_is_written(world: ImportWorld) -> None:
+    world.database.run("update tandem.account set name = %s where name = 'Alpha'", "Al\u202epha")
+    path = world.file("Number", "442079460001", name="a\x1bb.csv")
+    made = world.json("numbers", path, "--account", str(world.account("Al\u202epha")))["import"]
+    assert "Al\\u202epha has what it had before" in world.run("undo", str(made))
+    assert world.database.one("select file_name from tandem.import_file") == "a\\x1bb.csv"
 
 
 def test_a_deck_has_at_most_so_many_prices(world: ImportWorld) -> None:

@@ -29,15 +29,15 @@ _CLASSES: Final = {
         "migration outbox sync_applied sync_state generation epoch node posting recovery recovery_step",
         "event_poison event_dropped ledger_unbalanced rate_set_unused ported_number emergency_route",
     ),
-    "told by functions only": _class("", "visibility cdr cdr_attempt"),
+    "told by functions only": _class("", "visibility account_move cdr cdr_attempt"),
     "said to everybody": _class("SELECT", "currency exchange_rate destination horizon"),
     "kept by triggers and by settlement": _class(
         "SELECT",
         "fund_credit fund_charge fund_calendar fund_window fund_loss threshold_state alert ledger_entry cdr_leg audit",
         "carrier_owed carrier_state server_quality server_calls peering_server_address peering_server_lookup",
-        "import_change",
+        "import_file import_change",
     ),
-    "never deleted": _class("SELECT INSERT UPDATE", "account fund peering_group import_file"),
+    "never deleted": _class("SELECT INSERT UPDATE", "account fund peering_group"),
     "given and taken": _class("SELECT INSERT DELETE", "account_grant"),
     "configured": _class(
         "SELECT INSERT UPDATE DELETE",
@@ -54,16 +54,18 @@ _HIDDEN_COLUMNS: Final = {
     ("peering_server", "login_ha1"),
     ("audit", "actor"),
     ("audit", "acting_account_id"),
+    ("ledger_entry", "actor"),
+    ("ledger_entry", "acting_account_id"),
 }
 # Functions with their owner's rights that a tenant may call: each asks by itself what the acting account sees and may.
 _DEFINERS_FOR_TENANTS: Final = {
     "visible_ids_v1", "opened_ids", "above_ids", "lent_ids", "own_tariff_id", "sees_line",
-    "acting_sees", "audit_actor",
-    "has_right", "acting_may", "demand", "is_platform", "is_password_v1", "has_password",
+    "acting_sees", "audit_actor", "ledger_actor", "known_since", "names_carrier",
+    "acting_may", "demand", "is_platform", "is_password_v1", "has_password",
     "move_v1", "topup_v1", "reverse_v1", "pay_carrier_v1", "lock_v1", "set_rates_v1", "edit_rate_set_v1",
     "move_account_v1", "suspend_account_v1", "resume_account_v1", "close_account_v1", "remove_account_v1",
     "stage_rates_v1", "gather_rates_v1", "diff_rates_v1", "build_rates_v1", "switch_rates_v1", "undo_rates_v1",
-    "stage_changes_v1", "keep_changes_v1", "calls_v1", "tries_v1",
+    "stage_changes_v1", "keep_changes_v1", "end_import_v1", "calls_v1", "tries_v1",
 }  # fmt: skip
 
 

@@ -190,6 +190,10 @@ def test_of_rows_named_alike_the_nearest_is_meant_and_a_path_says_another(demo_d
         ("domain set x --enabled y", ["yes"]),
         ("subscriber set x --cli-policy a", ["anonymise"]),
         ("subscriber set x --cli 4", []),
+        ("reply add no_c", ["no_credit"]),
+        ("account show No", ["North"]),
+        ("subscriber list --as No", ["North"]),
+        ("audit --account No", ["North"]),
     ],
 )
 def test_a_shell_completes_names_and_words(read_only: TenantWorld, words: str, offered: list[str]) -> None:
@@ -242,3 +246,46 @@ def test_a_page_of_prices_says_that_it_is_one(demo_database: Database, monkeypat
     assert "the first 2; --all shows the others" in world.run("tariff prices wholesale")
     assert "--all" not in world.run("tariff prices wholesale --all")
     assert len(world.json("tariff prices wholesale")["prices"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("account add", "Add an account."),
+        ("trusted list", "List trusted sources that the acting account sees."),
+        ("trusted add", "Add a trusted source."),
+        ("peering inbound show", "Show an inbound filter and what belongs to it."),
+        ("contract set", "Change a contract."),
+        ("contract list", "List contracts that the acting account sees."),
+        ("contract carrier list", "List carrier contracts that the acting account sees."),
+        ("subscriber remove", "at once: nobody is asked."),
+        ("peering remove", "Refused: calls may still come in that it carried; disable it."),
+        ("peering add", "--share NUMBER Part"),
+        ("peering add", "--tariff NAME Its deck"),
+        ("subscriber add", "--blocked-in LIST Who may not call it. Separated by commas."),
+        ("reply add", "One of bad_number, barred, "),
+    ],
+)
+def test_help_says_what_a_command_does(read_only: TenantWorld, line: str, says: str) -> None:
+    said = read_only.run(f"{line} --help", COLUMNS="300", NO_COLOR="1", TERM="dumb")
+    assert says in " ".join(said.replace("│", " ").split())
+
+
+def test_of_a_carrier_of_accounts_above_only_the_name_is_seen(demo_database: Database) -> None:
+    world = TenantWorld(demo_database)
+    world.run("account grant North carriers_seen")
+    found = world.json("peering show acme --as North")
+    assert (found["name"], found["enabled"], found["servers"], found["rules"]) == ("acme", True, [], [])
+    kept = {name for name, value in found.items() if value not in (None, [], "")}
+    assert kept == {"id", "account_id", "name", "enabled"}
+    (row,) = world.json("peering list acme --as North")
+    assert (row["name"], row["priority"], row["share"], row["may_return"], row["tariff"]) == ("acme", *[None] * 4)
+    assert world.run("peering show acme --as North").split() == ["id", "1", "name", "acme", "enabled", "yes"]
+
+
+def test_a_line_moves_to_a_domain_made_for_it(demo_database: Database) -> None:
+    """As the README has it."""
+    world = TenantWorld(demo_database)
+    world.run("domain add new.example --account North")
+    said = world.run("subscriber move alice@a.example new.example", "correct horse battery\n")
+    assert "alice@a.example → alice@new.example" in said

@@ -30,6 +30,7 @@ AS_NORTH: Final = (
     ("domain set a.example --rewrite-set plus", "rewrite_set: 'plus' does not exist"),
     ("tariff show 'deck of acme'", "tariff: 'deck of acme' does not exist"),
     ("peering server list --peering Nobody", "peering: 'Nobody' does not exist"),
+    ("tariff add retail --account North --currency EUR", "tariff: name 'retail' exists already: #6 of North"),
     ("peering add own --tariff dealer", "carriers_own: not granted to account 2 'North'"),
 )
 
@@ -64,7 +65,11 @@ def test_a_tenant_is_not_told_who_has_an_address(demo_database: Database) -> Non
     demo_database.run("insert into tandem.account_grant(account_id, right_name) values (2, 'carriers_own')")
     world.run("tariff add deck --currency EUR --as North")
     world.run("peering add own --tariff deck --as North")
-    world.run("peering server add s1 --peering own --address 127.0.9.1 --as North")
+    server = "peering server add s1 --peering own --address 192.0.2.9 --as North"
+    assert world.refused(server) == (
+        "server 's1': is_trusted is the platform's to say, for the address that it trusts; give it as no"
+    )
+    world.run(f"{server} --is-trusted no")
     taken = world.refused("peering server add s2 --peering own --address 127.0.1.2 --as North")
     assert taken == "server: an address or network of it is not available"
     demo_database.run("insert into tandem.trusted_source(subscriber_id, network) values (6, '10.9.0.0/24')")
@@ -72,12 +77,30 @@ def test_a_tenant_is_not_told_who_has_an_address(demo_database: Database) -> Non
     assert tie == "trusted: an address or network of it is not available"
 
 
+def test_a_line_says_what_is_its_accounts_to_say(demo_database: Database) -> None:
+    """Numbers of others, patterns and locks are not; whether a number is a stranger's or nobody's is not told."""
+    world = TenantWorld(demo_database)
+    for number in ("49891234001", "442079460777"):
+        refusal = world.refused(f"subscriber set alice@a.example --cli {number} --as Alpha")
+        assert refusal == f"subscriber 'alice': number '{number}' is not available to be shown"
+    assert world.refused("subscriber set alice@a.example --allowed-clis '4420*' --as Alpha") == (
+        "subscriber 'alice': its own account does not allow it the pattern '4420*': those above it do"
+    )
+    assert world.refused("subscriber set alice@a.example --lock all --as Alpha") == (
+        "subscriber 'alice': its own account does not say its lock and barring: those above it do"
+    )
+    wide = world.refused("trusted add 10.0.0.0/8 --subscriber alice@a.example --as Alpha")
+    assert wide == "trusted source: network 10.0.0.0/8 is wider than /24 (IPv4) or /48 (IPv6)"
+
+
 def test_what_is_only_seen_is_not_changed(demo_database: Database) -> None:
     """A customer sees the domain of its lines, which is its parent's."""
     world = TenantWorld(demo_database)
     assert "a.example" in world.run("domain list --as Alpha")
     assert world.refused("domain set a.example --region x --as Alpha") == "domain: 'a.example' is not yours to change"
-    assert world.refused("domain remove a.example --as Alpha") == "domain: 'a.example' is not yours to change"
+    new = "account add Kiosk --kind customer --tariff retail --as Alpha"
+    assert world.refused(new) == "accounts: not granted to account 5 'Alpha'"
+    assert world.refused("domain remove a.example --as Alpha") == "domains: not granted to account 5 'Alpha'"
 
 
 def test_a_tenant_works_on_what_is_its_own(demo_database: Database) -> None:
@@ -100,14 +123,14 @@ def test_a_row_that_would_be_out_of_sight_is_not_given_away(demo_database: Datab
 def test_what_has_no_id_is_told_apart_by_whose_it_is(demo_database: Database) -> None:
     world = TenantWorld(demo_database)
     for account in ("North", "South"):
-        world.run(f"reply add no_funds --account {account} --status 402 --phrase Empty")
+        world.run(f"reply add no_credit --account {account} --status 402 --phrase Empty")
         world.run(f"peering hunt add 503 --server {'acme' if account == 'North' else 'blue'} --action stop")
     several = "several are called"
-    assert world.refused("reply show no_funds") == (
-        f"reply: {several} 'no_funds', say by --account of which: Tandem/North, Tandem/South"
+    assert world.refused("reply show no_credit") == (
+        f"reply: {several} 'no_credit', say by --account of which: Tandem/North, Tandem/South"
     )
     assert world.refused("peering hunt show 503") == f"hunt: {several} '503', say by --server of which: acme, blue"
-    assert "Tandem/South" in world.run("reply show no_funds --account South")
+    assert "Tandem/South" in world.run("reply show no_credit --account South")
 
 
 def test_a_reference_that_means_several_rows_alike_is_not_guessed(demo_database: Database) -> None:
@@ -124,6 +147,11 @@ def test_a_currency_that_nobody_knows_is_refused_by_its_name(demo_database: Data
     world = TenantWorld(demo_database)
     line = "account add Kiosk --parent North --kind customer --tariff retail --currency XXX"
     assert "'XXX'" in world.refused(line)
+
+
+def test_a_new_account_pays_in_its_tariffs_currency(demo_database: Database) -> None:
+    world = TenantWorld(demo_database)
+    assert world.json("account add Kiosk --parent North --kind customer --tariff retail")["currency"] == "EUR"
 
 
 def test_what_is_lent_from_above_is_named_without_its_owner(demo_database: Database) -> None:

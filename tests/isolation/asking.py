@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from tests.fix_postgres import Database
 from tests.isolation import oracle
-from tests.isolation.guards import REFERENCES
+from tests.isolation.guards import CLAIMS, REFERENCES
 from tests.isolation.oracle import Row, Viewer, World
 from tests.isolation.tables import TABLES, Table
 
@@ -103,7 +103,11 @@ def asks(world: World, table: Table, favourites: Sequence[int], chance: random.R
 
 def columns_of(world: World, table: Table, favourites: Sequence[int]) -> Iterator[Ask]:
     """Yield updates of single columns: each of an account, and each that names a row, to what another row has there."""
-    names = [*world.rows["account"][0]] if table.name == "account" else [*REFERENCES.get(table.name, ())]
+    names = (
+        [*world.rows["account"][0]]
+        if table.name == "account"
+        else [*REFERENCES.get(table.name, ()), *CLAIMS.get(table.name, ())]
+    )
     rows = [row for account in favourites if table.belongs and (row := _first_of(world, table.name, account))]
     for row in rows:
         for column in set(names) - {KEY, *table.key}:

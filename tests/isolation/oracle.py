@@ -7,6 +7,8 @@ Rule 2: an answer looks at one row, one viewer and the tree, slowly and obviousl
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
 Row = dict[str, Any]
@@ -41,7 +43,7 @@ PARENT: Final[Mapping[str, tuple[str, str]]] = {
 _OF_THE_PLATFORM: Final = frozenset({
     "ported_number", "emergency_route", "cdr", "cdr_attempt", "visibility", "outbox", "sync_applied", "sync_state",
     "epoch", "node", "recovery", "recovery_step", "event_poison", "event_dropped", "posting", "generation", "migration",
-    "ledger_unbalanced", "rate_set_unused",
+    "ledger_unbalanced", "rate_set_unused", "account_move",
 })  # fmt: skip
 _OF_EVERYBODY: Final = frozenset({"currency", "destination", "exchange_rate", "horizon"})
 _PRICES: Final = frozenset({
@@ -131,7 +133,8 @@ def sees(viewer: Viewer, table: str, row: Row) -> bool:
     if table in PARENT and table not in _CARRIERS:
         column, upper = PARENT[table]
         parent = world.of(upper, row[column])
-        return parent is not None and sees(viewer, upper, parent)
+        in_hand = table == "rate_set" and row["state"] != "ready"  # prices that nobody pays yet are their maker's
+        return parent is not None and not in_hand and sees(viewer, upper, parent)
     return _is_lent(viewer, table, row)
 
 
@@ -145,8 +148,18 @@ def _sees_leg(viewer: Viewer, row: Row) -> bool:
 
 
 def _sees_entry(viewer: Viewer, row: Row) -> bool:
-    """Say whether an entry is the viewer's to know: of its own books, or of the fund of an account that it sees."""
-    return row["account_id"] == viewer.id or (row["book"] == "fund" and row["account_id"] in viewer.visible)
+    """Say whether an entry is the viewer's to know: of its own books, or of the fund of an account that it sees.
+
+    Of the latter only what was posted since the account, and each between the two, came to its parent.
+    """
+    if row["account_id"] == viewer.id:
+        return True
+    if row["book"] != "fund" or row["account_id"] not in viewer.visible:
+        return False
+    between = takewhile(lambda each: each != viewer.id, viewer.world.above(row["account_id"]))
+    moved = {each["account_id"]: each["moved_at"] for each in viewer.world.rows["account_move"]}
+    posted = datetime.fromisoformat(row["posted_at"])
+    return all(posted >= datetime.fromisoformat(moved[each]) for each in between if each in moved)
 
 
 _BOOKS: Final = {"cdr_leg": _sees_leg, "ledger_entry": _sees_entry}
@@ -183,11 +196,12 @@ def adds(viewer: Viewer, table: str, row: Row) -> bool:
     """Say whether a viewer other than the root may insert a row."""
     if table == "account":
         return "accounts" in viewer.rights and _would_be_seen(viewer, row)
-    if table == "sip_domain" and "domains" not in viewer.rights:
-        return False
-    if table == "number" and "numbers" not in viewer.rights:
-        return False
-    return _owns(viewer, table, row)
+    return _may_make(viewer, table) and _owns(viewer, table, row)
+
+
+def _may_make(viewer: Viewer, table: str) -> bool:
+    """Say whether domains and numbers come and go by this viewer."""
+    return {"sip_domain": "domains", "number": "numbers"}.get(table, "") in {*viewer.rights, ""}
 
 
 def _would_be_seen(viewer: Viewer, account: Row) -> bool:
@@ -200,7 +214,7 @@ def _would_be_seen(viewer: Viewer, account: Row) -> bool:
 
 def removes(viewer: Viewer, table: str, row: Row) -> bool:
     """Say whether a viewer other than the root may delete a row; an account is removed by a function alone."""
-    return _owns(viewer, table, row)
+    return _may_make(viewer, table) and _owns(viewer, table, row)
 
 
 def changes(viewer: Viewer, table: str, old: Row, new: Row) -> bool:

@@ -46,6 +46,8 @@ select a.id, d.id, 'u' || a.id, md5('u' || a.id), (
  cross join lateral (select s.id from tandem.sip_domain s where s.account_id = any (pg_temp.above(a.id)) order by random() limit 1) as d;
 insert into tandem.trusted_source(subscriber_id, network) select id, ('10.0.' || id || '.1/32')::cidr from tandem.subscriber;
 insert into tandem.number(account_id, e164, subscriber_id) select account_id, '4420' || 1000 + id, id from tandem.subscriber;
+update tandem.subscriber s set cli = n.e164, allowed_clis = array[n.e164 || '*'], lock = case when s.id % 2 = 0 then 'foreign' else 'none' end
+  from tandem.number n where n.subscriber_id = s.id;
 insert into tandem.reply_override(account_id, reason, status, phrase) select id, 'no_funds', 480, 'Later' from tandem.account;
 
 -- Prices: of each seller the tariff 'prices', with a version in force, a layer over it that is being built, and a deck to come.
@@ -105,6 +107,10 @@ insert into tandem.server_calls(server_id, minute_at, attempts, answered, talk_m
 insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, group_id)
 select gen_random_uuid(), gen_random_uuid(), a.id, b, 'EUR', 1, 'pg', case b when 'carrier' then 1 end
   from tandem.account a, unnest(array['income', 'cost', 'carrier', 'fx_sold']) as b;
+-- Some have moved, after all of these entries or before them.
+insert into tandem.account_move(account_id, moved_at)
+select id, now() + case when random() < 0.5 then interval '1 day' else interval '-1 day' end
+  from tandem.account where kind <> 'root' and random() < 0.5;
 insert into tandem.cdr(rid, call_id, node, started_at, ended_at, direction, source, account_id, caller, callee, outcome, sip_status)
 select 'r' || id, 'c' || id, 'n1', now(), now(), (array['out', 'in', 'internal'])[1 + id % 3], 's', id, '44201', '44202', 'answered', 200
   from tandem.account;

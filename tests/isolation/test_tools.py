@@ -92,7 +92,10 @@ def test_what_is_only_seen_stays(planted: Planted, viewers: tuple[Viewer, ...]) 
 def _only_seen(viewer: Viewer, of: Resource) -> Row | None:
     """Return a row that the viewer reads and may not write; None where there is none."""
     rows = (row for row in viewer.world.rows[of.table] if oracle.sees(viewer, of.table, row))
-    return next((row for row in rows if not oracle.removes(viewer, of.table, row)), None)
+    kept = (
+        row for row in rows if not oracle.changes(viewer, of.table, row, row)
+    )  # who may not remove it may change it
+    return next((row for row in kept if not oracle.removes(viewer, of.table, row)), None)
 
 
 def test_whole_accounts(planted: Planted, viewers: tuple[Viewer, ...]) -> None:

@@ -101,9 +101,9 @@ class Reader:
         groups = _all(records, PeeringGroup)
         self.groups = {it.id for it in groups if it.account_id == account_id}
         self.servers = {server.id for it in groups if it.id in self.groups for server in it.servers}
-        self.named = {
-            it.name for it in groups if it.account_id in self.visible or (sees_carriers and it.account_id in above)
-        }
+        named = [it for it in groups if it.account_id in self.visible or (sees_carriers and it.account_id in above)]
+        self.named = {it.name for it in named}
+        self.named_servers = {server.id for it in named for server in it.servers}
         self.rules = {
             rule.id
             for name, it in records.records.items()
@@ -133,15 +133,14 @@ class Reader:
             TARIFF: self.tariffs,
             CARRIER: self.groups,
             SERVER: self.servers,
+            NAMED: self.named_servers,
             ROUTE: self.rules,
             FILTER: self.filters,
             SOURCE: self.sources,
         }
         if what in numbers:
             return {str(number) for number in numbers[what]}
-        return {LINE: lambda: self.lines, NAMED: lambda: self.named, REWRITE: self.rewrite_rules}.get(
-            what, self._levels_and_times
-        )()
+        return {LINE: lambda: self.lines, REWRITE: self.rewrite_rules}.get(what, self._levels_and_times)()
 
     def rewrite_rules(self) -> set[str]:
         """Return the rules of sets that visible lines and their accounts' domains use."""
@@ -379,12 +378,13 @@ def test_what_is_not_wholly_known_is_left_out(sentence: str) -> None:
 
 def test_what_is_known_is_told_and_masked_where_a_part_of_it_is_not() -> None:
     """The price without the tariff that is another's, the carrier without its server."""
-    claims = frozenset({Claim(ACCOUNT, "5"), Claim(NAMED, "acme"), Claim(REWRITE, "12"), Claim(LEVEL, "3")})
+    claims = frozenset({Claim(ACCOUNT, "5"), Claim(NAMED, "7"), Claim(REWRITE, "12"), Claim(LEVEL, "3")})
     seen = Seen(5, sees_caller=True, called="442071234567", claims=claims | {Claim(TIMES, "1")})
     trace = [
         "rule 12: 0044 → 44",
         "level 1 account 5 pays 0.02 EUR/min by tariff 6 prefix 44, 1 EUR = 0.9 USD",
         "candidate 1: server 7 (acme/one) by rule 31, costs 0.004 EUR for 180 s",
+        "candidate 2: server 8 (acme/one) by rule 31, costs 0.004 EUR for 180 s",  # another's, of the same name
         "level 1 account 5: barring level 3 (no Italy) rule 7",
         "no carrier takes 442071234567",
         "no carrier takes 33777000000",

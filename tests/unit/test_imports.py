@@ -308,6 +308,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert source.survey(path).encoding == "cp1252"
     with pytest.raises(OperatorError, match="not utf-8 throughout"):
         source.survey(path, "utf-8")
+    path.write_bytes(b"PK\x03\x04\x00\xff")
+    with pytest.raises(OperatorError, match="is no text file; save it as CSV"):
+        source.survey(path)
     for unknown in ("klingon", "rot13", "base64"):
         with pytest.raises(OperatorError, match="is unknown"):
             source.survey(path, unknown)

@@ -84,9 +84,11 @@ def test_plurals_are_those_of_the_language(code: str, told: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("code", "amount", "percent", "moment", "day", "month"),
     [
-        ("en", "-1,234.56789", "45.7%", "Nov 22, 2026, 12:25:15\u202fPM", "Nov 22, 2026", "November 2026"),
-        ("en-GB", "-1,234.56789", "45.7%", "22 Nov 2026, 12:25:15", "22 Nov 2026", "November 2026"),
+        ("en", "-1,234.56789", "45.7%", "22 Nov 2026, 12:25:15", "22 Nov 2026", "November 2026"),
+        ("EN", "-1,234.56789", "45.7%", "22 Nov 2026, 12:25:15", "22 Nov 2026", "November 2026"),
+        ("en-US", "-1,234.56789", "45.7%", "Nov 22, 2026, 12:25:15\u202fPM", "Nov 22, 2026", "November 2026"),
         ("fr", "-1\u202f234,56789", "45,7\xa0%", "22 nov. 2026, 12:25:15", "22 nov. 2026", "novembre 2026"),
+        ("fr_FR", "-1\u202f234,56789", "45,7\xa0%", "22 nov. 2026, 12:25:15", "22 nov. 2026", "novembre 2026"),
         (
             "ru",
             "-1\xa0234,56789",
@@ -107,6 +109,12 @@ def test_numbers_and_dates_are_those_of_the_language(
     assert speaks.moment(AT) == moment
     assert speaks.day(date(2026, 11, 22)) == day
     assert speaks.month(date(2026, 11, 1)) == month
+
+
+@pytest.mark.parametrize(("code", "told"), [("en", "Cost: 1"), ("fr", "Coût\xa0: 1"), ("ru", "Списано: 1")])
+def test_a_colon_stands_as_the_language_sets_it(code: str, told: str) -> None:
+    """French has a space before it that no line ends at."""
+    assert in_language(code).titled("Cost", "1") == told
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kemi.core.refusals import REFUSALS
 from tools.errors import OperatorError
 from tools.tenant import week
 from tools.tenant.described import DESCRIBED
@@ -268,13 +269,28 @@ def test_parts_of_the_week_read_back_as_they_are_shown() -> None:
     assert week.shown([(0, week.WEEK)]) == ["Mon-Sun"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "Foo", "Mon-", "25:00-26:00", "Mon 18:00-08:00", " Sat", "Mon08:00-09:00", "Mon 08:60-09:00"]
-)
+@pytest.mark.parametrize("text", ["", "Foo", "Mon-", "25:00-26:00", " Sat", "Mon08:00-09:00", "Mon 08:60-09:00"])
 def test_what_is_no_part_of_the_week(text: str) -> None:
     """The rule is said by whoever asked."""
     with pytest.raises(ValueError, match=r"^a part of the week such as Mon-Fri 08:00-18:00"):
         week.parts_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Mon 18:00-08:00", "ends before it begins; write 18:00-24:00 and 00:00-08:00"),
+        ("18:00-00:00", "ends before it begins; write 18:00-24:00"),
+        ("Sat 08:00-08:00", "ends where it begins"),
+    ],
+)
+def test_times_over_midnight_are_two(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        week.parts_of(text)
+
+
+def test_the_schema_names_every_reason_of_a_refusal() -> None:
+    assert document_schema()["$defs"]["reply"]["properties"]["reason"]["enum"] == sorted(REFUSALS)
 
 
 def test_the_schema_has_every_resource_and_field() -> None:

@@ -12,7 +12,7 @@ import psycopg
 import typer
 from psycopg.rows import class_row
 
-from tools.account.amounts import decimal
+from tools.account.amounts import decimal, window_text
 from tools.account.find import find_billed
 from tools.account.options import As, DatabaseUrl, Json
 from tools.account.tables import show_table
@@ -85,7 +85,8 @@ class Alert(NamedTuple):
     def as_text(self) -> str:
         """Return it as a line for people."""
         row = self.as_dict()
-        spent = f"calls of {self.kind} {self.window_id} cost {row['value']} {self.currency}, reaching {row['amount']}"
+        window = window_text(self.window_id) if self.window_id else ""
+        spent = f"calls of {self.kind} {window} cost {row['value']} {self.currency}, reaching {row['amount']}"
         fell = f"balance fell to {row['value']} {self.currency}, below {row['amount']}"
         locks = f"; it locks the account: {self.lock}" if self.lock else ""
         return f"{row['at']} account {self.account_id} {self.name}: {fell if self.kind == 'balance' else spent}{locks}"

@@ -93,6 +93,12 @@ def decimal(amount_micros: int, scale: int = 2) -> str:
     return f"{'-' if amount_micros < 0 else ''}{whole}{'.' if digits else ''}{digits}"
 
 
+def window_text(window: int) -> str:
+    """Return a day or a month as people write it: 2026-11-22 of 20261122, 2026-11 of 202611."""
+    digits = str(window)
+    return "-".join(part for part in (digits[:4], digits[4:6], digits[6:]) if part)
+
+
 def moment(text: str, field: str, zone: tzinfo) -> datetime:
     """Return the time of a date ("2026-11-01": its first moment), of a date and time, or of words about now.
 

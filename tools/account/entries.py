@@ -24,21 +24,25 @@ Most = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so 
 
 _ENTRIES: Final = """
 select e.posted_at, e.id, e.txn_id, e.book, e.currency, c.scale, e.amount_micros, e.origin, coalesce(e.rid, '') as rid,
-       e.note, e.actor
+       e.note, coalesce(tandem.ledger_actor(e.id), '') as actor
   from tandem.ledger_entry e join tandem.currency c on c.code = e.currency
  where e.account_id = %(account)s and e.posted_at >= %(since)s and e.posted_at < %(until)s
    and (%(book)s = '' or e.book = %(book)s)
    and (e.posted_at, e.id) < (%(before_at)s, %(before_id)s)
  order by e.posted_at desc, e.id desc limit %(limit)s
 """
+# The sums of a fund are kept, so the opening is what there is now less what was posted since: entries of before need
+# not be read, nor may they, where the account has moved.
 _STATEMENT: Final = """
-select coalesce(sum(e.amount_micros) filter (where not x.within), 0)::bigint,
+select (coalesce((select b.balance_micros from tandem.fund_balance b
+                   where b.account_id = %(account)s and b.currency = %(currency)s), 0)
+        - coalesce(sum(e.amount_micros), 0))::bigint,
        coalesce(sum(e.amount_micros) filter (where x.within and e.rid is null and e.amount_micros > 0), 0)::bigint,
        coalesce(sum(e.amount_micros) filter (where x.within and e.rid is null and e.amount_micros < 0), 0)::bigint,
        coalesce(sum(e.amount_micros) filter (where x.within and e.rid is not null), 0)::bigint,
        count(distinct e.rid) filter (where x.within)
-  from tandem.ledger_entry e cross join lateral (select e.posted_at >= %(since)s as within) as x
- where e.account_id = %(account)s and e.currency = %(currency)s and e.book = 'fund' and e.posted_at < %(until)s
+  from tandem.ledger_entry e cross join lateral (select e.posted_at < %(until)s as within) as x
+ where e.account_id = %(account)s and e.currency = %(currency)s and e.book = 'fund' and e.posted_at >= %(since)s
 """
 FIRST: Final = datetime.fromisoformat("0001-01-02T00:00+00:00")
 LAST: Final = datetime.fromisoformat("9999-12-30T00:00+00:00")

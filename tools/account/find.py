@@ -99,6 +99,7 @@ class Account(NamedTuple):
             "id": self.id,
             "name": self.name,
             "parent": self.parent,
+            "parent_id": self.parent_id,
             "kind": self.kind,
             "status": self.status,
             "lock": self.lock,

@@ -15,6 +15,7 @@ import typer
 from tools.account.amounts import decimal
 from tools.account.find import Account, find, find_billed
 from tools.account.options import Actor, As, DatabaseUrl, Json, Who
+from tools.errors import OperatorError
 from tools.session import Connection, Session, find_account, session
 from tools.tenant.catalogue import resource
 from tools.tenant.naming import find_reference
@@ -29,6 +30,7 @@ _SUSPENDED_ABOVE: Final = """
 select a.id, a.name, a.status from tandem.chain(%s) as link join tandem.account a on a.id = link.account_id
  where a.status <> 'active' and link.distance > 0 order by link.distance
 """
+_CHAIN: Final = "select link.account_id from tandem.chain(%s) as link"
 _LEFT: Final = "select c.scale from tandem.currency c where c.code = %s"
 
 
@@ -44,6 +46,7 @@ def move(
     with session(database_url, as_account=as_account, actor=actor, program="tandem account") as own:
         account = find_billed(own.connection, who)
         parent = find_account(own.connection, to, "to")
+        _insist_on_place(own.connection, account, find(own.connection, str(parent.id)))
         tariff_id = find_reference(own.connection, resource("account").field("tariff"), tariff, parent.id)
         arguments = (account.id, parent.id, tariff_id)
         ((done,),) = own.connection.execute("select tandem.move_account_v1(%s, %s, %s)", arguments).fetchall()
@@ -107,7 +110,8 @@ def close(
         typer.echo(json.dumps(row))
         return
     typer.echo(
-        f"account {account.id} {account.name}: {done['accounts']} accounts and {done['lines']} lines {_are(yes)} closed"
+        f"account {account.id} {account.name}: {_count(done['accounts'], 'account')} and"
+        f" {_count(done['lines'], 'line')} {_are(yes)} closed"
     )
     if done["numbers"]:
         typer.echo(f"numbers that go to {account.parent or 'its parent'}: {', '.join(done['numbers'])}")
@@ -129,8 +133,20 @@ def remove(
     if as_json:
         typer.echo(json.dumps({"account": account.id, "name": account.name, "accounts": count, "done": yes}))
         return
-    typer.echo(f"account {account.id} {account.name}: {count} accounts {_are(yes)} removed, with all that is theirs")
+    typer.echo(
+        f"account {account.id} {account.name}: {_count(count, 'account')} {_are(yes, count)} removed,"
+        " with all that is theirs"
+    )
     _say_yes(yes)
+
+
+def _insist_on_place(connection: Connection, account: Account, parent: Account) -> None:
+    """Raise OperatorError for a parent that cannot have the account below it."""
+    if parent.kind == "customer":
+        raise OperatorError(f"to: {parent.name} is a customer and has none below it")
+    above = {each for (each,) in connection.execute(_CHAIN, (parent.id,)).fetchall()}
+    if account.id != parent.id and account.id in above:
+        raise OperatorError(f"to: {parent.name} is below {account.name}")
 
 
 def _set(own: Session, account: Account, function: str) -> dict[str, Any]:
@@ -166,8 +182,13 @@ def _amounts(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[st
     ]  # fmt: skip
 
 
-def _are(yes: bool) -> str:
-    return "are" if yes else "would be"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _are(yes: bool, number: int = 2) -> str:
+    """Return the verb of so many things, done or only planned."""
+    return "would be" if not yes else "is" if number == 1 else "are"
 
 
 def _say_yes(yes: bool) -> None:

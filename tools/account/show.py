@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
 
-from tools.account.amounts import UNLIMITED
+from tools.account.amounts import UNLIMITED, window_text
 from tools.account.entries import Range, entries_of, show_entries
 from tools.account.find import Account, find, other_funds, select_accounts
 from tools.account.limits import Limits, paying_sentence, read_limits
@@ -16,6 +17,11 @@ from tools.account.locks import NONE, locks_above, sentence
 from tools.account.options import As, DatabaseUrl, Json, RedisUrl, Who
 from tools.account.tables import show_pairs, show_table
 from tools.session import Connection, find_account, session
+from tools.tenant.actions import for_people
+from tools.tenant.catalogue_accounts import ACCOUNT
+from tools.tenant.model import Plain
+from tools.tenant.naming import paths
+from tools.tenant.read import again
 
 ENTRIES_SHOWN: Final = 20
 ROWS: Final = 100
@@ -45,7 +51,11 @@ def list_accounts(
         ids = chosen if every or as_json else chosen[:ROWS]
         accounts = select_accounts(own.connection, "where a.id = any (%s) order by a.id", ids)
         others = other_funds(own.connection, ids)
-    rows = [{**account.as_dict(), "other_funds": others.get(account.id, [])} for account in accounts]
+        seen = paths(own.connection, ids)
+    rows = [
+        {**account.as_dict(), "path": seen[account.id], "other_funds": others.get(account.id, [])}
+        for account in accounts
+    ]
     if as_json:
         typer.echo(json.dumps(rows))
         return
@@ -65,19 +75,21 @@ def list_accounts(
 def show(
     who: Who, database_url: DatabaseUrl, redis_url: RedisUrl = "", *, as_account: As = "", as_json: Json = False
 ) -> None:
-    """Show an account: balance, limits, locks, what it spends and holds, and the last entries of its books."""
+    """Show an account: balance, limits, locks, what it spends and holds, settings, the last entries of its books."""
     with session(database_url, as_account=as_account, program="tandem account") as own:
         account = find(own.connection, who)
         is_billed = account.parent_id is not None
         found = entries_of(own.connection, account, Range(), ENTRIES_SHOWN)
+        settings = again(own.connection, ACCOUNT, (account.id,)).values
+        path = paths(own.connection, [account.id])[account.id]
         parts = _billed(own.connection, account) if is_billed else {}
     if is_billed:
         parts["live"] = live(redis_url, account) if redis_url else None
     if as_json:
         rows = [each.as_dict() for each in found]
-        typer.echo(json.dumps({**account.as_dict(), **parts, "entries": rows}))
+        typer.echo(json.dumps({**settings, **account.as_dict(), "path": path, **parts, "entries": rows}))
         return
-    show_pairs(_lines(account, parts))
+    show_pairs(_lines(account, parts) | _settings(settings))
     show_entries(found)
 
 
@@ -118,6 +130,12 @@ def _spend(connection: Connection, account: Account, limits: Limits) -> dict[str
     }
 
 
+def _settings(values: Mapping[str, Plain]) -> dict[str, object]:
+    """Return name -> text of what `account set` changes and no other line says."""
+    said = {"name", "kind", "currency"}
+    return {name: for_people(value) or "none" for name, value in values.items() if name not in said}
+
+
 def _lines(account: Account, parts: dict[str, Any]) -> dict[str, object]:
     """Return name -> text for people."""
     below = f" below {account.parent}" if account.parent else ""
@@ -138,7 +156,8 @@ def _lines(account: Account, parts: dict[str, Any]) -> dict[str, object]:
     limits = {name: value for name, value in parts["limits"].items() if value != UNLIMITED and name != "credit_limit"}
     lines["limits"] = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in limits.items()) or "none"
     for kind, spend in parts["spend"].items():
-        lines[kind] = f"{spend['spent']} {account.currency} spent in {spend['window']} of {spend['limit']}"
+        when = window_text(spend["window"])
+        lines[kind] = f"{spend['spent']} {account.currency} spent in {when} of {spend['limit']}"
     if parts["live"] is not None:
         lines["calls now"] = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parts["live"].items())
     return lines

@@ -4,7 +4,8 @@ Rule 1: what is not known to be the reader's to read is left out; an account is 
 Rule 2: who sees the account of the caller reads the trace, as far as it tells of nobody else; who sees that of the
 called reads what it tells of his own side, and no caller who hides; who only pays reads his payment, and on the
 caller's side where the call went.
-Rule 3: of carriers the reader's own are told in full, others by their name where that may be read.
+Rule 3: of carriers the reader's own are told in full, others by their name where that may be read; which one it is says
+the server's id, for names are each account's to choose.
 """
 
 from __future__ import annotations
@@ -89,9 +90,10 @@ def redacted_answer(found: Answer, sight: Asked, *, line: str) -> Answer | None:
     """
     call = found.call
     accounts = set(found.accounts) | ({call.account_id} if call else set())
-    named = {choice.name.partition("/")[0] for choice in choices(found)}
     lines = {target.address_of_record for target in _targets(found) if target.address_of_record}
-    asked = {_account(account_id) for account_id in accounts} | {Claim(NAMED, name) for name in named}
+    asked = {_account(account_id) for account_id in accounts} | {
+        Claim(NAMED, str(choice.server_id)) for choice in choices(found)
+    }
     asked |= {Claim(CARRIER, str(choice.group_id)) for choice in choices(found)}
     asked |= {Claim(LINE, each) for each in lines}
     whys = (_why_sentence(choice) for choice in choices(found))
@@ -131,10 +133,10 @@ def _claims(past: Past, called_id: int) -> set[Claim]:
     for leg in past.legs:
         made |= {_account(leg.payer_id), _account(leg.payee_id), Claim(TARIFF, str(leg.tariff_id or 0))}
     for attempt in past.attempts:
-        made |= {Claim(SERVER, str(attempt.server_id)), Claim(NAMED, attempt.name.partition("/")[0])}
+        made |= {Claim(SERVER, str(attempt.server_id)), Claim(NAMED, str(attempt.server_id))}
     for values in call.left_out:
         choice = Choice._make(values)
-        made |= {Claim(CARRIER, str(choice.group_id)), Claim(NAMED, choice.name.partition("/")[0])}
+        made.add(Claim(CARRIER, str(choice.group_id)))
     return made
 
 
@@ -197,7 +199,7 @@ def _attempts(attempts: Iterable[PastAttempt], seen: Seen) -> Iterator[PastAttem
         group = attempt.name.partition("/")[0]
         if Claim(SERVER, str(attempt.server_id)) in seen.claims:
             yield attempt
-        elif group and Claim(NAMED, group) in seen.claims:
+        elif group and Claim(NAMED, str(attempt.server_id)) in seen.claims:
             yield PastAttempt(0, group, attempt.status, attempt.asked_at, attempt.ended_at, attempt.pdd_ms)
 
 
@@ -260,7 +262,7 @@ def _weighed(found: Answer, seen: Seen) -> Iterator[Choice]:
         if Claim(CARRIER, str(choice.group_id)) in seen.claims:
             is_told = not choice.why or bool(redacted_sentence(_why_sentence(choice), seen))
             yield choice if is_told else choice._replace(why=UNSAID)
-        elif not choice.why and Claim(NAMED, group) in seen.claims:
+        elif not choice.why and Claim(NAMED, str(choice.server_id)) in seen.claims:
             yield Choice(0, 0, 0, group, "")
 
 

@@ -50,7 +50,7 @@ FIELDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "line": (r"[^\s@]{1,64}@[^\s@:,;]{1,190}", LINE),
         "tariff": (ID, TARIFF),
         "carrier": (ID, CARRIER),
-        "named": (r"[^\n]{1,64}?", NAMED),
+        "named": (r"[^\n]{1,64}?", ""),
         "server": (ID, SERVER),
         "route": (ID, ROUTE),
         "filter": (ID, FILTER),
@@ -109,7 +109,7 @@ class Kind(NamedTuple):
     """A kind of sentence. needs: claims that no field makes.
 
     masked: what is told instead where not all of it is seen; it has some of the same fields. stricter: of what these
-    are a claim then.
+    are a claim then, told or not.
     """
 
     template: str
@@ -216,6 +216,7 @@ SHOWN: Final = (
         "candidate {n}: server {server} ({named}/{name}) by rule {route}, costs {price} for {n2} s",
         masked="candidate {n}: carrier {named}",
         needs=CALLERS,
+        stricter=(("server", NAMED),),  # by its id, as anybody may call a group by that name
     ),
     *(
         Kind(f"group {{carrier}} ({{name}}) not eligible: {fault}")
@@ -348,7 +349,11 @@ def _as_kind(ready: _Ready, sentence: str) -> Iterator[tuple[tuple[Claim, ...], 
     if ready.kind.masked:
         shown = {group for group, _ in ready.fields if f"{{{group}}}" in ready.kind.masked}
         stricter = dict(ready.kind.stricter)
-        claims = (Claim(stricter.get(group, what), found[group]) for group, what in ready.fields if group in shown)
+        claims = (
+            Claim(stricter.get(group, what), found[group])
+            for group, what in ready.fields
+            if group in shown | stricter.keys()
+        )
         yield (*needs, *claims), ready.kind.masked.format_map(found.groupdict())
 
 

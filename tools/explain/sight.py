@@ -38,6 +38,7 @@ _BY_ID: Final[Mapping[str, LiteralString]] = MappingProxyType(
         REWRITE: "select id from tandem.rewrite_rule where id = any (%(keys)s)",
         LEVEL: "select id from tandem.barring_level where id = any (%(keys)s)",
         TIMES: "select id from tandem.time_set where id = any (%(keys)s)",
+        NAMED: "select unnest(tandem.names_carrier(%(keys)s::bigint[]))",
         CARRIER: "select id from tandem.peering_group where id = any (%(keys)s) and account_id = %(reader)s",
         ROUTE: "select id from tandem.peering_rule where id = any (%(keys)s) and account_id = %(reader)s",
         SERVER: """
@@ -50,7 +51,6 @@ _BY_ID: Final[Mapping[str, LiteralString]] = MappingProxyType(
 )
 _BY_TEXT: Final[Mapping[str, LiteralString]] = MappingProxyType(
     {
-        NAMED: "select name from tandem.peering_group where name = any (%(keys)s)",
         LINE: """
             select w.name from unnest(%(keys)s::text[]) as w(name)
               join tandem.sip_domain d on d.name = split_part(w.name, '@', 2)

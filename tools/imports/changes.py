@@ -13,14 +13,11 @@ from tools.imports.columns import Columns
 from tools.imports.faults import Faults
 from tools.imports.outcome import Manner, Outcome, brake, conclude
 from tools.imports.source import Survey
+from tools.printable import printable
 from tools.session import Connection
 
 _STAGE: Final = "select tandem.stage_changes_v1()"
-_NOTE: Final = """
-insert into tandem.import_file(account_id, kind, target_id, target, file_name, sha256, lines, summary)
-values (%s, %s, %s, %s, %s, %s, %s, %s) returning id
-"""
-_KEEP: Final = "select tandem.keep_changes_v1(%s)"
+_KEEP: Final = "select tandem.keep_changes_v1(%s, %s, %s)"
 _COUNT: Final = """
 select count(*) filter (where before is null) as new, count(*) filter (where after is null) as removed,
        count(*) filter (where before is not null and after is not null and before <> after) as changed,
@@ -109,9 +106,13 @@ def finish(
     brake(brakes, manner)
     import_id = None
     if not manner.is_dry and any(summary[name] for name in _CHANGES):
-        said_of = (target.account_id, target.kind, target.id, target.name, file.path.name[:255], file.sha256)
-        ((import_id,),) = connection.execute(_NOTE, (*said_of, summary["lines"], json.dumps(summary))).fetchall()
-        connection.execute(_KEEP, (import_id,))
+        noted = {
+            "file_name": printable(file.path.name)[:255],
+            "sha256": file.sha256,
+            "lines": summary["lines"],
+            "summary": summary,
+        }
+        ((import_id,),) = connection.execute(_KEEP, (target.kind, target.id, json.dumps(noted))).fetchall()
     conclude(Outcome(file, target.shown, summary, brakes, import_id), manner)
     if import_id is None:
         raise Rollback

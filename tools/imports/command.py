@@ -47,7 +47,9 @@ Full = Annotated[bool, typer.Option("--full/--partial", help="Full: what the fil
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Do it all, say what would change, and take it back.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Import also what looks absurd.")]
 Errors = Annotated[Path | None, typer.Option(metavar="FILE", help="Where all that is wrong is written, as CSV.")]
-Percent = Annotated[int, typer.Option(min=0, metavar="PERCENT")]
+Rise = Annotated[int, typer.Option(min=0, metavar="PERCENT", help="Stop where a price rises by more.")]
+Fall = Annotated[int, typer.Option(min=0, metavar="PERCENT", help="Stop where a price falls by more.")]
+Removed = Annotated[int, typer.Option(min=0, metavar="PERCENT", help="Stop where more of what there was would go.")]
 
 _UTC: Final = ZoneInfo("UTC")
 _BOUNDS: Final = Bounds()
@@ -88,8 +90,8 @@ def rates(  # noqa: PLR0913  one parameter per option
     mapped: Map = None, delimiter: Delimiter = "", encoding: Encoding = "", no_heading: NoHeading = False,
     comma: CommaIs = Comma.auto, rounding: Round = Rounding.exact, cents: Cents = None, currency: Currency = "",
     dates: Dates = DateOrder.unsaid, increments: Steps = "1/1", strip: Strip = "", drop_waiting: DropWaiting = False,
-    max_rise: Percent = _BOUNDS.rise_pct, max_fall: Percent = _BOUNDS.fall_pct,
-    max_removed: Percent = _BOUNDS.removed_pct, dry_run: DryRun = False, yes: Yes = False, errors: Errors = None,
+    max_rise: Rise = _BOUNDS.rise_pct, max_fall: Fall = _BOUNDS.fall_pct,
+    max_removed: Removed = _BOUNDS.removed_pct, dry_run: DryRun = False, yes: Yes = False, errors: Errors = None,
     as_json: Json = False, as_account: As = "", actor: Actor = "",
 ) -> None:  # fmt: skip
     """Import a price list into a tariff, whole or not at all.
@@ -112,7 +114,7 @@ def rates(  # noqa: PLR0913  one parameter per option
 def routes(  # noqa: PLR0913  one parameter per option
     file: File, database_url: DatabaseUrl, *, carrier: Carrier, full: Full = False, mapped: Map = None,
     delimiter: Delimiter = "", encoding: Encoding = "", no_heading: NoHeading = False,
-    dates: Dates = DateOrder.unsaid, strip: Strip = "", max_removed: Percent = _BOUNDS.removed_pct,
+    dates: Dates = DateOrder.unsaid, strip: Strip = "", max_removed: Removed = _BOUNDS.removed_pct,
     dry_run: DryRun = False, yes: Yes = False, errors: Errors = None, as_json: Json = False,
     as_account: As = "", actor: Actor = "",
 ) -> None:  # fmt: skip
@@ -130,7 +132,7 @@ def routes(  # noqa: PLR0913  one parameter per option
 def numbers(  # noqa: PLR0913  one parameter per option
     file: File, database_url: DatabaseUrl, *, account: Account = "", line: Line = "", full: Full = False,
     mapped: Map = None, delimiter: Delimiter = "", encoding: Encoding = "", no_heading: NoHeading = False,
-    strip: Strip = "", max_removed: Percent = _BOUNDS.removed_pct, dry_run: DryRun = False, yes: Yes = False,
+    strip: Strip = "", max_removed: Removed = _BOUNDS.removed_pct, dry_run: DryRun = False, yes: Yes = False,
     errors: Errors = None, as_json: Json = False, as_account: As = "", actor: Actor = "",
 ) -> None:  # fmt: skip
     """Import the numbers of an account, whole or not at all.

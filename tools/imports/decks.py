@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from tools.account.amounts import decimal
 from tools.imports.source import Survey
 from tools.imports.staging import Staged
+from tools.printable import printable
 from tools.session import Connection
 
 _DIFF: Final = "select tandem.diff_rates_v1(%s, %s, %s, %s, %s, %s)"
@@ -98,7 +99,12 @@ def build(connection: Connection, wish: Wish, staged: Staged) -> Plan:
 def switch(connection: Connection, wish: Wish, plan: Plan, file: Survey, summary: dict[str, Any]) -> int:
     """Have calls priced by the new decks from their moments on; return the import's number. Raises psycopg.Error."""
     decks = [{"from": deck.since.isoformat() if deck.since else None, "set": deck.rate_set_id} for deck in plan.decks]
-    said = {"file_name": file.path.name[:255], "sha256": file.sha256, "lines": summary["lines"], "summary": summary}
+    said = {
+        "file_name": printable(file.path.name)[:255],
+        "sha256": file.sha256,
+        "lines": summary["lines"],
+        "summary": summary,
+    }
     drop_from = min(plan.dropped, default=None)
     return int(_one(connection, _SWITCH, (wish.tariff_id, json.dumps(decks), drop_from, json.dumps(said))))
 

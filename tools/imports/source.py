@@ -59,10 +59,11 @@ def survey(path: Path, encoding: str = "") -> Survey:
         with path.open("rb") as file:
             said = encoding or _marked(file.read(4)) or "utf-8"
             file.seek(0)
-            decoder, broken = codecs.getincrementaldecoder(said)(), False
+            decoder, broken, has_nul = codecs.getincrementaldecoder(said)(), False, False
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
+                has_nul = has_nul or b"\0" in chunk
                 broken = broken or not _decodes(decoder, chunk, final=False)
             broken = broken or not _decodes(decoder, b"", final=True)
     except OSError as error:
@@ -71,6 +72,8 @@ def survey(path: Path, encoding: str = "") -> Survey:
         raise OperatorError(f"file: {str(path)!r} is empty")
     if broken and (encoding or said != "utf-8"):
         raise OperatorError(f"file: {str(path)!r} is not {said} throughout; say --encoding")
+    if broken and has_nul:
+        raise OperatorError(f"file: {str(path)!r} is no text file; save it as CSV, or say its --encoding")
     return Survey(path, size, digest.hexdigest(), "cp1252" if broken else said)
 
 

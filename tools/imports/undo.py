@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Final, LiteralString, NamedTuple
 
+import psycopg
 import typer
 from psycopg import sql
 from psycopg.rows import class_row, dict_row
@@ -13,7 +14,8 @@ from psycopg.rows import class_row, dict_row
 from tools.account.tables import show_table
 from tools.errors import OperatorError
 from tools.imports.run import Who
-from tools.session import Connection, not_there, session
+from tools.printable import printable
+from tools.session import Connection, Session, not_there, session
 
 SHOWN: Final = 100
 _LIST: Final = """
@@ -28,11 +30,20 @@ select f.id, f.created_at, f.kind, f.target, a.name as account, f.file_name as f
  order by f.id desc limit %s
 """
 _FILE: Final = "select id, kind, target, undone_at from tandem.import_file where id = %s"
-_MARK: Final = "update tandem.import_file set undone_at = now() where id = %s and undone_at is null"
+_END: Final = "select tandem.end_import_v1(%s)"
+_IMPORTER: Final = """
+select a.id, a.kind = 'root' from tandem.audit u left join tandem.account a on a.id = u.acting_account_id
+ where u.table_name = 'import_file' and u.key = %s::text and u.action = 'insert'
+"""
 _DIFFERS: Final = sql.SQL("""
 select coalesce(c.after, c.before) ->> {name} from tandem.import_change c
   left join {table} r on r.id = c.key
  where c.import_id = %(id)s and to_jsonb(r) is distinct from c.after order by c.key limit 1
+""")
+_LACKS: Final = sql.SQL("""
+select coalesce(c.before, c.after) ->> {name} from tandem.import_change c
+  left join {table} r on r.id = c.key
+ where c.import_id = %(id)s and to_jsonb(r) is distinct from c.before order by c.key limit 1
 """)
 _LOCK: Final = sql.SQL("""
 select from {table} r where r.id in (select c.key from tandem.import_change c where c.import_id = %(id)s)
@@ -115,16 +126,20 @@ def undo_import(who: Who, number: int, *, as_json: bool) -> None:
         if found.kind == "rates":
             connection.execute("select tandem.undo_rates_v1(%s)", (number,))
         else:
+            connection.execute(_END, (number,))
+            _ask_importer(acting, found)
             _restore(connection, found, KEPT[found.kind])
-            connection.execute(_MARK, (number,))
     if as_json:
         typer.echo(json.dumps({"undone": number, "kind": found.kind, "target": found.target}))
     else:
-        typer.echo(f"import {number} of {found.kind} is undone: {found.target} has what it had before")
+        typer.echo(f"import {number} of {found.kind} is undone: {printable(found.target)} has what it had before")
 
 
 def _restore(connection: Connection, found: Import, kept: Kept) -> None:
-    """Bring back the rows that an import changed. Raises OperatorError where one of them is no more as it left it."""
+    """Bring back the rows that an import changed.
+
+    Raises OperatorError where one of them is no more as it left it, or is not the acting account's to write.
+    """
     connection.execute("set local timezone = 'UTC'")  # as the rows were noted
     table = sql.Identifier("tandem", kept.table)
     columns = sql.SQL(", ").join(map(sql.Identifier, kept.columns))
@@ -136,6 +151,35 @@ def _restore(connection: Connection, found: Import, kept: Kept) -> None:
         raise OperatorError(f"import: {found.id} cannot be undone: {kept.word} {changed[0]!r} was changed after it")
     for statement in (_DELETE, _UPDATE, _INSERT):
         connection.execute(statement.format(**words), {"id": found.id})
+    lacking = connection.execute(_LACKS.format(**words), {"id": found.id}).fetchone()
+    if lacking is not None:
+        raise OperatorError(
+            f"import: {found.id} cannot be undone: {kept.word} {lacking[0]!r} does not become what it was"
+        )
+
+
+def _ask_importer(acting: Session, found: Import) -> None:
+    """Try the undo as the account that imported: it is not to write by somebody else's hand what it may not itself.
+
+    Raises OperatorError where that one may not, any more, or is gone.
+    """
+    connection = acting.connection
+    refused = OperatorError(
+        f"import: {found.id} cannot be undone: the account that imported it may not write this itself"
+    )
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute("set local role tandem_tool")
+            ((account_id, is_root),) = connection.execute(_IMPORTER, (found.id,)).fetchall() or [(None, False)]
+            if is_root or account_id == acting.account_id:
+                return
+            if account_id is None:
+                raise refused
+            connection.execute("select tandem.act_as_v1(%s, %s)", (account_id, acting.actor))
+            connection.execute("set local role tandem_tenant")
+            _restore(connection, found, KEPT[found.kind])
+    except psycopg.Error as error:  # its words are for the importer
+        raise refused from error
 
 
 def _undone(at: str | None, by: str | None) -> str:

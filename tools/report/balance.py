@@ -49,15 +49,18 @@ select o.currency, o.micros as opening, l.day, coalesce(l.credited, 0) as credit
   from opening o left join line l using (currency)
  order by o.currency, l.day
 """
-_STEPS: Final = {"day": Column("day", msg("Day"), Kind.DAY), "month": Column("month", msg("Month"), Kind.MONTH)}
+_STEPS: Final = {
+    "day": Column("day", msg("Day"), Kind.DAY, is_of_line=True),
+    "month": Column("month", msg("Month"), Kind.MONTH, is_of_line=True),
+}
 _COLUMNS: Final = (
     Column("currency", msg("Currency"), Kind.CURRENCY, is_shown=False),
-    Column("opening", msg("Opening"), Kind.MONEY),
-    Column("credited", msg("Credited"), Kind.MONEY),
-    Column("debited", msg("Debited"), Kind.MONEY),
-    Column("charged", msg("Calls cost"), Kind.MONEY),
+    Column("opening", msg("Opening balance"), Kind.MONEY),
+    Column("credited", msg("Credits"), Kind.MONEY),
+    Column("debited", msg("Debits"), Kind.MONEY),
+    Column("charged", msg("Call charges"), Kind.MONEY),
     Column("calls", msg("Calls"), Kind.COUNT),
-    Column("closing", msg("Closing"), Kind.MONEY),
+    Column("closing", msg("Closing balance"), Kind.MONEY),
 )
 
 
@@ -79,7 +82,8 @@ def balance(acting: Session, of: Subject, out: Writer, by: str) -> None:
         raise OperatorError(f"by: {by[:40]!r} is not one of {', '.join(WAYS)}")
     if of.is_root:
         raise OperatorError(
-            f"account: {of.account_id} {of.name!r} is the root, which is billed by nobody: it has no fund"
+            f"account: {of.account_id} {of.name!r} is the root, which is billed by nobody: it has no fund;"
+            " say --account with one below it"
         )
     out.begin(of.sheet(msg("Balance"), msg("by the time of posting"), (_STEPS[by], *_COLUMNS)))
     running: dict[str, int] = {}
@@ -109,5 +113,5 @@ def _cells(line: Line, running: dict[str, int], sums: dict[str, Sums]) -> tuple[
 
 def _summary(of: Subject, sums: dict[str, Sums]) -> Sequence[str]:
     say = of.tongue
-    told = {"opening": say.text("Opening"), "closing": say.text("Closing")}
-    return [f"{word}: {money_told(sums[name].money, say, of.scales)}" for name, word in told.items()]
+    told = {"opening": msg("Opening balance"), "closing": msg("Closing balance")}
+    return [say.titled(title, money_told(sums[name].money, say, of.scales)) for name, title in told.items()]

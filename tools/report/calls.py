@@ -27,11 +27,11 @@ select started_at, answered_at, ended_at, direction, account_id, account, source
 """
 
 COLUMNS: Final = (
-    Column("started_at", msg("Began"), Kind.MOMENT),
+    Column("started_at", msg("Start"), Kind.MOMENT),
     Column("answered_at", msg("Answered"), Kind.MOMENT, is_shown=False),
-    Column("ended_at", msg("Ended"), Kind.MOMENT, is_shown=False),
+    Column("ended_at", msg("End"), Kind.MOMENT, is_shown=False),
     Column("direction", msg("Direction"), Kind.WORD),
-    Column("account_id", msg("Account number"), Kind.COUNT, is_shown=False),
+    Column("account_id", msg("Account ID"), Kind.COUNT, is_shown=False),
     Column("account", msg("Account"), Kind.TEXT),
     Column("source", msg("Line"), Kind.TEXT, is_shown=False),
     Column("caller", msg("Caller"), Kind.TEXT),
@@ -41,23 +41,23 @@ COLUMNS: Final = (
     Column("reason", msg("Reason"), Kind.TEXT, is_shown=False),
     Column("q850", "Q.850", Kind.COUNT, is_shown=False),
     Column("ended_by", msg("Ended by"), Kind.TEXT, is_shown=False),
-    Column("talk_ms", msg("Talk, ms"), Kind.COUNT, is_shown=False),
+    Column("talk_ms", msg("Talk time, ms"), Kind.COUNT, is_shown=False),
     Column("billed_s", msg("Billed"), Kind.SECONDS),
     Column("prefix", msg("Prefix"), Kind.TEXT, is_shown=False),
     Column("carrier", msg("Carrier"), Kind.TEXT),
-    Column("pdd_ms", msg("Post-dial delay, ms"), Kind.COUNT, is_shown=False),
-    Column("paid", msg("Paid"), Kind.MONEY),
-    Column("sold", msg("Sold for"), Kind.MONEY),
-    Column("cost", msg("Carrier's price"), Kind.MONEY),
-    Column("rid", msg("Record"), Kind.TEXT, is_shown=False),
+    Column("pdd_ms", msg("Post-dial delay, ms (PDD)"), Kind.COUNT, is_shown=False),
+    Column("paid", msg("Cost"), Kind.MONEY),
+    Column("sold", msg("Sale price"), Kind.MONEY),
+    Column("cost", msg("Carrier cost"), Kind.MONEY),
+    Column("rid", msg("CDR ID"), Kind.TEXT, is_shown=False),
     Column("call_id", "Call-ID", Kind.TEXT, is_shown=False),
 )
 
 WORDS: Final = (
     msg("out"), msg("in"), msg("internal"), msg("answered"), msg("cancelled"), msg("failed"), msg("refused"),
-    msg("estimated"), msg("unknown_end"), msg("talking"),
+    msg("estimated"), msg("unknown end"), msg("talking"),
 )  # fmt: skip
-"""What stands in the columns of words, for the catalogues."""
+"""What stands in the columns of words, as people read it, for the catalogues."""
 
 
 class Call(NamedTuple):
@@ -122,8 +122,9 @@ def _streamed(acting: Session, of: Subject) -> Iterator[Call]:
 
 def _summary(of: Subject, count: int, sums: dict[str, Sums]) -> Iterator[str]:
     say = of.tongue
-    yield say.plural("%(n)s call", "%(n)s calls", count)
-    told = {"paid": msg("Paid"), "sold": msg("Sold for"), "cost": msg("Carrier's price")}
-    for name, heading in told.items():
+    if count:
+        yield say.plural("%(n)s call", "%(n)s calls", count)
+    told = {"paid": msg("Cost"), "sold": msg("Sale price"), "cost": msg("Carrier cost")}
+    for name, title in told.items():
         if sums[name].money.micros:
-            yield f"{say.text(heading)}: {money_told(sums[name].money, say, of.scales)}"
+            yield say.titled(title, money_told(sums[name].money, say, of.scales))

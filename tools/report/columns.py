@@ -42,18 +42,26 @@ Cell = str | int | date | datetime | Money | Ratio | None
 
 
 class Column(NamedTuple):
-    """A column. key: its name for programs, for ever. heading: in English. is_shown: to people, too."""
+    """A column. key: its name for programs, for ever. heading: in English. is_shown: to people, too.
+
+    is_of_line: it says what a line is of, so people read "(none)" where it is empty.
+    """
 
     key: str
     heading: str
     kind: Kind
     is_shown: bool = True
+    is_of_line: bool = False
 
 
 class Sheet(NamedTuple):
-    """What is printed before the rows. head: key -> value for programs; title, subtitle: for people, translated."""
+    """What is printed before the rows. head: key -> value for programs; title, subtitle: for people, translated.
+
+    has_total: the totals are a line of the table, below the others.
+    """
 
     title: str
     subtitle: str
     head: Mapping[str, str | int]
     columns: tuple[Column, ...]
+    has_total: bool = False

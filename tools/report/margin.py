@@ -72,7 +72,7 @@ def margin(acting: Session, of: Subject, out: Writer, by: Sequence[str]) -> None
         where = by_cells(of, by, line.day, line.prefix, line.account, line.carrier)
         out.row((*where, line.currency, line.calls, *prices))
     say = of.tongue
-    told = (f"{say.text(_HEADINGS[name])}: {money_told(each.money, say, of.scales)}" for name, each in sums.items())
+    told = (say.titled(_HEADINGS[name], money_told(each.money, say, of.scales)) for name, each in sums.items())
     out.end(told if sums["margin"].money.micros else (), {name: each.money for name, each in sums.items()})
 
 
@@ -86,13 +86,13 @@ def check_ways(by: Sequence[str], ways: Sequence[str]) -> None:
 def by_columns(by: Sequence[str]) -> tuple[Column, ...]:
     """Return the columns that say what a line is of, always in one order."""
     made = {
-        "day": (Column("day", msg("Day"), Kind.DAY),),
+        "day": (Column("day", msg("Day"), Kind.DAY, is_of_line=True),),
         "destination": (
-            Column("prefix", msg("Prefix"), Kind.TEXT),
+            Column("prefix", msg("Prefix"), Kind.TEXT, is_of_line=True),
             Column("destination", msg("Destination"), Kind.TEXT),
         ),
-        "account": (Column("account", msg("Account"), Kind.TEXT),),
-        "carrier": (Column("carrier", msg("Carrier"), Kind.TEXT),),
+        "account": (Column("account", msg("Account"), Kind.TEXT, is_of_line=True),),
+        "carrier": (Column("carrier", msg("Carrier"), Kind.TEXT, is_of_line=True),),
     }
     return tuple(column for way, columns in made.items() if way in by for column in columns)
 
@@ -111,9 +111,9 @@ def by_cells(
 
 
 _HEADINGS: Final = {
-    "earned": msg("Earned"),
-    "paid": msg("Paid"),
-    "cost": msg("Carrier's price"),
+    "earned": msg("Revenue"),
+    "paid": msg("Cost"),
+    "cost": msg("Carrier cost"),
     "margin": msg("Margin"),
 }
 _COLUMNS: Final = (

@@ -61,8 +61,8 @@ class Subject(NamedTuple):
             "from": self.since.isoformat(),
             "to": self.until.isoformat(),
         }
-        whose = f"{say.text(title)}: {self.account_id} {self.name}"
-        return Sheet(whose, f"{subtitle}; {say.text(note)}" if note else subtitle, head, columns)
+        below = say.text("%(period)s; %(note)s") % {"period": subtitle, "note": say.text(note)}
+        return Sheet(say.titled(title, f"{self.account_id} {self.name}"), below, head, columns)
 
 
 def subject(acting: Session, form: Form) -> Subject:

@@ -28,6 +28,7 @@ from tools.errors import OperatorError
 from tools.session import shown
 
 ENGLISH: Final = "en"
+WORLDWIDE: Final = Locale(ENGLISH, "GB")  # of English without a region: day, month, year and 24 hours
 LANGUAGES: Final = (ENGLISH, "fr", "ru")
 CATALOGUES: Final = Path(__file__).parent / "locale"
 DECIMALS_MAX: Final = 6
@@ -55,13 +56,17 @@ class Tongue(NamedTuple):
         """Return the text for so many; `%(n)s` in it is the number as it is written here."""
         return self.words.ngettext(one, many, number) % {"n": self.number(number)}
 
+    def titled(self, title: str, value: str) -> str:
+        """Return an English title in this language and, after its colon, what it is of: `Coût : 0,06 EUR`."""
+        return self.text("%(title)s: %(value)s") % {"title": self.text(title), "value": value}
+
     def number(self, value: int) -> str:
         """Return a whole number with its groups."""
         return str(format_decimal(value, locale=self.locale))
 
-    def tenths(self, value: Decimal) -> str:
-        """Return a number with one decimal."""
-        return str(format_decimal(value, format="#,##0.0", locale=self.locale))
+    def rounded(self, value: Decimal, decimals: int) -> str:
+        """Return a number with so many decimals, at least one."""
+        return str(format_decimal(value, format=f"#,##0.{'0' * decimals}", locale=self.locale))
 
     def percent(self, share: Decimal) -> str:
         """Return a share of 1 as a percentage with one decimal."""
@@ -96,22 +101,25 @@ def msg(message: str) -> str:
 
 
 def tongue(code: str, zone: tzinfo, *, is_asked: bool) -> Tongue:
-    """Return a language by its code, such as fr or fr-CA; English where there is no catalogue of it.
+    """Return a language by its code, such as fr, fr-CA or fr_FR; English where there is no catalogue of it.
 
     is_asked: somebody typed it: one without a catalogue is an error. Raises OperatorError.
     """
-    language = code.partition("-")[0]
+    code = code.replace("_", "-")
+    language = code.partition("-")[0].lower()
     try:
-        locale = Locale.parse(code if language in LANGUAGES else ENGLISH, sep="-")
+        locale = (
+            WORLDWIDE if code.lower() == ENGLISH else Locale.parse(code if language in LANGUAGES else ENGLISH, sep="-")
+        )
     except (ValueError, UnknownLocaleError):
-        language, locale = "", Locale(ENGLISH)
+        language, locale = "", WORLDWIDE
     if language in LANGUAGES:
         return Tongue(locale, _words(language), zone)
     if is_asked:
         raise OperatorError(
             f"language: {shown(code)} is not one of {', '.join(LANGUAGES)}, with or without a region: fr-CA"
         )
-    return Tongue(Locale(ENGLISH), _words(ENGLISH), zone)
+    return Tongue(WORLDWIDE, _words(ENGLISH), zone)
 
 
 @cache

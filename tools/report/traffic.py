@@ -40,12 +40,12 @@ _OF_TRIES: Final[LiteralString] = """
 """
 _COLUMNS: Final = (
     Column("attempts", msg("Attempts"), Kind.COUNT),
-    Column("answered", msg("Answered"), Kind.COUNT),
-    Column("asr", msg("Answered of all (ASR)"), Kind.SHARE),
-    Column("acd_s", msg("Mean length, s (ACD)"), Kind.MEAN),
-    Column("pdd_s", msg("Until it rings, s (PDD)"), Kind.MEAN),
-    Column("talk_min", msg("Minutes talked"), Kind.MINUTES),
-    Column("billed_min", msg("Minutes billed"), Kind.MINUTES),
+    Column("answered", msg("Answered calls"), Kind.COUNT),
+    Column("asr", msg("Answer-seizure ratio (ASR)"), Kind.SHARE),
+    Column("acd_s", msg("Average call duration, s (ACD)"), Kind.MEAN),
+    Column("pdd_s", msg("Post-dial delay, s (PDD)"), Kind.MEAN),
+    Column("talk_min", msg("Talk minutes"), Kind.MINUTES),
+    Column("billed_min", msg("Billed minutes"), Kind.MINUTES),
 )
 
 
@@ -76,19 +76,28 @@ class Line(NamedTuple):
             self.billed_s,
         )
 
+    def with_figures(self, other: Line) -> Line:
+        """Return this line and another as one; what it is of stays."""
+        return self._replace(
+            attempts=self.attempts + other.attempts,
+            answered=self.answered + other.answered,
+            talk_ms=self.talk_ms + other.talk_ms,
+            billed_s=self.billed_s + other.billed_s,
+            pdd_ms=self.pdd_ms + other.pdd_ms,
+            rung=self.rung + other.rung,
+        )
+
 
 def traffic(acting: Session, of: Subject, out: Writer, by: Sequence[str]) -> None:
     """Write the traffic. by: of WAYS, what each line is of; () = one line for all."""
     check_ways(by, WAYS)
     note = msg("tries at carriers, by the end of the call") if "carrier" in by else msg("by the end of the call")
-    out.begin(of.sheet(msg("Traffic"), note, (*by_columns(by), *_COLUMNS)))
+    sheet = of.sheet(msg("Traffic"), note, (*by_columns(by), *_COLUMNS))
+    out.begin(sheet._replace(has_total=bool(by)))
     arguments = of.arguments() | {f"by_{way}": way in by for way in WAYS}
     cursor = acting.connection.cursor(row_factory=class_row(Line))
-    attempts = answered = talk_ms = billed_s = 0
+    total = Line(None, "", "", "", 0, 0, 0, 0, 0, 0)
     for line in cursor.execute(_LINES + (_OF_TRIES if "carrier" in by else _OF_CALLS), arguments):
         out.row((*by_cells(of, by, line.day, line.prefix, line.account, line.carrier), *line.cells))
-        attempts, answered = attempts + line.attempts, answered + line.answered
-        talk_ms, billed_s = talk_ms + line.talk_ms, billed_s + line.billed_s
-    told = of.tongue.plural("%(n)s attempt", "%(n)s attempts", attempts)
-    totals: dict[str, Cell] = {"attempts": attempts, "answered": answered, "talk_ms": talk_ms, "billed_s": billed_s}
-    out.end((told,), totals)
+        total = total.with_figures(line)
+    out.end((), {column.key: cell for column, cell in zip(_COLUMNS, total.cells, strict=True)})

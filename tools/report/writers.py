@@ -5,6 +5,7 @@ what stands in them, shows the first ROWS_SHOWN and says how many there are.
 Rule 2: keys of JSON and CSV are the same for ever and in every language; CSV has headings of a language that was asked
 for. Amounts in them are decimals with a dot, times ISO 8601 by the account's clock.
 Rule 3: no text of somebody's is a formula to a spreadsheet.
+Rule 4: totals have the keys and units of the columns that they are of.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tools.account.amounts import decimal
+from tools.account.amounts import MICROS, decimal
 from tools.printable import printable
 from tools.report.columns import Cell, Column, Kind, Money, Ratio, Sheet
 from tools.report.tongue import Tongue
@@ -33,6 +34,7 @@ ROWS_SHOWN: Final = 1_000
 WIDTH: Final = 1_000  # of the longest line; the terminal folds what is longer than it
 MINUTE_S: Final = 60
 TENTH: Final = Decimal("0.1")
+MINUTE_DECIMALS: Final = 2
 THOUSANDTH: Final = Decimal("0.001")
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 RIGHT: Final = frozenset({Kind.COUNT, Kind.SECONDS, Kind.MINUTES, Kind.SHARE, Kind.MEAN, Kind.MONEY})
@@ -62,34 +64,30 @@ class People:
         self._tongue = tongue
         self._scales = scales
         self._count = 0
-        self._shown: list[int] = []
-        self._kinds: list[Kind] = []
-        self._table = Table()
+        self._columns: tuple[Column, ...] = ()
+        self._has_total = False
+        self._rows: list[tuple[Cell, ...]] = []
 
     def begin(self, sheet: Sheet) -> None:
-        """Print the title; the table waits for its rows."""
+        """Print the title; the table waits for its rows: its amounts have as many decimals as the longest."""
         typer.echo(printable(sheet.title))
         if sheet.subtitle:
             typer.echo(printable(sheet.subtitle))
-        self._table = Table(box=None, pad_edge=False, highlight=False)
-        self._shown = [at for at, column in enumerate(sheet.columns) if column.is_shown]
-        self._kinds = [column.kind for column in sheet.columns]
-        for at in self._shown:
-            column = sheet.columns[at]
-            is_right, heading = column.kind in RIGHT, Text(self._tongue.text(column.heading))
-            self._table.add_column(heading, justify="right" if is_right else "left", no_wrap=is_right)
+        self._columns = sheet.columns
+        self._has_total = sheet.has_total
 
     def row(self, cells: tuple[Cell, ...]) -> None:
         """Take a row in, as long as it is one of the first."""
         self._count += 1
         if self._count <= ROWS_SHOWN:
-            self._table.add_row(*(Text(printable(self._told(self._kinds[at], cells[at]))) for at in self._shown))
+            self._rows.append(cells)
 
     def end(self, summary: Iterable[str], totals: Mapping[str, Cell]) -> None:
         """Print the table, what is said of all rows, and whether some are not shown."""
-        del totals  # the summary says them
         if self._count:
-            Console(width=WIDTH, markup=False, emoji=False, highlight=False).print(self._table)
+            Console(width=WIDTH, markup=False, emoji=False, highlight=False).print(self._table(totals))
+        else:
+            typer.echo(self._tongue.plural("%(n)s row", "%(n)s rows", 0))
         for line in summary:
             typer.echo(printable(line))
         if self._count > ROWS_SHOWN:
@@ -97,35 +95,60 @@ class People:
             told = self._tongue.text("%(shown)s of %(count)s rows are shown; all of them: --csv or --json")
             typer.echo(told % {"shown": shown, "count": count})
 
-    def _told(self, kind: Kind, cell: Cell) -> str:
+    def _table(self, totals: Mapping[str, Cell]) -> Table:
+        """Return the rows that are shown, and the line of totals where the sheet has one."""
+        shown = [at for at, column in enumerate(self._columns) if column.is_shown]
+        table = Table(box=None, pad_edge=False, highlight=False)
+        for at in shown:
+            is_right, heading = self._columns[at].kind in RIGHT, Text(self._tongue.text(self._columns[at].heading))
+            table.add_column(heading, justify="right" if is_right else "left", no_wrap=is_right)
+        scales = {at: self._scales_of(at) for at in shown}
+        for row in self._rows:
+            told = (self._told(self._columns[at], row[at], scales[at]) for at in shown)
+            table.add_row(*(Text(printable(text)) for text in told))
+        if self._has_total:
+            told = (self._told_total(self._columns[at], totals, scales[at]) for at in shown[1:])
+            table.add_row(Text(self._tongue.text("Total")), *map(Text, told))
+        return table
+
+    def _scales_of(self, at: int) -> Scales:
+        """Return the decimals of a column's amounts: as many for all as the longest of them has."""
+        amounts = [pair for row in self._rows if isinstance(cell := row[at], Money) for pair in cell.micros.items()]
+        longest = max((max(self._scales.get(code, 2), _decimals(micros)) for code, micros in amounts), default=0)
+        return {code: longest for code, _ in amounts}
+
+    def _told_total(self, column: Column, totals: Mapping[str, Cell], scales: Scales) -> str:
+        return "" if column.is_of_line else self._told(column, totals.get(column.key), scales)
+
+    def _told(self, column: Column, cell: Cell, scales: Scales) -> str:
         match cell:
-            case None:
-                told = ""
+            case None | "":
+                told = self._tongue.text("(none)") if column.is_of_line else ""
             case Money():
-                told = money_told(cell, self._tongue, self._scales)
+                told = money_told(cell, self._tongue, scales)
             case Ratio():
-                told = self._quotient(kind, quotient(cell))
+                told = self._quotient(column.kind, quotient(cell))
             case datetime():
                 told = self._tongue.moment(cell)
             case date():
-                told = self._tongue.month(cell) if kind is Kind.MONTH else self._tongue.day(cell)
+                told = self._tongue.month(cell) if column.kind is Kind.MONTH else self._tongue.day(cell)
             case int():
-                told = self._number(kind, cell)
+                told = self._number(column.kind, cell)
             case str():
-                told = self._tongue.text(cell) if kind is Kind.WORD else cell
+                told = self._tongue.text(cell.replace("_", " ")) if column.kind is Kind.WORD else cell
         return told
 
     def _quotient(self, kind: Kind, value: Decimal | None) -> str:
         if value is None:
             return "–"
-        return self._tongue.percent(value) if kind is Kind.SHARE else self._tongue.tenths(value)
+        return self._tongue.percent(value) if kind is Kind.SHARE else self._tongue.rounded(value, 1)
 
     def _number(self, kind: Kind, value: int) -> str:
         if kind is Kind.SECONDS:
             minutes, seconds = divmod(value, MINUTE_S)
             return f"{minutes}:{seconds:02}"
         if kind is Kind.MINUTES:
-            return self._tongue.tenths(Decimal(value) / MINUTE_S)
+            return self._tongue.rounded(Decimal(value) / MINUTE_S, MINUTE_DECIMALS)
         return self._tongue.number(value)
 
 
@@ -194,7 +217,10 @@ class Json:
     def end(self, summary: Iterable[str], totals: Mapping[str, Cell]) -> None:
         """Close the list and write the totals."""
         del summary
-        told = {key: plain(Kind.COUNT, cell, self._tongue, self._scales) for key, cell in totals.items()}
+        kinds = {column.key: column.kind for column in self._columns}
+        told = {
+            key: plain(kinds.get(key, Kind.COUNT), cell, self._tongue, self._scales) for key, cell in totals.items()
+        }
         self._out.write(f'\n], "totals": {json.dumps(told, ensure_ascii=False)}}}\n')
 
 
@@ -202,6 +228,11 @@ def money_told(money: Money, tongue: Tongue, scales: Scales) -> str:
     """Return amounts for people: `0,06 EUR`, or several with a plus between."""
     amounts = (f"{tongue.amount(micros, scales.get(code, 2))} {code}" for code, micros in sorted(money.micros.items()))
     return " + ".join(amounts)
+
+
+def _decimals(micros: int) -> int:
+    """Return how many decimals an amount needs to be exact."""
+    return len(f"{abs(micros) % MICROS:06}".rstrip("0"))
 
 
 def quotient(ratio: Ratio) -> Decimal | None:

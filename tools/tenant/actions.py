@@ -12,9 +12,10 @@ import typer
 from tools.account.tables import show_pairs, show_table
 from tools.errors import OperatorError
 from tools.printable import printable
-from tools.session import Session, find_account, session
+from tools.session import Session, find_account, one, session, words
 from tools.tenant.catalogue import above, children
-from tools.tenant.model import Plain, Resource, as_typed
+from tools.tenant.model import ACCOUNT, Field, Plain, Resource, as_typed
+from tools.tenant.naming import find_reference
 from tools.tenant.read import COUNTED_MAX, Row, Where, again, count, find, page
 from tools.tenant.write import NOTHING, Place, add, change, remove
 
@@ -22,6 +23,8 @@ PAGE: Final = 100
 BEGINS: Final = "begins"
 WHO: Final = "who"
 TO: Final = "to_account"
+
+_CURRENCY_OF: Final = "select t.currency from tandem.tariff t where t.id = %s"
 
 
 class Given:
@@ -84,7 +87,9 @@ def show_row(of: Resource, given: Given) -> None:
         nested = {each.section: [child.as_dict(each) for child in found] for each, found in below}
         typer.echo(json.dumps({**row.as_dict(of), **nested}))
         return
-    show_pairs({name: _for_people(value) for name, value in row.as_dict(of).items()})
+    is_lent = of.lent and not row.owner
+    known = {name: value for name, value in row.as_dict(of).items() if not is_lent or name in {"id", *of.lent}}
+    show_pairs({name: for_people(value) for name, value in known.items()})
     for each, found in below:
         if found:
             typer.echo(f"\n{each.section.replace('_', ' ')}")
@@ -95,13 +100,38 @@ def add_row(of: Resource, given: Given) -> None:
     """Add a row and say so."""
     texts = {**of.parts(given.text(WHO)), **given.said(of)}
     for each in of.written:
-        if each.required and each.name not in texts:
-            raise OperatorError(f"{each.name}: is missing; it is {each.kind.rule}")
+        is_found = (of.name, each.name) == (ACCOUNT, "currency")  # its tariff's
+        if each.required and each.name not in texts and not is_found:
+            raise OperatorError(f"{each.option}: is missing; it is {_rule(of, each)}")
     values = {name: of.field(name).typed(text) for name, text in texts.items()}
     with given.session() as acting:
-        key = add(acting, of, _place(acting, of, given), values)
+        place = _place(acting, of, given)
+        if of.name == ACCOUNT:
+            values = _account(acting, of, place, values)
+        key = add(acting, of, place, values)
         row = again(acting.connection, of, key)
     _said(of, row, given, "added")
+
+
+def _rule(of: Resource, field: Field) -> str:
+    """Return what a field has to be; of a reference to what is the owner's, whose."""
+    if field.refers and field.reach == "own":
+        return f"{one(words(field.refers))} of the {of.owner}"
+    return field.kind.rule
+
+
+def _account(acting: Session, of: Resource, place: Place, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a new account, which pays in its tariff's currency where none is said.
+
+    Raises OperatorError, also for an acting account that may not have new ones below it.
+    """
+    if not acting.connection.execute("select tandem.acting_may('accounts')").fetchall()[0][0]:
+        raise OperatorError(f"accounts: not granted to account {acting.account_id} {acting.name!r}")
+    if "currency" in values:
+        return dict(values)
+    tariff_id = find_reference(acting.connection, of.field("tariff"), values["tariff"], place.owner_id)
+    ((currency,),) = acting.connection.execute(_CURRENCY_OF, (tariff_id,)).fetchall()
+    return {**values, "currency": currency}
 
 
 def set_row(of: Resource, given: Given) -> None:
@@ -169,11 +199,11 @@ def _table(of: Resource, found: Sequence[Row], *, of_one: bool = False) -> None:
     if upper is None:
         head[of.owner] = of.owner
     columns = {**head, **{each.name: each.name.replace("_", " ") for each in of.fields if each.listed}}
-    rows = [{name: _for_people(value) for name, value in row.as_dict(of).items()} for row in found]
+    rows = [{name: for_people(value) for name, value in row.as_dict(of).items()} for row in found]
     show_table(columns, rows)
 
 
-def _for_people(value: Plain) -> str:
+def for_people(value: Plain) -> str:
     """Return a plain value as people read it."""
     return ", ".join(value) if isinstance(value, list) else "" if value is None else as_typed(value)
 
@@ -182,7 +212,7 @@ def _difference(of: Resource, before: Row, after: Row) -> str:
     """Return what changed, for people."""
     old, new = ({of.owner: row.owner, **row.values} for row in (before, after))
     return ", ".join(
-        f"{name} {_for_people(old[name]) or NOTHING} → {_for_people(new[name]) or NOTHING}"
+        f"{name} {for_people(old[name]) or NOTHING} → {for_people(new[name]) or NOTHING}"
         for name in new
         if old[name] != new[name]
     )

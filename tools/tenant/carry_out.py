@@ -39,6 +39,8 @@ _NEW_DECK: Final = """
 insert into tandem.tariff_deck(tariff_id, valid_from, rate_set_id) values (%(tariff)s, now(), %(set)s)
 on conflict on constraint two_decks_do_not_begin_together do update set rate_set_id = excluded.rate_set_id
 """
+_PARENT_LACKS: Final = "an_account_gives_at_most_what_it_has"
+_NAME: Final = "select a.name from tandem.account a where a.id = %s"
 _FUND: Final = "select from tandem.fund f where f.account_id = %s and f.currency = %s"
 _CHILD: Final = "select a.id from tandem.account a where a.parent_id = %s and a.name = %s"
 
@@ -50,7 +52,7 @@ def carry_out(acting: Session, steps: Sequence[Step], world: World, file: str) -
         if len(batch) > 1 and _wrote_together(acting, writer, batch):
             continue
         for step in batch:  # one by one, so that what is refused has its line
-            with _placed(acting, step, file):
+            with _placed(acting, step, world, file):
                 writer.write(step)
 
 
@@ -76,7 +78,7 @@ def _wrote_together(acting: Session, writer: _Writer, batch: Sequence[Step]) -> 
 
 
 @contextmanager
-def _placed(acting: Session, step: Step, file: str) -> Iterator[None]:
+def _placed(acting: Session, step: Step, world: World, file: str) -> Iterator[None]:
     """Say with file and line what the database refuses."""
     resource = DESCRIBED[step.change.at.resource]
     try:
@@ -85,7 +87,18 @@ def _placed(acting: Session, step: Step, file: str) -> Iterator[None]:
     except psycopg.Error as error:
         raise _at(step.change, file, str(refusal(error, is_root=acting.is_root))) from error
     except OperatorError as error:
-        raise _at(step.change, file, str(error)) from error
+        why = error.__cause__
+        lacks = isinstance(why, psycopg.Error) and why.diag.constraint_name == _PARENT_LACKS
+        raise _at(step.change, file, _not_given(acting, step, world) if lacks else str(error)) from error
+
+
+def _not_given(acting: Session, step: Step, world: World) -> str:
+    """Return the sentence about a right that the account above has not."""
+    row = step.change.row
+    assert row is not None  # noqa: S101  only new rights lack anything
+    above = row.owner[-2:-1] or acting.connection.execute(_NAME, (world.found.parent_id,)).fetchone()
+    has_not = f"{above[0] if above else 'the account'} above it does not have it"
+    return f"right: {called(row.at)!r} cannot be given to {row.owner[-1]}: {has_not}"
 
 
 def _at(change: Change, file: str, said: str) -> OperatorError:

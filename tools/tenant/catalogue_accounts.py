@@ -26,7 +26,7 @@ ACCOUNT: Final = Resource(
         ),
         Field("currency", kinds.CURRENCY, "What it pays in.", required=True, listed=True),
         Field("timezone", kinds.TIMEZONE, "For days and months.", default="UTC"),
-        Field("language", kinds.LANGUAGE, "For invoices, notices and reports.", default="en"),
+        Field("language", kinds.LANGUAGE, "For invoices, notices and reports: en, fr, ru; else English.", default="en"),
         Field("contact", kinds.NAMED, "Whom invoices go to.", column="contact_id", refers="contact"),
         Field(
             "routing", kinds.several(kinds.one_of(*CRITERIA), f"a list of {', '.join(CRITERIA)}"),

@@ -37,6 +37,8 @@ PEERING: Final = Resource(
     key=("name",),
     named_by=("name",),
     stays="calls may still come in that it carried; disable it",
+    noun="carrier",
+    lent=("name", "enabled"),
 )  # fmt: skip
 SERVER: Final = Resource(
     name="server",
@@ -96,6 +98,7 @@ HUNT: Final = Resource(
     section="hunt",
     words=("peering", "hunt"),
     table="hunt_rule",
+    noun="hunt rule",
     help="What final answers of a server mean, where that is not the default.",
     fields=(
         Field("status", kinds.whole(300, 699), "SIP status that it answers.", required=True, fixed=True, listed=True),
@@ -117,6 +120,7 @@ RULE: Final = Resource(
     section="rules",
     words=("peering", "rule"),
     table="peering_rule",
+    noun="routing rule",
     help="Which calls a carrier takes; without any it takes none.",
     fields=(
         Field("callee_prefix", kinds.PREFIX_OR_ANY, "Beginning of the called number.", default="", listed=True),
@@ -141,6 +145,7 @@ INBOUND: Final = Resource(
     section="inbound",
     words=("peering", "inbound"),
     table="inbound_rule",
+    noun="inbound filter",
     help="Filters on calls from a carrier, in order of priority; every enabled one must match.",
     fields=(
         Field("priority", PRIORITY, "1 is tried first.", required=True, listed=True),

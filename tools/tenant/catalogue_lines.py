@@ -90,6 +90,7 @@ TRUSTED: Final = Resource(
     parent="subscriber",
     parent_column="subscriber_id",
     is_global=True,
+    noun="trusted source",
 )
 NUMBER: Final = Resource(
     name="number",

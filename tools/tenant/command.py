@@ -8,7 +8,7 @@ import typer
 
 from tools.tenant.catalogue import RESOURCES, resource
 from tools.tenant.commands import command, group
-from tools.tenant.model import Resource
+from tools.tenant.model import ACCOUNT, Resource
 from tools.tenant.rates import price, prices
 from tools.tenant.secrets import login, move, passwd
 
@@ -37,15 +37,17 @@ def _contracts() -> typer.Typer:
     """Return what stands between an account, or a carrier, and who bills it: a contact, a tariff, a currency."""
     help_ = "By what an account pays its parent, or a carrier is paid: tariff, currency, contact."
     app = typer.Typer(name=CONTRACT, no_args_is_help=True, help=help_)
-    account, carrier = (_contract(resource(name)) for name in ("account", "peering"))
     for verb in ("list", "show", "set"):
-        app.command(verb)(command(account, verb))
-    app.add_typer(group(carrier._replace(words=("contract", "carrier")), ("list", "show", "set")))
+        app.command(verb)(command(_contract(resource(ACCOUNT), "contract"), verb))
+    carrier = _contract(resource("peering"), "carrier contract")._replace(
+        words=(CONTRACT, "carrier"), help="By what carriers are paid: deck and contact."
+    )
+    app.add_typer(group(carrier, ("list", "show", "set")))
     return app
 
 
-def _contract(of: Resource) -> Resource:
+def _contract(of: Resource, noun: str) -> Resource:
     """Return a resource with the fields of a contract only."""
     fields = [each for each in of.fields if each.name in {"name", "tariff", "currency", "contact"}]
     kept = [each._replace(fixed=each.name == "name", listed=True) for each in fields]
-    return of._replace(words=(CONTRACT,), section="contracts", fields=tuple(kept))
+    return of._replace(words=(CONTRACT,), section="contracts", fields=tuple(kept), noun=noun)

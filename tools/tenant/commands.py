@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from tools.account.options import Actor, As, DatabaseUrl, Json
+from tools.session import one
 from tools.tenant import actions
 from tools.tenant.catalogue import above, resource
 from tools.tenant.completion import rows, words_of
@@ -74,7 +75,9 @@ def _subject(of: Resource, verb: str) -> Parameters:
         return {actions.BEGINS: (Annotated[str, argument], "")}
     if verb == "add":
         rule = "; ".join(of.field(name).kind.rule for name in of.named_by)
-        return {actions.WHO: (Annotated[str, typer.Argument(metavar=named, help=f"{rule}.".capitalize())], ...)}
+        known = words_of(of.field(of.named_by[0])) if len(of.named_by) == 1 else None
+        argument = typer.Argument(metavar=named, help=f"{rule[:1].upper()}{rule[1:]}.", autocompletion=known)
+        return {actions.WHO: (Annotated[str, argument], ...)}
     ids = " or its id, #5" if of.has_id else ""
     argument = typer.Argument(metavar=named, help=f"Its name{ids}.", autocompletion=rows(of))
     return {actions.WHO: (Annotated[str, argument], ...)}
@@ -84,7 +87,7 @@ def _options(of: Resource, verb: str) -> Parameters:
     """Return the options: where the row belongs, and its fields where they are written."""
     found: Parameters = {}
     if (upper := above(of)) is not None:
-        help_ = f"The {upper.words[-1]} it belongs to." if verb == "add" else f"Only of this {upper.words[-1]}."
+        help_ = f"The {upper.one} it belongs to." if verb == "add" else f"Only of this {upper.one}."
         found[of.parent] = _text(of.parent.replace("_", "-"), help_, completion=rows(upper))
     if upper is None or verb == "list":
         mine = "Whose it will be; default: the acting account's." if verb == "add" else "Only of this account."
@@ -105,8 +108,9 @@ def _said(of: Resource, verb: str) -> list[Field]:
 
 def _field(field: Field) -> tuple[Any, Any]:
     default = "" if field.required or field.default in (None, "", []) else f" Default: {_said_default(field)}."
+    commas = " Separated by commas." if field.kind.schema.get("type") == "array" else ""
     completion = rows(resource(field.refers)) if field.refers else words_of(field)
-    return _text(field.option, f"{field.help}{default}", metavar=_metavar(field), completion=completion)
+    return _text(field.option, f"{field.help}{commas}{default}", metavar=_metavar(field), completion=completion)
 
 
 def _said_default(field: Field) -> str:
@@ -117,15 +121,18 @@ def _said_default(field: Field) -> str:
 
 
 def _metavar(field: Field) -> str:
-    known = field.kind.schema.get("enum")
-    if field.kind.schema.get("type") == "boolean":
-        return "yes|no"
-    return "|".join(word for word in known if word) if known else field.option.upper()
+    """Return what a value looks like, which the name of its option does not say."""
+    known, type_ = field.kind.schema.get("enum"), field.kind.schema.get("type")
+    if known:
+        return "|".join(word for word in known if word)
+    if field.refers:
+        return "NAME"
+    return {"boolean": "yes|no", "integer": "NUMBER", "array": "LIST"}.get(str(type_), "TEXT")
 
 
 def _text(option: str, help_: str, *, metavar: str = "", completion: Any = None) -> tuple[Any, Any]:
     given = typer.Option(
-        f"--{option}", help=help_, metavar=metavar or option.upper(), autocompletion=completion, show_default=False
+        f"--{option}", help=help_, metavar=metavar or "NAME", autocompletion=completion, show_default=False
     )
     return Annotated[str | None, given], None
 
@@ -141,13 +148,14 @@ def _common(verb: str) -> Parameters:
 
 
 def _sentence(of: Resource, verb: str) -> str:
-    one, many = of.words[-1], of.section.replace("_", " ")
+    a_row = one(of.one)
     if verb == "remove":
-        why = f" Refused: {of.stays}." if of.stays else ""
-        return f"Remove a {one} and what belongs to it.{why}"
+        if of.stays:
+            return f"Refused: {of.stays}."
+        return f"Remove {a_row} and what belongs to it, at once: nobody is asked."
     return {
-        "list": f"List {many} that the acting account sees.",
-        "show": f"Show a {one} and what belongs to it.",
-        "add": f"Add a {one}.",
-        "set": f"Change a {one}. An empty text stands for the default: it takes a value away.",
+        "list": f"List {of.many} that the acting account sees.",
+        "show": f"Show {a_row} and what belongs to it.",
+        "add": f"Add {a_row}.",
+        "set": f"Change {a_row}. An empty text stands for the default: it takes a value away.",
     }[verb]

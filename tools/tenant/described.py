@@ -171,7 +171,10 @@ _REALM_RULE: Final = '1 to 128 characters without " and \\'
 _ACCOUNT: Final = resource_of("account").by_name
 _FURTHER: Final[dict[str, tuple[Field, ...]]] = {
     "account": (  # the root is described too, once it is there: it has neither a parent nor a tariff of one
-        _ACCOUNT["kind"]._replace(kind=kinds.one_of("root", "reseller", "customer")),
+        _ACCOUNT["kind"]._replace(
+            kind=kinds.one_of("root", "reseller", "customer")._replace(rule="one of reseller, customer"),
+            help="A reseller has others below it; root is the platform, which no file makes.",
+        ),
         _ACCOUNT["tariff"]._replace(required=False),
     ),
     "tariff": (

@@ -26,7 +26,10 @@ from tools.tenant.stored import Found, World, everything, read_world
 from tools.tenant.stored_prices import RATES_MAX
 from tools.tenant.world import Address, Outside, Path, Stored
 
-Who = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Its id, its name, or a path such as North/Alpha.")]
+Who = Annotated[
+    str,
+    typer.Argument(metavar="[ACCOUNT]", help="Its id (5 or #5), its name, or a path; default: the acting account."),
+]
 Subtree = Annotated[bool, typer.Option("--subtree", help="Also the accounts below it, as far as they are seen.")]
 Full = Annotated[bool, typer.Option("--full", help="Also what is as by default.")]
 RatesMax = Annotated[int, typer.Option(min=0, help="Longer price lists are left out: they say `imported`.")]
@@ -77,13 +80,13 @@ _Dumper.add_representer(_Words, _words)
 
 
 def export(
-    who: Who, database_url: DatabaseUrl, *,
+    database_url: DatabaseUrl, who: Who = "", *,
     subtree: Subtree = False, full: Full = False, rates_max: RatesMax = RATES_MAX, as_account: As = "",
     actor: Actor = "",
 ) -> None:  # fmt: skip
     """Write an account as a file: all that `tandem apply` can make, and no secrets."""
     with session(_snapshot(database_url), as_account=as_account, actor=actor, program="tandem export") as acting:
-        text = exported(acting, who, subtree=subtree, full=full, rates_max=rates_max)
+        text = exported(acting, who or str(acting.account_id), subtree=subtree, full=full, rates_max=rates_max)
     typer.echo(text, nl=False)
 
 

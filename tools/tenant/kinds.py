@@ -9,11 +9,12 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from kemi.core.pattern import compile_pattern
+from kemi.core.refusals import REFUSALS
 from tools.account.amounts import MICROS, decimal, exact_micros
 from tools.errors import OperatorError
 from tools.tenant import week
@@ -156,7 +157,9 @@ def _timezone(value: Any) -> str:
 
 
 def _network(value: Any) -> str:
-    network = ip_network(str(value))
+    network = ip_network(str(value), strict=False)
+    if str(ip_interface(str(value)).ip) != str(network.network_address):
+        raise FaultError(f"has bits outside of its mask; is {network} meant?")
     if network.prefixlen < (8 if network.version == 4 else 16) or _holds_ipv4(network):  # noqa: PLR2004  IP's version
         raise FaultError("is too wide, or no plain network, to identify somebody: /8 or longer, IPv6 /16")
     return str(network)
@@ -190,6 +193,8 @@ def _spans(value: Any) -> list[list[int]]:
         raise ValueError
     try:
         return [list(part) for part in week.merged(part for each in value for part in week.parts_of(each))]
+    except FaultError:
+        raise
     except ValueError as error:
         raise ValueError from error
 
@@ -276,7 +281,7 @@ DESCRIPTION: Final = matching(
 REPLACEMENT: Final = matching(
     r"([0-9A-Za-z+*#._-]|\\[1-9]){0,64}", r"up to 64 characters that can be dialled, and groups \1 to \9"
 )
-REASON: Final = matching(r"[a-z0-9_]{1,32}", "a reason of a refusal, such as no_funds", longest=32)
+REASON: Final = one_of(*sorted(REFUSALS))
 E164: Final = matching(
     r"[1-9][0-9]{2,14}", "a number of 3 to 15 digits that does not begin with 0", longest=15
 )._replace(parse=lambda text: text.removeprefix("+"))

@@ -93,25 +93,27 @@ class Field(NamedTuple):
         """Whether it may be absent altogether."""
         return self.default is None and not self.required
 
-    def read(self, plain: object) -> Any:
+    def read(self, plain: object, called: str = "") -> Any:
         """Return the stored form of a plain value; None stands for the default. Raises OperatorError.
 
-        Of a reference the text itself, which names a row that is still to be found.
+        Of a reference the text itself, which names a row that is still to be found. called: what the error calls the
+        field, "" = its name.
         """
+        name = called or self.name
         value = self.default if plain is None else plain
         if value is None:
             if self.required:
-                raise OperatorError(f"{self.name}: is missing; it is {self.kind.rule}")
+                raise OperatorError(f"{name}: is missing; it is {self.kind.rule}")
             return None
         try:
             return self.kind.check(value)
         except ValueError as error:
             why = str(error) if isinstance(error, FaultError) else f"is not {self.kind.rule}"
-            raise OperatorError(f"{self.name}: {shown(as_typed(value))} {why}") from error
+            raise OperatorError(f"{name}: {shown(as_typed(value))} {why}") from error
 
     def typed(self, text: str) -> Any:
         """Return the stored form of a typed text; an empty one stands for the default. Raises OperatorError."""
-        return self.read(self.kind.parse(text) if text else None if not self.required else text)
+        return self.read(self.kind.parse(text) if text else None if not self.required else text, self.option)
 
     def shown(self, stored: object) -> Plain:
         """Return the plain form of a stored value."""
@@ -129,6 +131,8 @@ class Resource(NamedTuple):
     parent: name of the resource whose rows these rows belong to, by `parent_column`; "" = they are an account's own, by
     `owner_column`. owner: how that account is called. movable: another account may get it.
     bare_ids: whether a number alone may be an id, not only `#5`. stays: why a row is never removed, and what to do.
+    noun: what people call one where it is not the last of the words; several have an s.
+    lent: the fields that who does not see its account sees of a row; () = all.
     """
 
     name: str
@@ -149,10 +153,22 @@ class Resource(NamedTuple):
     movable: bool = False
     bare_ids: bool = True
     stays: str = ""
+    noun: str = ""
+    lent: tuple[str, ...] = ()
 
     def field(self, name: str) -> Field:
         """Return a field by its name; KeyError for none."""
         return self.by_name[name]
+
+    @property
+    def one(self) -> str:
+        """Return what people call one."""
+        return self.noun or self.words[-1]
+
+    @property
+    def many(self) -> str:
+        """Return what people call several."""
+        return f"{self.noun}s" if self.noun else self.section.replace("_", " ")
 
     @property
     def by_name(self) -> dict[str, Field]:

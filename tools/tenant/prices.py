@@ -16,6 +16,7 @@ from tools.errors import OperatorError
 from tools.session import shown
 from tools.tenant import week
 from tools.tenant.faults import Faults, Place
+from tools.tenant.model import FaultError
 from tools.tenant.yaml_tree import Entries, Items, Node, Text
 
 FORBIDDEN: Final = "forbidden"
@@ -120,6 +121,8 @@ def read_times(faults: Faults, node: Node | None, place: Place) -> tuple[week.Pa
         text = each.value if isinstance(each, Text) else ""
         try:
             parts += week.parts_of(text)
+        except FaultError as error:
+            faults.add(place.at(each.line, "times"), f"{shown(text)} {error}")
         except ValueError as error:
             faults.add(place.at(each.line, "times"), f"{shown(text)} is not {error}")
     return week.merged(parts)

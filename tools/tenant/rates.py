@@ -141,6 +141,8 @@ def price(  # noqa: PLR0913  one parameter per option
     edit = {"prefix": PREFIX.typed(prefix), "price": None if none else {**values, "forbidden": forbidden}}
     with session(database_url, as_account=as_account, actor=actor) as acting:
         tariff = _tariff(acting.connection, who, account)
+        if none and not _has_price(acting.connection, tariff, prefix):
+            raise OperatorError(f"prefix: {prefix!r} has no price of its own in {tariff.name(TARIFF)}")
         with told(acting, TARIFF, {}):
             acting.connection.execute("select tandem.set_rates_v1(%s, %s)", (*tariff.primary, json.dumps([edit])))
     typer.echo(printable(f"{_called(tariff)}: {prefix} {_sentence(edit['price'], tariff)}"))
@@ -150,13 +152,20 @@ def _tariff(connection: Connection, who: str, account: str) -> Row:
     return find(connection, TARIFF, who, Where(find_account(connection, account).id if account else 0))
 
 
+def _has_price(connection: Connection, tariff: Row, prefix: str) -> bool:
+    """Whether a tariff has a price for just this prefix now."""
+    found = connection.execute(_IN_FORCE, tariff.primary).fetchone()
+    return found is not None and [each.prefix for each in _prices(connection, found[0], prefix, 1)] == [prefix]
+
+
 def _prices(connection: Connection, rate_set: int, begins: str, most: int | None) -> list[Price]:
     cursor = connection.cursor(row_factory=args_row(Price))
     return cursor.execute(_PRICES, (rate_set, begins, most)).fetchall()
 
 
 def _called(tariff: Row) -> str:
-    return f"tariff #{tariff.primary[0]} {tariff.name(TARIFF)} of {tariff.owner}"
+    whose = f" of {tariff.owner}" if tariff.owner else ""
+    return f"tariff #{tariff.primary[0]} {tariff.name(TARIFF)}{whose}"
 
 
 def _deck(at: datetime, version: int | None) -> str:

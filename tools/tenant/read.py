@@ -115,6 +115,12 @@ def again(connection: Connection, of: Resource, primary: Sequence[Any]) -> Row:
     return _rows(connection, of, key, _UNSORTED, 1)[0]
 
 
+def having(connection: Connection, of: Resource, columns: Mapping[str, Any]) -> Row | None:
+    """Return the row that is seen and has these values; None where there is none."""
+    found = _rows(connection, of, [equal("r", name, value) for name, value in columns.items()], _UNSORTED, 1)
+    return found[0] if found else None
+
+
 def _told_apart(of: Resource, found: Sequence[Row]) -> str:
     """Return how to say which of several rows is meant."""
     more = ", …" if len(found) > NAMESAKES_SHOWN else ""
@@ -149,7 +155,8 @@ def _owners(of: Resource, found: Sequence[tuple[Any, ...]]) -> Iterator[int]:
     width = len(of.primary)
     named = [width + 3 + place for place, field in enumerate(of.fields) if field.refers]
     for row in found:
-        yield row[width]
+        if row[width] is not None:  # the root is nobody's
+            yield row[width]
         yield from (row[place][0] for place in named if isinstance(row[place], list))
 
 
@@ -162,6 +169,8 @@ def _row(of: Resource, row: tuple[Any, ...], seen: Mapping[int, str]) -> Row:
         # An account names what it may use from itself; what its parent has to own, from there.
         base = primary[0] if of.name == ACCOUNT and field.reach == "above" else owner_id
         values[field.name] = spelt(value, base, seen) if field.refers else field.shown(value)
+    if of.lent and owner_id not in seen:
+        values = {name: value if name in of.lent else None for name, value in values.items()}
     return Row(primary, owner_id, seen.get(owner_id, ""), parent_id, parent or "", values)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
+from tools.tenant.model import FaultError
+
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY: Final = 1440
 WEEK: Final = 7 * DAY
@@ -23,7 +25,7 @@ _WORDS: Final = re.compile(rf"(?:([A-Z][a-z]{{1,2}})(?:-([A-Z][a-z]{{1,2}}))?)?(
 
 
 def parts_of(text: str) -> tuple[Part, ...]:
-    """Return the parts that one text says. Raises ValueError with the rule.
+    """Return the parts that one text says. Raises ValueError with the rule, FaultError for times over midnight.
 
     >>> parts_of("Sat-Sun 22:00-24:00")
     ((8520, 8640), (9960, 10080))
@@ -35,7 +37,10 @@ def parts_of(text: str) -> tuple[Part, ...]:
     if match[3] is not None:
         begin, end = _minute(match[3], match[4]), _minute(match[5], match[6])
     if not begin < end:
-        raise ValueError(f"{RULE}, which ends after it begins and on the same day")
+        if begin == end:
+            raise FaultError("ends where it begins")
+        rest = f" and 00:00-{_clock(end)}" if end else ""
+        raise FaultError(f"ends before it begins; write {_clock(begin)}-24:00{rest}")
     first = 0 if match[1] is None else _day(match[1])
     last = 6 if match[1] is None else first if match[2] is None else _day(match[2])
     days = [(first + step) % 7 for step in range((last - first) % 7 + 1)]

@@ -13,10 +13,12 @@ import psycopg
 from psycopg import sql
 
 from tools.errors import OperatorError
-from tools.session import Connection, Session, one, refusal, shown, words
+from tools.session import Connection, Session, not_there, one, refusal, shown, words
+from tools.tenant.catalogue import resource
+from tools.tenant.kinds import CURRENCY
 from tools.tenant.model import ACCOUNT, Field, Resource, as_typed
-from tools.tenant.naming import find_reference
-from tools.tenant.read import Row
+from tools.tenant.naming import candidates, find_reference, paths
+from tools.tenant.read import Row, having
 
 NOTHING: Final = "nothing"
 
@@ -34,6 +36,14 @@ class Place(NamedTuple):
     parent_id: int = 0
 
 
+class Tried(NamedTuple):
+    """A row as it was tried. columns: column -> value. base: the account that references are named from."""
+
+    columns: Mapping[str, Any]
+    base: int
+    is_new: bool = False
+
+
 def add(session: Session, of: Resource, place: Place, values: Mapping[str, Any]) -> tuple[Any, ...]:
     """Insert a row; return its primary key.
 
@@ -48,7 +58,8 @@ def add(session: Session, of: Resource, place: Place, values: Mapping[str, Any])
         sql.SQL(", ").join(sql.Placeholder() * len(columns)),
         sql.SQL(", ").join(map(sql.Identifier, of.primary)),
     )
-    with told(session, of, values):
+    _insist_on_currency(session.connection, of, values)
+    with told(session, of, values, Tried(columns, place.owner_id, is_new=True)):
         key: tuple[Any, ...] = session.connection.execute(query, list(columns.values())).fetchall()[0]
         write_lists(session.connection, of, key[0], lists)
     return key
@@ -60,9 +71,11 @@ def change(session: Session, of: Resource, row: Row, values: Mapping[str, Any], 
     own = owner_id or row.owner_id
     columns = _columns(session.connection, of, values, own, row.primary[0] if of.name == ACCOUNT else own)
     columns |= {of.owner_column: owner_id} if owner_id else {}
+    _insist_on_currency(session.connection, of, values)
     if owner_id:
         _insist_on_taking_along(of, row, values)
-    with told(session, of, {**_stored(of, row), **values}):
+    base = row.primary[0] if of.name == ACCOUNT else own
+    with told(session, of, {**_stored(of, row), **values}, Tried(_held(of, row, own) | columns, base)):
         if columns:
             assignments = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in columns]
             query = sql.SQL("update tandem.{} set {} where {}").format(
@@ -82,23 +95,91 @@ def remove(session: Session, of: Resource, row: Row) -> None:
 
 
 @contextmanager
-def told(session: Session, of: Resource, values: Mapping[str, Any]) -> Iterator[None]:
+def told(session: Session, of: Resource, values: Mapping[str, Any], tried: Tried | None = None) -> Iterator[None]:
     """Say what the database refuses in the words of a resource. values: field -> stored form, as tried.
 
+    tried: the row itself, where more can be said of it: which one is there already, as far as that is seen.
     Undoes what was tried and leaves the transaction usable. Raises OperatorError.
     """
     try:
         with session.connection.transaction():
             yield
     except psycopg.errors.UniqueViolation as error:
+        if tried and (taken := _exists(session.connection, of, values, tried.columns, error.diag.constraint_name)):
+            raise taken from error
         raise _not_available(session, of, values, error) from error
     except psycopg.errors.ForeignKeyViolation as error:
         raise _not_there(session, of, values, error) from error
     except psycopg.errors.IntegrityError as error:
         if not (rule := error.diag.constraint_name):
+            if tried and (elsewhere := _of_another(session.connection, of, values, tried)):
+                raise elsewhere from error
             raise refusal(error, is_root=session.is_root) from error
         named = _named(session.connection, of, values, rule)
         raise OperatorError(f"{of.name}: {f'{named}: ' if named else ''}{words(rule)}") from error
+
+
+def _exists(
+    connection: Connection, of: Resource, values: Mapping[str, Any], columns: Mapping[str, Any], constraint: str | None
+) -> OperatorError | None:
+    """Return the error that tells which row is there already; None where the acting account sees none such.
+
+    What has no constraint is a trigger's to say, which looks at the key of what is unique everywhere.
+    """
+    if constraint:
+        ((key,),) = connection.execute(_COLUMNS, (of.table, constraint)).fetchall()
+    else:
+        key = [of.field(name).stored_in for name in of.key] if of.is_global and of.parent else []
+    defaults = {each.stored_in: each.read(None) for each in of.written if not each.required}
+    held = {**defaults, **columns}
+    if not key or any(held.get(name) is None for name in key):
+        return None
+    found = having(connection, of, {name: held[name] for name in key})
+    if found is None:
+        return None
+    whose = found.parent or found.owner
+    number = f" #{found.primary[0]}" if of.has_id else ""
+    parts = ((each, values.get(each)) for each in of.key)
+    named = _named(connection, of, values, constraint) or ", ".join(f"{name} {shown(str(v))}" for name, v in parts if v)
+    return OperatorError(f"{of.name}: {named} exists already:{number}{f' of {whose}' if whose else ''}")
+
+
+def _of_another(connection: Connection, of: Resource, values: Mapping[str, Any], tried: Tried) -> OperatorError | None:
+    """Return the error of a reference to what belongs to an account beside or below; None where none is seen."""
+    for each in of.written:
+        text = values.get(each.name)
+        if not each.refers or each.reach == "own" or not text:
+            continue
+        found = candidates(connection, resource(each.refers), text, tried.base)
+        if not found or found[0].distance is not None:
+            continue
+        owner = paths(connection, [found[0].account_id]).get(found[0].account_id)
+        if owner:
+            option = tried.is_new and not of.parent
+            where = (
+                f"say --{of.owner} with an account at or below it" if option else "only it and those below may use it"
+            )
+            return OperatorError(f"{each.name}: {shown(text)} belongs to {owner}; {where}")
+    return None
+
+
+def _insist_on_currency(connection: Connection, of: Resource, values: Mapping[str, Any]) -> None:
+    """Raise OperatorError for a currency that the platform does not have."""
+    for name, code in values.items():
+        if of.field(name).kind is not CURRENCY or code is None:
+            continue
+        if not connection.execute("select from tandem.currency c where c.code = %s", (code,)).fetchall():
+            raise not_there(name, code)
+
+
+def _held(of: Resource, row: Row, owner_id: int) -> dict[str, Any]:
+    """Return column -> value of what a row holds, without its references. owner_id: whose it is, or will be."""
+    held = {each.stored_in: each.read(row.values[each.name]) for each in of.written if _is_plain(each, row)}
+    return held | ({of.parent_column: row.parent_id} if of.parent else {of.owner_column: owner_id})
+
+
+def _is_plain(field: Field, row: Row) -> bool:
+    return not field.refers and not field.rows and row.values[field.name] is not None
 
 
 def _not_available(
