@@ -46,6 +46,7 @@ class RedisCell:
             self._start_sentinel(server)
         until(self._agree, READY_S, "the sentinels to agree")
         until(self._load, READY_S, "the master to count its replica as a good one")
+        until(self._have_functions, READY_S, "the replicas to have the functions")
 
     def stop(self) -> None:
         """End all."""
@@ -131,6 +132,10 @@ class RedisCell:
         finally:
             client.close()
         return True
+
+    def _have_functions(self) -> bool:
+        """Tell whether whoever is promoted has them: replication is asynchronous, and the master may die at once."""
+        return all(self.ask(server.name, "FUNCTION", "LIST") for server in self._layout.redis_servers)
 
     def _follow(self) -> bool:
         roles = [self.ask(server.name, "ROLE") for server in self._layout.redis_servers[1:]]
