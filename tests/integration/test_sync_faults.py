@@ -16,6 +16,7 @@ import pytest
 from kemi import keys
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
 from kemi.records import Status
+from tests.dying import Killed, deadly
 from tests.fix_postgres import Database
 from tests.redis_server import OPTIONS
 from tests.sync_pair import DEADLINE_S, SyncPair
@@ -36,10 +37,6 @@ MANY_NUMBERS = """
 """
 
 
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it, nothing is done after it."""
-
-
 @pytest.fixture
 def pair(demo_database: Database, redis_client: RedisClient, redis_url: str) -> SyncPair:
     """Sync the demo world once."""
@@ -56,32 +53,9 @@ def number_status(pair: SyncPair) -> object:
 @pytest.fixture
 def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Give a way to die at the n-th step that reaches Postgres or Redis, before it or after it."""
-    state = {"left": 0}
-
-    def point() -> None:
-        state["left"] -= 1
-        if state["left"] == 0:
-            raise Killed
-
-    def deadly(owner: type, name: str) -> None:
-        original: Callable[..., Any] = getattr(owner, name)
-
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            point()
-            result = original(*args, **kwargs)
-            point()
-            return result
-
-        monkeypatch.setattr(owner, name, wrapped)
-
-    for owner, name in ((Store, "_call_all"), (Source, "done"), (Source, "delete_seen"), (Source, "note_unsure")):
-        deadly(owner, name)
-
-    def arm(left: int) -> None:
-        state["left"] = left
-
-    yield arm
-    arm(0)
+    calls = ((Store, "_call_all"), (Source, "done"), (Source, "delete_seen"), (Source, "note_unsure"))
+    with deadly(monkeypatch, *calls) as arm:
+        yield arm
 
 
 def test_killed_at_any_step_nothing_is_lost(pair: SyncPair, killer: Callable[[int], None]) -> None:

@@ -16,8 +16,8 @@ from kemi import keys
 from kemi.adapters.redis_client import RedisClient
 from kemi.records import Status
 from tests import sync_pair
+from tests.dying import Killed, deadly
 from tests.fix_postgres import Database
-from tests.integration.test_sync_faults import Killed
 from tests.sync_pair import DEADLINE_S, SYNC, SyncPair
 from tools.sync import passes, sweeper
 from tools.sync.follow import follow
@@ -311,28 +311,9 @@ def test_a_reset_that_comes_during_a_comparison_outlives_it(pair: SyncPair, monk
 @pytest.fixture
 def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Give a way to die at the n-th step of a repair that writes anywhere, before it or after it."""
-    state = {"left": 0}
-
-    def point() -> None:
-        state["left"] -= 1
-        if state["left"] == 0:
-            raise Killed
-
-    def deadly(owner: type, name: str) -> None:
-        original: Callable[..., Any] = getattr(owner, name)
-
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            point()
-            result = original(*args, **kwargs)
-            point()
-            return result
-
-        monkeypatch.setattr(owner, name, wrapped)
-
-    for owner, name in ((Store, "_call_all"), (Source, "done"), (Source, "note_unsure"), (Source, "note_sweep")):
-        deadly(owner, name)
-    yield lambda left: state.update(left=left)
-    state["left"] = 0
+    calls = ((Store, "_call_all"), (Source, "done"), (Source, "note_unsure"), (Source, "note_sweep"))
+    with deadly(monkeypatch, *calls) as arm:
+        yield arm
 
 
 def test_killed_at_any_step_of_a_repair(pair: SyncPair, killer: Callable[[int], None]) -> None:
