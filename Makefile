@@ -5,12 +5,19 @@ AREA   ?=
 OPS    ?= 1000000
 SUBSCRIBERS ?= 1000000
 RATES  ?= 10000000
+ROWS   ?= 1000000
 SEED   ?= 7
+PHONES ?= 10000
+RATE   ?=
 ROUNDS ?= 20
+SCENARIO ?=
+MINUTES ?= 10
 FILES  ?=
+WORKERS ?= 2
+PROFILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls bench-money bench-sync bench-decide mutants-core lint scenarios lock
+.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls load-register load soak bench bench-money bench-sync bench-import bench-decide mutants-core lint scenarios lock
 
 help: ## what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
@@ -30,6 +37,9 @@ down: setup ## stops the stack, whichever way it was started
 status: setup ## shows each process of the stack
 	@$(TANDEM) stack status
 
+# A stack that one of these starts waits a second for a Redis that waits for the CPU. An own value wins.
+demo scenarios: export TANDEM_REDIS_TIMEOUT_MS ?= 1000
+
 demo: setup ## places real calls and shows what each did and cost
 	@$(TANDEM) stack exec -- $(TANDEM) demo
 
@@ -37,7 +47,7 @@ scenarios: setup ## runs the SIPp scenarios of one area: make scenarios AREA=aut
 	@$(TANDEM) stack exec -- $(TANDEM) scenarios --area "$(AREA)"
 
 test: setup ## every suite, on real parts
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n $(WORKERS)
 
 prove-money: setup ## kills everything that handles money and compares: make prove-money OPS=1000000 SEED=7
 	@.venv/bin/python -m tools.prove --ops $(OPS) --seed $(SEED)
@@ -48,11 +58,27 @@ prove-money-mutants: setup ## plants bugs in the money functions and in settleme
 prove-calls: setup ## 200 calls at once on money for 50, over four levels and two nodes: make prove-calls ROUNDS=20
 	@.venv/bin/python -m tools.prove_calls --rounds $(ROUNDS)
 
+load-register: setup ## phones refresh while all is killed, none is lost: make load-register PHONES=10000 RATE=100
+	@.venv/bin/python -m tools.prove_phones --phones $(PHONES) --rate $(or $(RATE),100)
+
+load: setup ## one load scenario with progress, figures and a plot: make load SCENARIO=digest RATE=20 CALLS=400 HOLD=2
+	@$(TANDEM) load "$(SCENARIO)" $(if $(RATE),--rate "$(RATE)") $(if $(CALLS),--calls "$(CALLS)") $(if $(HOLD),--hold "$(HOLD)")
+
+soak: setup ## mixed traffic while the memory of every process is watched; a leak fails it: make soak MINUTES=10
+	@$(TANDEM) soak --minutes "$(MINUTES)" $(if $(RATE),--rate "$(RATE)")
+
+bench: ROUNDS = 5
+bench: setup ## the same call through stock Kamailio, SQL, Lua and Tandem: make bench CALLS=2000 ROUNDS=5 PROFILE=1
+	@$(TANDEM) bench calls --calls $(or $(CALLS),2000) --rounds $(ROUNDS) $(if $(PROFILE),--profile)
+
 bench-money: setup ## a hold over four levels beside plain Redis commands, and call events into Postgres
 	@.venv/bin/python -m tools.bench.money
 
 bench-sync: setup ## Redis beside Postgres at full size: make bench-sync SUBSCRIBERS=1000000 RATES=10000000
 	@.venv/bin/python -m tools.bench.sync --subscribers $(SUBSCRIBERS) --rates $(RATES)
+
+bench-import: setup ## a carrier's price list into a tariff, whole and then in part: make bench-import ROWS=1000000
+	@.venv/bin/python -m tools.bench.imports --rows $(ROWS)
 
 bench-decide: setup ## one decision over 8 levels, 40 rewrite rules and 30 candidates, as JSON
 	@.venv/bin/python -m tests.routing.bench_decide

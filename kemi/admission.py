@@ -4,6 +4,8 @@ Rule 1: a warm call costs one round trip, the hold; a cold one at most three.
 Rule 2: a Route leaves here held, or marked as one that goes without: an emergency, or while the store is down a call
 for which an account of the caller has given its word (call.offline_id).
 Rule 3: a refusal leaves here on what Redis has, like a Route: where nothing was fetched for it, one fetch confirms it.
+Rule 4: who refuses a hold and is not the caller may be left out: a forwarder who cannot pay, a called line that has all
+its calls. Then the call is decided again without him, as often as core.again allows.
 It knows nothing of Kamailio.
 """
 
@@ -20,16 +22,19 @@ from kemi.adapters.redis_funds import Held, Refused, Stale, Unarmed, Void
 from kemi.adapters.redis_operations import reserve_id
 from kemi.adapters.redis_tables import Tables
 from kemi.adapters.zones import Zones
+from kemi.core.again import Again, again, refused_hold, refused_place
 from kemi.core.charges import FIRST_ANSWER_MAX_S
-from kemi.core.decide import decide, decide_offline, refused_hold, refused_place
+from kemi.core.decide import decide, decide_offline
 from kemi.core.hunt import attempts_most
 from kemi.core.outcome import Decision, Hold, Need, Reject, Route
+from kemi.core.reach import arranged
 from kemi.core.refusals import reject
 from kemi.core.request import UNCOUNTED, CallRequest, Facts
 from kemi.settings import Settings
 
-FETCHES_MAX: Final = 3  # who calls; everything about where the call goes; and what has changed in between
+FETCHES_MAX: Final = 4  # who calls; where the call goes; where that leads to; and what has changed in between
 HOLDS_MAX: Final = 2  # a hold on a stale decision is asked for once more
+NOBODY: Final = Again()
 STRANGERS_MS: Final = 10  # refusals of who is nobody's line or peer are confirmed no more often: Redis is not theirs
 UNCONFIGURED: Final = frozenset(("method", "store_down"))  # refusals that no configuration could change
 
@@ -57,12 +62,18 @@ def no_place(_rid: str, _account_id: int, _most: int) -> bool:
     return False
 
 
+def first_turn(_group_id: int) -> int:
+    """Say that nobody took the group's turn before: there is no shared memory to count in."""
+    return 0
+
+
 class Seen(NamedTuple):
     """What the node's shared memory says about a request. Meaning as in Facts.
 
     newest_pass: version of the configuration that the node's agent last saw in Redis, 0 = not heard.
     count_nonce: counts this use of the nonce and says how often it came; asked at most once a request.
     let_in: gives a call, by its rid, one of so many places of an account for calls without a hold; says whether it did.
+    take_turn: takes a group's turn on this node, and says how many calls of this node took it before.
     """
 
     nonce_uses: int = UNCOUNTED
@@ -71,6 +82,7 @@ class Seen(NamedTuple):
     newest_pass: int = 0
     count_nonce: Callable[[], int] = int
     let_in: Callable[[str, int, int], bool] = no_place
+    take_turn: Callable[[int], int] = first_turn
 
     def counted(self) -> Seen:
         """Return the same with the use of the nonce counted."""
@@ -87,6 +99,13 @@ class Verdict(NamedTuple):
     held: Held | None = None
     maybe_held: bool = False
     stale: int = 0
+
+    @property
+    def held_micros(self) -> tuple[int, ...]:
+        """What each fund of a Route holds: the row of the schedule that was granted."""
+        granted_s = self.held.granted_s if self.held else 0
+        rows = self.decision.hold.rows if isinstance(self.decision, Route) else ()
+        return next((row.price_micros for row in rows if row.talk_s == granted_s), ())
 
 
 class Admission:
@@ -122,31 +141,40 @@ class Admission:
         """Return the decision on an INVITE or REGISTER, and its hold."""
         self._tables.trim()
         seen = seen._replace(count_nonce=cache(seen.count_nonce))
-        for stale in range(HOLDS_MAX):
-            decision = self._decide_on_what_is_true(request, seen)
+        stale, times, without = 0, 0, NOBODY
+        while True:
+            decision = self._decide_on_what_is_true(request, seen, without)
             if not isinstance(decision, Route):
                 return Verdict(decision, stale=stale)
-            verdict = self._hold(decision, request, seen)
-            if verdict is not None:
-                return verdict._replace(stale=stale)
-            last = decision
-        return Verdict(last if last.emergency else refused_hold(last, 0, "stale"), stale=HOLDS_MAX)
+            found = self._hold(decision, request, seen)
+            if isinstance(found, Verdict):
+                return found._replace(stale=stale)
+            if isinstance(found, Refused):
+                reason = found.account_id, found.reason, found.fund
+                more = again(decision, *reason, times)
+                if more is None:
+                    return Verdict(refused_hold(decision, *reason), stale=stale)
+                times, without = times + 1, without.besides(more)
+                continue
+            stale += 1
+            if stale == HOLDS_MAX:
+                return Verdict(decision if decision.emergency else refused_hold(decision, 0, "stale"), stale=stale)
 
     def lease_s(self, route: Route) -> int:
         """Return how long a reservation may wait for an answer: all attempts, each silent first and then ringing.
 
         The grace comes on top.
         """
-        return (FIRST_ANSWER_MAX_S + route.ring_max_s) * attempts_most(route.targets)
+        return route.waits_s or (FIRST_ANSWER_MAX_S + route.ring_max_s) * attempts_most(route.targets)
 
-    def _decide_on_what_is_true(self, request: CallRequest, seen: Seen) -> Decision:
+    def _decide_on_what_is_true(self, request: CallRequest, seen: Seen, without: Again) -> Decision:
         """Return a decision that Redis has not contradicted when it is carried out.
 
         A Route learns at its hold what has changed; what refuses is never held, and would stand for ever in a worker
         that nobody else calls through. A challenge and a registration are as young as what the agent saw last.
         """
         fetched_before = self._fetches
-        decision = self._decide(request, seen)
+        decision = self._decide(request, seen, without)
         if isinstance(decision, Route) or self._fetches > fetched_before:
             return decision
         if isinstance(decision, Reject):
@@ -156,7 +184,7 @@ class Admission:
         before = self._tables.standing
         if not is_due or not self._fetch(need) or self._tables.standing == before:
             return decision
-        return self._decide(request, seen)
+        return self._decide(request, seen, without)
 
     def _is_doubtful(self, refusal: Reject, now_ms: int) -> bool:
         """Tell whether Redis must confirm a refusal, and note that it does."""
@@ -168,12 +196,15 @@ class Admission:
         self._confirmed_ms = now_ms
         return True
 
-    def _decide(self, request: CallRequest, seen: Seen, *, store_up: bool = True) -> Decision:
+    def _decide(self, request: CallRequest, seen: Seen, without: Again = NOBODY, *, store_up: bool = True) -> Decision:
         """Decide as often as something is needed that can be had. store_up False: nothing can, for Redis is down."""
         fetches = 0
         while True:
             facts, is_down = self._facts(seen), fetches <= FETCHES_MAX
-            outcome = decide(request, facts) if store_up else decide_offline(request, facts, is_down=is_down)
+            if store_up:
+                outcome = decide(request, facts, **without._asdict())
+            else:
+                outcome = decide_offline(request, facts, is_down=is_down)
             if not isinstance(outcome, Need):
                 return outcome
             if outcome.nonce_uses:
@@ -205,12 +236,13 @@ class Admission:
             draining=seen.draining,
             config_pass=self._tables.seen_pass,
             zones=self._zones,
+            listens=self._settings.listens,
         )
 
-    def _hold(self, route: Route, request: CallRequest, seen: Seen) -> Verdict | None:
-        """Return the verdict, None when the decision was made on what has changed since."""
+    def _hold(self, route: Route, request: CallRequest, seen: Seen) -> Verdict | Refused | None:
+        """Return the verdict, or who refuses; None when the decision was made on what has changed since."""
         if not route.hold.funds:
-            return Verdict(route)
+            return Verdict(_arranged_here(route, seen))
         if route.call.offline_id:
             return self._let_in(route, seen)
         rid = route.call.rid
@@ -220,19 +252,21 @@ class Admission:
             )
         except StoreUnavailable as error:
             if route.emergency:
-                return Verdict(route, maybe_held=True)
+                return Verdict(_arranged_here(route, seen), maybe_held=True)
             if route.call.offline_s and not error.maybe_applied:
                 again = self._decide(request, seen, store_up=False)
                 return self._hold(again, request, seen) if isinstance(again, Route) else Verdict(again)
             return Verdict(refused_hold(route, 0, "store_down"), maybe_held=True)
-        return self._judge(route, answer)
+        return self._judge(route, answer, seen)
 
     def _let_in(self, route: Route, seen: Seen) -> Verdict:
         """Return the verdict on a call that goes without a hold, if its account has a place for it."""
         is_in = seen.let_in(route.call.rid, route.call.offline_id, route.places)
-        return Verdict(route if is_in else refused_place(route))
+        return Verdict(_arranged_here(route, seen) if is_in else refused_place(route))
 
-    def _judge(self, route: Route, answer: Held | Refused | Stale | Unarmed | Void) -> Verdict | None:
+    def _judge(
+        self, route: Route, answer: Held | Refused | Stale | Unarmed | Void, seen: Seen
+    ) -> Verdict | Refused | None:
         if isinstance(answer, Stale):
             self._forget(answer)
             return None
@@ -241,11 +275,11 @@ class Admission:
         if isinstance(answer, Held) and answer.replayed:
             return Verdict(_merged(route))
         if isinstance(answer, Held):
-            return Verdict(route, answer)
+            return Verdict(_arranged(route, answer, seen), answer)
         if route.emergency:
-            return Verdict(route)
+            return Verdict(_arranged_here(route, seen))
         if isinstance(answer, Refused):
-            return Verdict(refused_hold(route, answer.account_id, answer.reason))
+            return answer
         return Verdict(refused_hold(route, 0, "unarmed" if isinstance(answer, Unarmed) else "void"))
 
     def _forget(self, stale: Stale) -> None:
@@ -254,6 +288,24 @@ class Admission:
             self._tables.invalidate(stale.changed, stale.config_pass)
         else:
             self._tables.clear()
+
+
+def _arranged(route: Route, held: Held, seen: Seen) -> Route:
+    """Return the route with its groups in the order that the store's answer gives them.
+
+    A store of the release before tells nothing of others: then nobody counts as in a call, and turns are this node's.
+    """
+    if not route.turns:
+        return route
+    if len(held.turns) != len(route.hold.turns):
+        return _arranged_here(route, seen)
+    counts = dict(zip(route.hold.asks, held.counts, strict=False))
+    return arranged(route, counts, dict(zip(route.hold.turns, held.turns, strict=True)))
+
+
+def _arranged_here(route: Route, seen: Seen) -> Route:
+    """Return the route in the order that this node alone can give its groups, while the store says nothing."""
+    return arranged(route, {}, {group: seen.take_turn(group) for group in route.hold.turns}) if route.turns else route
 
 
 def _confirming(refusal: Reject) -> Need:

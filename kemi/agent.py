@@ -56,6 +56,7 @@ class AgentState(NamedTuple):
     closings: list[bytes]
     recent: list[tuple[int, str, bytes]]
     armed_epoch: int
+    locations: bytes = b""
 
 
 class Agent:

@@ -55,6 +55,7 @@ def talk_of(reservation: Reservation, boot_id: str, now: Moment) -> Talk:
         attempts=legs.attempts if legs else (),
         answered_ns=_answered_ns(reservation, legs, boot_id, now),
         answered_ms=reservation.node_answered_ms or reservation.answered_ms,
+        place=reservation.place,
     )
     return Talk(
         call,

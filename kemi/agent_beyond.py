@@ -63,7 +63,8 @@ def settled(talk: Talk, billed_s: int, end: CallEnd) -> Outgoing:
         billed_s = talk.granted_s
         end = end._replace(billed_s=billed_s)
     price_micros = charges(talk.paid, billed_s, end.answered_ms)
-    return Outgoing(Settle(*talk.next_op(), billed_s, price_micros, codec.pack(end)), talk.pinned, whole)
+    settle = Settle(*talk.next_op(), billed_s, price_micros, codec.pack(end))
+    return Outgoing(settle, talk.pinned, whole, talk.funds)
 
 
 def told_whole(sent: Outgoing, closing: Settle | Release) -> list[Outgoing]:

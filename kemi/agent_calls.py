@@ -13,7 +13,6 @@ Rule 7: one node follows a call. Who finds that another one does lets go of it, 
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
 from typing import Final, assert_never
 
 from kemi import codec
@@ -50,7 +49,7 @@ from kemi.adapters.redis_operations import (
 from kemi.agent_adoption import MS, OPEN, Became, Moment, adoptable, became, is_behind, legs_of, talk_of, told_again
 from kemi.agent_beyond import caught_up, end_ns, go_on, settled, told_whole
 from kemi.agent_closing import CONFIRM_NS, Closings, closing_byes
-from kemi.agent_ends import failed_end, is_refusal, refusal, refusal_released, released, unproven_end
+from kemi.agent_ends import Past, cancelled, failed_end, is_refusal, refusal, refusal_released, released, unproven_end
 from kemi.agent_orders import HandOver, LetGo, LookUp, Order, Outgoing, Recheck, TakeIn
 from kemi.agent_probes import Over, Probes
 from kemi.agent_proofs import answer_mark
@@ -62,8 +61,6 @@ from kemi.settings import Limits
 
 RETRY_S: Final = 1.0
 FORGET_AFTER_S: Final = 60  # beyond its lease an unanswered call is the sweeper's
-ENDED_KEPT: Final = 20_000  # ends remembered, so that a late word of them asks Redis nothing
-CANCELLED: Final = 487
 
 
 class Calls:
@@ -76,7 +73,7 @@ class Calls:
         self._talks: dict[str, Talk] = {}
         self._adopting: dict[str, Talk] = {}
         self._due: list[tuple[int, str]] = []
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._ended = Past()
         self._probes = Probes()
         self.closings = Closings()
         self.overtalk_ms = 0
@@ -234,7 +231,7 @@ class Calls:
             return []
         talk = talk_of(found, self._boot_id, Moment(ended.ended_ns, ended_redis_ms))
         talk.started = started = late or talk.started
-        self._remember(ended.rid)
+        self._ended.add(ended.rid)
         is_open = found.state in OPEN
         if started is None or not (late or found.answered_ms):
             return [settled(talk, 0, unproven_end(ended.ended_ms, ended.by))] if is_open else []
@@ -270,7 +267,7 @@ class Calls:
     def _started(self, message: Started, now_ns: int, now_ms: int) -> list[Order]:
         talk = self._talks.get(message.rid)
         if talk is None:
-            self._remember(message.rid)
+            self._ended.add(message.rid)
             return stray(message, self.closings, now_ns, now_ms)
         if talk.started is not None:
             return []
@@ -295,7 +292,7 @@ class Calls:
         if not (message.is_followed or talk.is_adopted):
             return []
         if talk.started is None:
-            return self._failed(Failed(message.rid, CANCELLED, True, (), message.ended_ms))
+            return self._failed(cancelled(message))
         self._close(talk, talk.started, message, now_ns)
         return [self._finish(talk, talk.started, message.by, message.ended_ns, message.ended_ms)]
 
@@ -368,8 +365,6 @@ class Calls:
         talk.due_ns = due_ns
         heapq.heappush(self._due, (due_ns, talk.call.rid))
 
-    # Its end ----------------------------------------------------------------------------------------------------------
-
     def _cut(self, talk: Talk, by: str, now_ns: int, now_ms: int) -> list[Order]:
         """End a call on both sides."""
         started = talk.started
@@ -401,9 +396,4 @@ class Calls:
     def _drop(self, talk: Talk) -> None:
         self._talks.pop(talk.call.rid, None)
         self._probes.forget(talk.call.rid)
-        self._remember(talk.call.rid)
-
-    def _remember(self, rid: str) -> None:
-        self._ended[rid] = None
-        if len(self._ended) > ENDED_KEPT:
-            self._ended.popitem(last=False)
+        self._ended.add(talk.call.rid)

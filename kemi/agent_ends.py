@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final
 
 from kemi import codec
-from kemi.adapters.ksr_queue import Failed, Refused, Started
+from kemi.adapters.ksr_queue import Ended, Failed, Refused, Started
 from kemi.adapters.redis_operations import Invalid, Note, Release, Result, Unknown
 from kemi.agent_orders import Order, Outgoing
 from kemi.agent_talk import Talk
@@ -16,6 +17,24 @@ from kemi.records import CallEnd
 ANSWERED_OK: Final = 200
 NORMAL_CLEARING: Final = 16
 INTERNAL: Final = 500
+CANCELLED: Final = 487
+ENDED_KEPT: Final = 20_000
+
+
+class Past:
+    """The calls that have ended, so many and no more: a late word of them asks Redis nothing."""
+
+    def __init__(self) -> None:
+        self._rids: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, rid: object) -> bool:
+        return rid in self._rids
+
+    def add(self, rid: str) -> None:
+        """Remember one, and forget the first."""
+        self._rids[rid] = None
+        if len(self._rids) > ENDED_KEPT:
+            self._rids.popitem(last=False)
 
 
 def answered_end(started: Started, outcome: str, ended_ms: int, talk_ms: int, billed_s: int, by: str = "") -> CallEnd:
@@ -32,6 +51,7 @@ def answered_end(started: Started, outcome: str, ended_ms: int, talk_ms: int, bi
         by,
         started.server_id,
         started.attempts,
+        place=started.place,
     )
 
 
@@ -62,6 +82,11 @@ def failed_end(message: Failed) -> CallEnd:
         ended_by="caller" if message.is_cancelled else "",
         attempts=message.attempts,
     )
+
+
+def cancelled(message: Ended) -> Failed:
+    """Return what a BYE before the answer is: the caller's CANCEL."""
+    return Failed(message.rid, CANCELLED, True, (), message.ended_ms)
 
 
 def refusal(message: Refused) -> Outgoing:

@@ -13,12 +13,14 @@ class Outgoing(NamedTuple):
     """An operation for Redis. pinned: packed PinnedCall, to tell of the call should Redis not know the reservation.
 
     whole: with a Settle that charges less than was talked, because no more is held: packed CallEnd of the whole call,
-    to be told as a late end once Redis has the Settle.
+    to be told as a late end once Redis has the Settle. funds: with a Settle, those of the hold, in the order of its
+    prices; () in spools of before.
     """
 
     operation: Operation
     pinned: bytes = b""
     whole: bytes = b""
+    funds: tuple[str, ...] = ()
 
 
 class LookUp(NamedTuple):

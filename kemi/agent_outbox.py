@@ -65,6 +65,7 @@ class _Packed(NamedTuple):
     operation: bytes
     pinned: bytes
     whole: bytes = b""
+    funds: tuple[str, ...] = ()
 
 
 class _Spooled(NamedTuple):
@@ -338,7 +339,8 @@ def dump(entry: Entry) -> tuple[str, bytes]:
         return LOOK_UP, codec.pack(entry)
     if isinstance(entry, Recheck):
         return RECHECK, codec.pack(dump(entry.sent))
-    return _NAMES[type(entry.operation)], codec.pack(_Packed(codec.pack(entry.operation), entry.pinned, entry.whole))
+    packed = _Packed(codec.pack(entry.operation), entry.pinned, entry.whole, entry.funds)
+    return _NAMES[type(entry.operation)], codec.pack(packed)
 
 
 def load(kind: str, body: bytes) -> Entry:
@@ -354,4 +356,4 @@ def _outgoing(kind: str, body: bytes) -> Outgoing:
     if kind not in KINDS:
         raise ValueError(f"no entry of a spool: {kind!r}")
     packed = codec.unpack(_Packed, body)
-    return Outgoing(codec.unpack(KINDS[kind], packed.operation), packed.pinned, packed.whole)
+    return Outgoing(codec.unpack(KINDS[kind], packed.operation), packed.pinned, packed.whole, packed.funds)

@@ -16,14 +16,16 @@ from kemi.adapters.ksr_queue import Started
 from kemi.adapters.redis_operations import Answer, Release, Reservation, sweep_id
 from kemi.agent_orders import Outgoing
 from kemi.agent_slices import NODE_LOST, deadline_ns, seconds_up
-from kemi.agent_talk import Talk, pack_legs
+from kemi.agent_talk import Talk, lower, pack_legs
 from kemi.records import CallEnd, PinnedCall
 
 
 def answer_mark(talk: Talk, started: Started, legs: bytes, now_ns: int) -> Outgoing:
-    """Return what tells Redis of an answer. legs: as packed for an adopter."""
-    lease_s = seconds_up(deadline_ns(talk, started) - now_ns)
-    return Outgoing(Answer(*talk.next_op(), lease_s, started.server_id, started.answered_ms, legs))
+    """Return what tells Redis of an answer, and whom it concerns. legs: as packed for an adopter."""
+    lease_s, held_micros = seconds_up(deadline_ns(talk, started) - now_ns), lower(talk, started)
+    who = started.place, talk.answerers
+    mark = Answer(*talk.next_op(), lease_s, started.server_id, started.answered_ms, legs, *who, leaves=talk.left)
+    return Outgoing(mark._replace(held_s=talk.granted_s, held_micros=held_micros) if held_micros else mark)
 
 
 class Proofs:
@@ -57,6 +59,7 @@ class Proofs:
             answered_ms=started.answered_ms,
             node_answered_ms=started.answered_ms,
             legs=pack_legs(started, note.boot_id),
+            place=started.place,
         )
 
     def given_up(self, rid: str, reservation: Reservation | None, redis_ms: int) -> list[Outgoing]:

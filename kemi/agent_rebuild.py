@@ -37,7 +37,7 @@ from kemi.agent_outbox import BATCH_MAX, ROUNDS_MAX, Money, Outbox, dump, load
 from kemi.agent_proofs import Proofs
 from kemi.agent_slices import NS, deadline_ns, seconds_up
 from kemi.agent_talk import Talk, pack_legs
-from kemi.core.rating import by_fund, charges
+from kemi.core.rating import by_fund, charges, legs_at
 from kemi.records import CallEnd, PinnedCall
 
 PAGE: Final = 100  # reservations of our own looked at in one round trip, which must stay far below the time-out
@@ -254,7 +254,7 @@ def told_talk(talk: Talk, epoch: int, boot_id: str, now: Moment) -> Rehold:
         lease_s=seconds_up(talk.due_ns - FORGET_AFTER_S * NS - now.ns),
         pinned=talk.pinned,
         funds=talk.funds,
-        sides=talk.sides or (0,) * len(talk.funds),
+        sides=talk.sides_now,
         granted_s=talk.granted_s,
         held=held,
         posted=posted,
@@ -268,6 +268,8 @@ def told_talk(talk: Talk, epoch: int, boot_id: str, now: Moment) -> Rehold:
         server_id=started.server_id,
         node_answered_ms=answered_ms,
         legs=pack_legs(started, boot_id),
+        place=started.place,
+        joins=talk.joins,
     )
 
 
@@ -284,8 +286,9 @@ def told_charge(charge: Charge, epoch: int) -> Rehold | None:
         call, end = codec.unpack(PinnedCall, sent.pinned), codec.unpack(CallEnd, settle.end)
     except ValueError:
         return None
-    funds = tuple(dict.fromkeys(leg.fund for leg in call.legs if leg.fund))
-    if charges(by_fund(call.legs, funds), settle.billed_s, end.answered_ms) != settle.price_micros:
+    funds = sent.funds or tuple(dict.fromkeys(leg.fund for leg in call.legs if leg.fund))
+    paid = by_fund(legs_at(call.legs, call.targets, end.place), funds)
+    if charges(paid, settle.billed_s, end.answered_ms) != settle.price_micros:
         return None
     return Rehold(
         op_id=reserve_id(settle.rid),
@@ -303,4 +306,5 @@ def told_charge(charge: Charge, epoch: int) -> Rehold | None:
         talked_ms=end.talk_ms,
         server_id=end.server_id,
         node_answered_ms=end.answered_ms,
+        place=end.place,
     )

@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from kemi import codec
 from kemi.adapters.ksr_queue import Started
-from kemi.adapters.redis_operations import LEGS_MAX, Answer, Extend, Part, Reservation
+from kemi.adapters.redis_operations import LEFT, LEGS_MAX, Answer, Extend, Part, Reservation
 from kemi.agent_orders import Outgoing
-from kemi.core.rating import by_fund
+from kemi.core.outcome import IN, OUT
+from kemi.core.rating import by_fund, charges, legs_at
 from kemi.core.sides import CALLEE, CALLER, Side
+from kemi.keys import counts_only
 from kemi.records import Attempt, PinnedCall, PinnedLeg
 
 
@@ -44,8 +46,43 @@ class Talk:
 
     @property
     def paid(self) -> list[list[PinnedLeg]]:
-        """Per fund, in the order of the hold, the legs that it pays."""
-        return by_fund(self.call.legs, self.funds)
+        """Per fund, in the order of the hold, the legs that it pays: those of the place that answered."""
+        return by_fund(legs_at(self.call.legs, self.call.targets, self._place), self.funds)
+
+    @property
+    def joins(self) -> tuple[str, ...]:
+        """Funds beside those of the hold that count the call since its answer."""
+        return tuple([fund for fund in self.answerers if fund not in self.funds])
+
+    @property
+    def sides_now(self) -> tuple[int, ...]:
+        """Per fund of the hold, its sides by now: of lines and users those that call, answered or led there."""
+        sides, answerers, left = self.sides or (0,) * len(self.funds), self.answerers, self.left
+        if self._place < 0:
+            return sides
+        both = zip(self.funds, sides, strict=True)
+        return tuple(
+            [_side_now(side, fund in answerers, fund in left) if counts_only(fund) else side for fund, side in both]
+        )
+
+    @property
+    def _place(self) -> int:
+        return self.started.place if self.started else -1
+
+    @property
+    def answerers(self) -> tuple[str, ...]:
+        """Funds of the line and user that answered."""
+        place, targets = self._place, self.call.targets
+        return tuple(dict.fromkeys(targets[place].joins)) if 0 <= place < len(targets) else ()
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Funds of lines and users that would have led the call on elsewhere than to who answered."""
+        place, targets = self._place, self.call.targets
+        if not 0 <= place < len(targets):
+            return ()
+        leads = targets[place].leads
+        return tuple(dict.fromkeys(fund for target in targets for fund in target.leads if fund not in leads))
 
     @property
     def is_adopted(self) -> bool:
@@ -69,10 +106,32 @@ class Talk:
         self.told_seq = max(self.told_seq, seq)
 
 
+def _side_now(side: int, has_answered: bool, has_left: bool) -> int:
+    """Return the side of a line or user in the hold after the answer; 0, not known, stays."""
+    if not side:
+        return side
+    out = 0 if has_left else side & OUT
+    return (out | IN if has_answered else out) or LEFT
+
+
+def lower(talk: Talk, started: Started) -> tuple[int, ...]:
+    """Let the funds hold no more than the place that answered costs them; return that, () where nothing is to change.
+
+    What the dearer places would have cost is their forwarders' again, for the whole of the call.
+    """
+    if not talk.held_micros or not any(leg.forward for leg in talk.call.legs):
+        return ()
+    due = charges(talk.paid, talk.granted_s, started.answered_ms)
+    talk.held_micros = tuple(map(min, talk.held_micros, due))
+    return talk.held_micros
+
+
 def in_step(talk: Talk, operation: Answer | Extend | Part, reservation: Reservation) -> list[Outgoing]:
     """Let a call go on behind what Redis knows of our own call; an answer that it did not take is told again."""
     talk.heard(reservation.seq)
     talk.seq, talk.posted_s = max(talk.seq, reservation.seq), max(talk.posted_s, reservation.billed_s)
+    if reservation.funds == talk.funds and reservation.granted_s == talk.granted_s:
+        talk.held_micros = reservation.held  # an answer that was not taken has lowered nothing
     if operation.seq > reservation.seq or not isinstance(operation, Answer):
         return []
     op_id, _, next_seq = talk.next_op()

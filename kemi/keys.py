@@ -31,6 +31,8 @@ ADOPTED: Final = f"{TAG}adopted"  # HASH node -> "epoch calls" it has told; writ
 BEGUN: Final = f"{TAG}begun"  # STRING epoch whose rebuild began in this very Redis; writer and reader: settle
 POSTED: Final = f"{TAG}posted"  # STRING number of the last batch in Postgres (tandem.posting); writer: settle
 RATE_REPAIRS: Final = f"{TAG}rate_repairs"  # STRING how often buckets in use were mended; writer: sync; no expiry
+REGISTERED: Final = f"{TAG}registered"  # ZSET address of record -> Unix s of its last expiry; writer: locations_put
+MOVED: Final = f"{TAG}moved"  # STREAM of changed addresses of record; writer: locations_put; readers: agents; trimmed
 CONFIG_PREFIX: Final = f"{TAG}c:"
 RATE_PREFIX: Final = f"{TAG}rate:"
 FUND_TERMS_PREFIX: Final = f"{TAG}ft:"
@@ -59,6 +61,19 @@ def fund_state(fund: str) -> str:
 def reservation(rid: str) -> str:
     """STRING packed reservation; writer: money functions; no expiry while open, then kept 1 h for replays."""
     return f"{TAG}r:{rid}"
+
+
+def turn(group_id: str | int) -> str:
+    """STRING number of calls that took a group's turn; writer and reader: money functions; gone a week after the last.
+
+    group_id: "" for what all of them begin with.
+    """
+    return f"{TAG}turn:{group_id}"
+
+
+def location(address_of_record: str) -> str:
+    """HASH contact -> its expiry and packed Location; writer: locations_put; readers: agents, tools; gone with them."""
+    return f"{TAG}loc:{address_of_record}"
 
 
 def account(account_id: int) -> str:
@@ -131,12 +146,52 @@ def destinations(number: str) -> str:
     return f"dest:{number[:2]}"
 
 
+def user(user_id: int) -> str:
+    """Short name of a User."""
+    return f"user:{user_id}"
+
+
+def ring_group(group_id: int) -> str:
+    """Short name of a RingGroup."""
+    return f"grp:{group_id}"
+
+
+def callflow(flow_id: int) -> str:
+    """Short name of a Callflow."""
+    return f"flow:{flow_id}"
+
+
+def extension(account_id: int, dialled: str) -> str:
+    """Short name of an Extension; dialled: lower case."""
+    return f"ext:{account_id}:{dialled}"
+
+
+def media_server(server_id: int) -> str:
+    """Short name of a MediaServer."""
+    return f"media:{server_id}"
+
+
 MASKS: Final = "masks"
 PORTED_LENGTHS: Final = "lnplens"
 QUALITY: Final = "quality"
 PEERS: Final = "peers"
 EMERGENCY: Final = "emergency"
 EXCHANGE: Final = "fx"
+
+
+def line_fund(subscriber_id: int) -> str:
+    """Name of the fund that counts a line's calls: it has limits and no money."""
+    return f"line{subscriber_id}:"
+
+
+def user_fund(user_id: int) -> str:
+    """Name of the fund that counts the calls of a user's lines."""
+    return f"user{user_id}:"
+
+
+def counts_only(fund_name: str) -> bool:
+    """Tell whether a fund is a line's or a user's: it has no currency, so nothing is ever paid from it."""
+    return fund_name.endswith(":")
 
 
 def fund(account_id: int, currency: str) -> str:

@@ -18,7 +18,8 @@ class Limits(NamedTuple):
 
     max_call_s: hard maximum duration, ≤ 24 h. slice_s: talk time granted at once. attempts_max: servers tried
     per call. ring_max_s: how long one attempt may ring. part_s: a call that goes on pays each time it has talked
-    so long. expected_s: how long a call is expected to last where its destination says nothing.
+    so long. expected_s: how long a call is expected to last where its destination says nothing. contacts_max: phones
+    that a line may have registered, ≤ 30. expires_min_s, expires_max_s: bounds of a registration.
     """
 
     max_call_s: int = 14_400
@@ -28,6 +29,9 @@ class Limits(NamedTuple):
     ring_max_s: int = 120
     part_s: int = 3_600
     expected_s: int = 180
+    contacts_max: int = 10
+    expires_min_s: int = 30
+    expires_max_s: int = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Settings:
     grace_s: how long a lease outlives its slice. redis_timeout_ms: longest wait for Redis in a worker.
     wait_replicas: how many replicas of Redis must have an operation on money before it counts as done.
     cache_mb: what each process keeps of the configuration, in MiB as kemi/adapters/cache.py reckons.
-    listen, listen6: where SIP is heard, `host:port` and `[host]:port`; "" = no IPv6.
+    listen, listen6: where SIP is heard, `host:port` and `[host]:port`; "" = no IPv6. listen_more: where else, likewise:
+    further sockets, each address of one on all addresses, and what the world calls them behind a NAT.
     spool_dir: where the agent keeps what Redis does not take. A slice below 30 s is too short for adoptions: calls of a
     node that stands still may be over before another one knows (agent_slices.LEAD_MAX_S, agent_takeover.silent_ns).
     """
@@ -52,8 +57,14 @@ class Settings:
     grace_s: int = 10
     redis_timeout_ms: int = 80
     listen6: str = ""
+    listen_more: tuple[str, ...] = ()
     wait_replicas: int = 0
     cache_mb: int = 64
+
+    @property
+    def listens(self) -> tuple[str, ...]:
+        """Where SIP is heard, without what is not."""
+        return tuple(filter(None, (self.listen, self.listen6, *self.listen_more)))
 
     @staticmethod
     def from_environment(env: Mapping[str, str]) -> Settings:
@@ -79,10 +90,14 @@ class Settings:
                 ring_max_s=_number(env, "TANDEM_RING_MAX_S", 120, 1, 180),
                 part_s=_number(env, "TANDEM_PART_S", 3_600, 1, 86_400),
                 expected_s=_number(env, "TANDEM_EXPECTED_S", 180, 1, 3_600),
+                contacts_max=_number(env, "TANDEM_CONTACTS_MAX", 10, 1, 30),
+                expires_min_s=_number(env, "TANDEM_EXPIRES_MIN_S", 30, 1, 86_400),
+                expires_max_s=_number(env, "TANDEM_EXPIRES_MAX_S", 3_600, 1, 86_400),
             ),
             grace_s=_number(env, "TANDEM_GRACE_S", 10, 1, 600),
             redis_timeout_ms=_number(env, "TANDEM_REDIS_TIMEOUT_MS", 80, 5, 1_000),
             listen6=env.get("TANDEM_LISTEN6", ""),
+            listen_more=tuple(env.get("TANDEM_LISTEN_MORE", "").split()),
             wait_replicas=_number(env, "TANDEM_WAIT_REPLICAS", 0, 0, 5),
             cache_mb=_number(env, "TANDEM_CACHE_MB", 64, 8, 16_384),
         )

@@ -21,8 +21,11 @@ from kemi import codec
 from kemi.adapters import (
     ksr_apply,
     ksr_capacity,
+    ksr_dlg_var,
     ksr_hunt,
+    ksr_locations,
     ksr_mask,
+    ksr_media,
     ksr_noc,
     ksr_plan,
     ksr_queue,
@@ -30,21 +33,22 @@ from kemi.adapters import (
     ksr_replies,
     ksr_shared,
     ksr_sides,
+    ksr_started,
     ksr_within,
 )
 from kemi.adapters.journal import Journal, this_boot
 from kemi.adapters.ksr_api import Ksr
 from kemi.admission import Admission, Seen, Verdict
-from kemi.core.outcome import Reject, Route
+from kemi.core.outcome import Register, Reject, Route
 from kemi.core.refusals import reject
 from kemi.core.request import CallRequest, reservation_id
-from kemi.core.sides import CALLEE, CALLER, host_of
+from kemi.core.sides import host_of
 from kemi.core.token import Origin, sign
-from kemi.records import CallEnd
 from kemi.settings import Settings
 
 MAX_FORWARDS: Final = 70  # RFC 3261 §8.1.1.6
-SANITY_CHECKS: Final = 17_767  # Kamailio's default without 128: a datagram longer than its Content-Length is legal
+SANITY_CHECKS: Final = 17_511  # Kamailio's default without 128 (a datagram may be longer than its Content-Length) and
+# 256: an Expires that is no number counts as an hour (RFC 3261 §10.2.1.1)
 PROXY_REQUIRE_CHECK: Final = 512  # answers 420 to an extension that a proxy must know (RFC 3261 §16.3); we know none
 URI_CHECKS: Final = 7  # R-URI, From and To can be parsed
 DONE: Final = 1  # what every callback returns
@@ -56,6 +60,7 @@ class Worker:
     def __init__(self, ksr: Ksr, settings: Settings, new_admission: Callable[[], Admission]) -> None:
         """Touch nothing outside: the main process makes this before it forks. new_admission: called in each process."""
         self._ksr = ksr
+        self._tell_locations: ksr_locations.Tell = ksr_locations.untold
         self._settings = settings
         self._new_admission = new_admission
         self._admission = new_admission()
@@ -70,6 +75,7 @@ class Worker:
         self._admission = self._new_admission()
         if rank > 0:
             self._guarded("child_init", self._admission.load)
+        self._guarded("child_init", lambda: ksr_locations.begin(self._ksr))
         self._guarded("child_init", lambda: ksr_sides.note_boot(self._ksr, _unix_ms()))
         self._guarded("child_init", lambda: ksr_noc.publish_process(self._ksr, rank, os.getpid(), self.load_state))
         return 0
@@ -94,6 +100,18 @@ class Worker:
             self._guarded("branch reply", lambda: ksr_hunt.heard(self._ksr, time.monotonic_ns()))
         return DONE
 
+    def ksr_fork_reply(self, _msg: object, *more: object) -> int:
+        """Note what one of several branches says that ring together."""
+        if not more:
+            self._guarded("fork reply", lambda: ksr_hunt.heard_beside(self._ksr, time.monotonic_ns()))
+        return DONE
+
+    def ksr_branch_over(self, _msg: object, *more: object) -> int:
+        """Note that one of several branches has failed. May run in a timer process."""
+        if not more:
+            self._guarded("branch over", lambda: ksr_hunt.branch_over(self._ksr))
+        return DONE
+
     def ksr_failure(self, _msg: object, *more: object) -> int:
         """Go on after all branches of an attempt failed. May run in a timer process."""
         if not more:
@@ -107,9 +125,10 @@ class Worker:
         return DONE
 
     def ksr_within_reply(self, _msg: object, *more: object) -> int:
-        """Change what a caller's reply inside a call tells of him."""
+        """Change what a caller's reply inside a call tells of him, and where the sound of it goes."""
         if not more:
             self._guarded("reply within", lambda: ksr_mask.reply(self._ksr))
+            self._guarded("media within", lambda: ksr_media.heard_within(self._ksr))
         return DONE
 
     def ksr_reply_route(self, _msg: object, *more: object) -> int:
@@ -161,6 +180,8 @@ class Worker:
 
     def _by_method(self, method: str) -> None:
         match method:
+            case "REGISTER" if ksr_locations.is_signed(self._ksr, self._settings.secret, _unix_ms() // 1000):
+                ksr_locations.take_in(self._ksr)
             case "INVITE" | "REGISTER":
                 self._initial()
             case "OPTIONS":
@@ -205,11 +226,20 @@ class Worker:
             self._count(verdict, round_trips)
             signed = self._tell(request, verdict)
             is_told = True
-            ksr_apply.apply(self._ksr, verdict.decision, signed, self._here())
+            if isinstance(verdict.decision, Register):
+                self._register(request, verdict.decision)
+            else:
+                ksr_apply.apply(self._ksr, verdict.decision, signed, self._here())
         except Exception:
             if isinstance(verdict.decision, Route):
                 self._give_back(verdict.decision, verdict, is_told=is_told)
             raise
+
+    def _register(self, request: CallRequest, decision: Register) -> None:
+        refusal = ksr_locations.save(self._ksr, decision, request, self._settings.node, self._tell_locations)
+        if refusal:
+            self._log_refusal(request, refusal)
+            ksr_apply.answer(self._ksr, refusal)
 
     def _tell(self, request: CallRequest, verdict: Verdict) -> str:
         """Tell the agent of a call, and of a refusal. Return the value of our Record-Route parameter, or ""."""
@@ -269,7 +299,7 @@ class Worker:
 
     def _dialog_event(self, event: str) -> None:
         ksr = self._ksr
-        rid = str(ksr.dialog.var_gete("rid"))
+        rid = ksr_dlg_var.get(ksr, "rid")
         if not rid:
             return
         match event:
@@ -287,40 +317,26 @@ class Worker:
         """Let an ended call take no place any more."""
         ksr_sides.forget(self._ksr, rid)
         ksr_capacity.let_go(self._ksr, rid)
+        self._guarded("media", lambda: ksr_media.end(self._ksr, rid))
 
     def _started(self, rid: str) -> None:
-        ksr = self._ksr
-        answered = ksr_hunt.answered(ksr, self._here())
-        caller, callee = (ksr_sides.get(ksr, rid, which) for which in (CALLER, CALLEE))
-        started = ksr_queue.Started(
-            rid=rid,
-            h_entry=ksr.pv.geti("$dlg(h_entry)"),
-            h_id=ksr.pv.geti("$dlg(h_id)"),
-            caller=caller or ksr_sides.NOBODY,
-            callee=callee or ksr_sides.of_reply(ksr, rid),
-            server_id=answered.server_id,
-            attempts=(*ksr_plan.outcome(ksr).attempts, answered),
-            answered_ns=time.monotonic_ns(),
-            answered_ms=_unix_ms(),
-            call_id=ksr_read.text(lambda: ksr.pv.gete("$dlg(callid)")),
-        )
+        started = ksr_started.of(self._ksr, rid, self._here())
         self._guarded("journal", lambda: self._journal.note(started))  # before all else: this process may be killed
         self._queue(started)
-        if answered.server_id:
-            ksr_shared.forgive(ksr, answered.server_id)
+        if started.server_id:
+            ksr_shared.forgive(self._ksr, started.server_id)
 
     # Agent, counters, log --------------------------------------------------------------------------------------------
 
     def _seen(self, request: CallRequest) -> Seen:
         limits, secret = self._settings.limits, self._settings.secret
         return Seen(
-            count_nonce=lambda: ksr_shared.nonce_uses(
-                self._ksr, request.credentials, secret, request.received_ms, limits.nonce_expire_s
-            ),
+            count_nonce=lambda: ksr_shared.nonce_uses(self._ksr, request, secret, limits.nonce_expire_s),
             down_servers=ksr_shared.down_servers(self._ksr),
             draining=ksr_shared.is_draining(self._ksr),
             newest_pass=ksr_shared.newest_pass(self._ksr),
             let_in=partial(ksr_capacity.let_in, self._ksr),
+            take_turn=partial(ksr_shared.take_turn, self._ksr),
         )
 
     def _held(self, route: Route, verdict: Verdict) -> ksr_queue.Held:
@@ -331,7 +347,7 @@ class Worker:
             granted_s=verdict.held.granted_s if verdict.held else route.call.max_s,
             lease_s=self._admission.lease_s(route),
             is_held=verdict.held is not None,
-            held_micros=_held_micros(route, verdict),
+            held_micros=verdict.held_micros,
             sides=tuple(fund.sides for fund in route.hold.funds),
         )
 
@@ -340,20 +356,7 @@ class Worker:
         call = refusal.call
         if call is None or not (call.source or verdict.maybe_held):
             return
-        end = CallEnd(
-            outcome="refused",
-            ended_ms=_unix_ms(),
-            answered_ms=0,
-            talk_ms=0,
-            billed_s=0,
-            status=refusal.status,
-            reason=refusal.reason,
-            q850=refusal.q850,
-            ended_by="",
-            trace=() if call.trace == refusal.trace else refusal.trace,  # the record has both, one after the other
-            account_id=refusal.account_id,
-        )
-        self._queue(ksr_queue.Refused(call.rid, codec.pack(call), codec.pack(end), verdict.maybe_held))
+        self._queue(ksr_queue.refused(refusal, call, _unix_ms(), maybe_held=verdict.maybe_held))
 
     def _queue(self, message: ksr_queue.Message) -> None:
         """Queue what has already happened; when the queue is full, the lease of the reservation is what remains."""
@@ -374,8 +377,7 @@ class Worker:
             self._ksr.statistics.update_stat("store_unavailable", 1)
 
     def _log_refusal(self, request: CallRequest, refusal: Reject) -> None:
-        trace = "; ".join(refusal.trace)
-        self._ksr.info(f"{request.call_id}: {refusal.status} {refusal.reason}: {trace}\n")
+        self._ksr.info(f"{request.call_id}: {refusal.status} {refusal.reason}: {'; '.join(refusal.trace)}\n")
 
     def _guarded(self, what: str, work: Callable[[], None]) -> bool:
         """Do `work`; log and count what it raises. Return whether it went through."""
@@ -388,12 +390,6 @@ class Worker:
                 self._ksr.err(f"{what}: Call-ID {ksr_read.text(self._ksr.kx.get_callid)}: {told}\n")
             return False
         return True
-
-
-def _held_micros(route: Route, verdict: Verdict) -> tuple[int, ...]:
-    """Return what each fund holds: the row of the schedule that was granted."""
-    granted_s = verdict.held.granted_s if verdict.held else 0
-    return next((row.price_micros for row in route.hold.rows if row.talk_s == granted_s), ())
 
 
 def _unix_ms() -> int:

@@ -10,7 +10,6 @@ from typing import Final
 from tests.edge import SOON_S, Edge
 from tests.fakes.world import ABROAD
 from tests.sip import SDP, Endpoint, Message, dial
-from tests.wait import until
 
 CALLER: Final = "127.0.0.2"
 LONG_S: Final = 8.0
@@ -24,7 +23,7 @@ def one_caller(edge: Edge) -> Iterator[Endpoint]:
     before = len(edge.node.alarms)
     with edge.phone(CALLER) as endpoint:
         yield endpoint
-    until(lambda: edge.leases() == 0, LONG_S, "all leases to be gone")
+    edge.wait_idle()
     assert edge.node.counter("exceptions") == 0, edge.node.alarms
     assert [line for line in edge.node.alarms[before:] if not ODD_CONTACT.search(line)] == []
     for carrier in (edge.acme, edge.bell):

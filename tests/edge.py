@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from kemi import codec, keys
@@ -14,12 +15,14 @@ from kemi.records import CallEnd, CallEvent
 from tests.edge_world import LEVELS, load_world, place, welcome
 from tests.fakes.config_writer import ConfigWriter
 from tests.fakes.world import ACME, BELL, World
-from tests.kamailio_node import Node, running_kamailio
+from tests.kamailio_node import ROOT, Node, running_kamailio
 from tests.redis_server import TIMEOUT_MS, RedisServer, running_redis
 from tests.sip import Endpoint
-from tests.wait import until
+from tests.wait import DeadlineError, until
 
 SOON_S: Final = 10.0
+IDLE_S: Final = 45.0
+"""A machine that stands still for a while makes an agent ask Redis what became of a call, and again."""
 NOWHERE: Final = ("127.0.0.1", 9)
 ACME_HOST, BELL_HOST = "127.0.0.11", "127.0.0.12"  # not where callers are: a call never goes back to where it came from
 
@@ -74,6 +77,15 @@ class Edge(NamedTuple):
         """Return how many reservations are open."""
         return int(self.admin.execute("ZCARD", keys.LEASES))
 
+    def wait_idle(self) -> None:
+        """Return when nothing is held any more. Raises AssertionError that tells what is, and how the agent is."""
+        try:
+            until(lambda: self.leases() == 0, IDLE_S, "all leases to be gone")
+        except DeadlineError as error:
+            funds = Funds(self.admin, "test", 0)
+            held = [funds.describe(rid.decode()) for rid in self.admin.execute("ZRANGE", keys.LEASES, 0, -1)]
+            raise AssertionError(f"{error}: {held}; {self.node.noc('status')['agent']}") from error
+
 
 def tried(end: CallEnd) -> list[tuple[int, int, str]]:
     """Return server, status and word of each attempt."""
@@ -81,15 +93,22 @@ def tried(end: CallEnd) -> list[tuple[int, int, str]]:
 
 
 @contextmanager
-def running_edge(env: Mapping[str, str] | None = None, *, more: str = "") -> Iterator[Edge]:
-    """Start all of it and end it. more: a further socket of the node."""
+def running_edge(
+    env: Mapping[str, str] | None = None,
+    *,
+    more: str = "",
+    root: Path = ROOT,
+    relay: str = "",
+    defines: Mapping[str, int] | None = None,
+) -> Iterator[Edge]:
+    """Start all of it and end it. more: a further socket of the node. root: a copy of the project. Others: as there."""
     with running_redis() as redis, Endpoint(NOWHERE, ACME_HOST) as acme, Endpoint(NOWHERE, BELL_HOST) as bell:
         admin = RedisClient(redis.url, TIMEOUT_MS)
         world = World()
         place(world, acme, None, bell)
         welcome(world)
         writer = load_world(admin, world)
-        with running_kamailio(redis.worker_url, env=env, more=more) as node:
+        with running_kamailio(redis.worker_url, env=env, more=more, root=root, relay=relay, defines=defines) as node:
             acme.server = bell.server = node.address
             until(lambda: node.noc("status")["agent"], SOON_S, "the agent's first word")
             yield Edge(node, redis, admin, writer, acme, bell, world)

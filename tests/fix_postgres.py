@@ -1,7 +1,8 @@
 """A private PostgreSQL for tests: its own data, one unix socket, no port; stopped by its process id.
 
 `database` is a fresh database of this release's schema, cloned from a template; `demo_database` has the demo world in
-it. Each costs 30 ms on an idle machine. `demo` is one world for all tests, rolled back after each: nearly free.
+it. Each costs 30 ms on an idle machine, and several times as much where files are on a disk. `demo` is one world for
+all tests, rolled back after each: nearly free.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.scratch import short_home
+from tests.wait import until
 from tools import migrate
-from tools.wait import until
 
 BIN = Path("/usr/lib/postgresql/15/bin")
 START_DEADLINE_S = 30.0
@@ -115,7 +117,7 @@ class Database(NamedTuple):
 def postgres_server() -> Iterator[PostgresServer]:
     """Yield a server with three templates: empty, the schema, the schema and the demo world."""
     owner = pwd.getpwnam("postgres") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
-    root = Path(tempfile.mkdtemp(prefix="tandem-pg-", dir="/tmp"))  # short: a socket's path has 107 bytes
+    root = Path(tempfile.mkdtemp(prefix="tandem-pg-", dir=short_home()))
     try:
         os.chown(root, owner.pw_uid, owner.pw_gid)
         _run_as(owner, str(BIN / "initdb"), "-D", str(root / "data"), "-U", "postgres", "-A", "trust",

@@ -34,7 +34,7 @@ EPOCH = 7
 NODE = "n1"
 GRACE_S = 10
 CUSTOMER, RESELLER = "11:EUR", "5:EUR"
-STORED = ("terms", "events", "leases", "epoch", "opseq", "building", "adopted_nodes", "states", "_rows")
+STORED = ("terms", "events", "leases", "epoch", "opseq", "building", "adopted_nodes", "states", "turns", "_rows")
 ROWS = ((30, 300, 200), (60, 600, 400), (120, 1200, 800))
 
 
@@ -52,8 +52,8 @@ class Bench(Protocol):
     def batch_of(self, node: str, operations: Sequence[Operation]) -> list[Result]:
         """Apply operations of another node."""
 
-    def set_terms(self, fund: str, terms: FundTerms) -> None:
-        """Do what the sync does."""
+    def set_terms(self, fund: str, terms: FundTerms | None) -> None:
+        """Do what the sync does. None: the fund has none any more."""
 
     def set_config(self, config_pass: int, changed: Mapping[str, int], low: int = 0) -> None:
         """Let configuration stand at a pass, with the pass of each name's last change."""
@@ -118,9 +118,12 @@ class FakeBench:
         self.funds.node = mine
         return results
 
-    def set_terms(self, fund: str, terms: FundTerms) -> None:
+    def set_terms(self, fund: str, terms: FundTerms | None) -> None:
         """Do what the sync does."""
-        self.funds.terms[fund] = terms
+        if terms is None:
+            self.funds.terms.pop(fund, None)
+        else:
+            self.funds.terms[fund] = terms
 
     def set_config(self, config_pass: int, changed: Mapping[str, int], low: int = 0) -> None:
         """Let configuration stand at a pass."""
@@ -208,9 +211,12 @@ class RedisBench:
         """Apply operations of another node."""
         return Funds(self._worker, node, GRACE_S).batch(operations)
 
-    def set_terms(self, fund: str, terms: FundTerms) -> None:
+    def set_terms(self, fund: str, terms: FundTerms | None) -> None:
         """Do what the sync does."""
-        self._client.execute("SET", keys.fund_terms(fund), codec.pack(terms))
+        if terms is None:
+            self._client.execute("DEL", keys.fund_terms(fund))
+        else:
+            self._client.execute("SET", keys.fund_terms(fund), codec.pack(terms))
 
     def set_config(self, config_pass: int, changed: Mapping[str, int], low: int = 0) -> None:
         """Let configuration stand at a pass."""

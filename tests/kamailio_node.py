@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests.fix_stack import free_address
 from tests.sip import Endpoint
 from tests.wait import until
 
@@ -23,6 +23,10 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 SECRET: Final = b"a secret of the tests, 16 bytes or more"
 START_S: Final = 15.0
 NO_REDIS: Final = "unix:///nonexistent/redis.sock"
+IN_TIME: Final = {"TANDEM_REDIS_TIMEOUT_MS": "80"}
+"""As nodes are told unless somebody tells them otherwise; for tests that measure."""
+PATIENT: Final = {"TANDEM_REDIS_TIMEOUT_MS": "500"}
+"""For all others: a Redis that waits for the CPU, because another test runs beside this one, is no outage."""
 ALARMS: Final = re.compile(r"\b(ERROR|CRITICAL|ALERT|EMERG|BUG)\b")
 
 
@@ -79,14 +83,17 @@ def running_kamailio(
     folder: Path | None = None,
     port: int = 0,
     more: str = "",
+    relay: str = "",
+    defines: Mapping[str, int] | None = None,
 ) -> Iterator[Node]:
     """Start a node and end it. env: settings that differ. root: a copy of the project. folder, port: of a dead node.
 
-    more: a further socket. It listens on [::1] too.
+    more: a further socket. relay: where an rtpengine takes commands. defines: more of kamailio.cfg, by name. It listens
+    on [::1] too.
     """
     own = folder or Path(tempfile.mkdtemp(prefix="tdm-"))
     (own / "pid").unlink(missing_ok=True)
-    host, port = "127.0.0.1", port or free_port()
+    host, port = "127.0.0.1", port or free_address().port
     settings = {
         "PATH": f"{ROOT}/.venv/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",
@@ -96,10 +103,11 @@ def running_kamailio(
         "TANDEM_LISTEN": f"{host}:{port}",
         "TANDEM_LISTEN6": f"[::1]:{port}",
         "REDIS_URL": redis_url,
+        **PATIENT,
     }
     with (own / "log").open("ab") as log:
         process = subprocess.Popen(
-            [*_command(root, own, host, port), *(("-A", f"LISTEN_MORE={more}") if more else ())],
+            [*_command(root, own, host, port), *_switches(more, relay, defines or {})],
             cwd=root,
             env=settings | dict(env or {}),
             stdout=log,
@@ -118,16 +126,11 @@ def running_kamailio(
             shutil.rmtree(own)
 
 
-def free_port() -> int:
-    """Return a port that is free for UDP and TCP now."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(("127.0.0.1", 0))
-            try:
-                tcp.bind(udp.getsockname())
-            except OSError:
-                continue
-            return int(udp.getsockname()[1])
+def _switches(more: str, relay: str, defines: Mapping[str, int]) -> tuple[str, ...]:
+    sockets = (f"LISTEN_MORE={more}",) if more else ()
+    relays = (f'RTPENGINE="{relay}"',) if relay else ()
+    others = (f"{name}={value}" for name, value in defines.items())
+    return tuple(word for each in (*sockets, *relays, *others) for word in ("-A", each))
 
 
 def _command(root: Path, folder: Path, host: str, port: int) -> list[str]:

@@ -115,15 +115,23 @@ class SettlePair:
         ]
         return calls.call(rid or f"call-{next(_rids)}", legs, [calls.carrier(7, self.ids["Tandem"])])
 
-    def hold(self, pinned: PinnedCall, lease_s: int = 60, funds: Funds | None = None) -> Held:
-        """Hold a minute of a call."""
+    def hold(
+        self,
+        pinned: PinnedCall,
+        lease_s: int = 60,
+        funds: Funds | None = None,
+        counted: tuple[HoldFund, ...] = (),
+    ) -> Held:
+        """Hold a minute of a call. counted: funds of lines and users."""
         funds_of = _funds(pinned)
         legs = by_fund(pinned.legs, funds_of)
         rows = schedule(legs, 0, 60, ANSWERED_MS)
         rows_of = tuple(
             HoldFund(fund, paid[0].payer_id, paid[0].level) for fund, paid in zip(funds_of, legs, strict=True)
         )
-        hold = Hold(rows_of, rows, ())
+        nothing = (0,) * len(counted)
+        rows = tuple(row._replace(price_micros=(*row.price_micros, *nothing)) for row in rows)
+        hold = Hold((*rows_of, *counted), rows, ())
         seen = int(self.redis.execute("GET", keys.PASS) or 0)
         held = (funds or self.funds).reserve(f"{pinned.rid}:0", pinned.rid, hold, lease_s, seen, codec.pack(pinned))
         assert isinstance(held, Held), held

@@ -183,7 +183,7 @@ class Endpoint:
         """Send a datagram to the server, or elsewhere."""
         self._socket.sendto(text if isinstance(text, bytes) else text.encode(), to or self.server)
 
-    def receive(self, deadline_s: float = 10.0) -> Message:
+    def receive(self, deadline_s: float = 30.0) -> Message:
         """Return the next message. Raises TimeoutError when none comes in time."""
         self._socket.settimeout(deadline_s)
         return parse(self._socket.recv(65_535))
@@ -196,21 +196,21 @@ class Endpoint:
             return True
         return False
 
-    def final(self, deadline_s: float = 10.0) -> Message:
+    def final(self, deadline_s: float = 30.0) -> Message:
         """Return the next final reply, passing over provisional ones."""
         while True:
             message = self.receive(deadline_s)
             if message.status >= 200:
                 return message
 
-    def wait_request(self, method: str, deadline_s: float = 10.0) -> Message:
+    def wait_request(self, method: str, deadline_s: float = 30.0) -> Message:
         """Return the next request of this method, passing over everything else."""
         while True:
             message = self.receive(deadline_s)
             if not message.status and message.method == method:
                 return message
 
-    def ack(self, invite: str, final: Message) -> None:
+    def ack(self, invite: str, final: Message, body: str = "") -> None:
         """Acknowledge a final reply: hop by hop for a refusal, end to end through the route set for a 200."""
         sent = parse(invite.encode())
         if final.status >= 300:
@@ -222,7 +222,7 @@ class Endpoint:
             text = "\r\n".join([f"ACK {sent.ruri} SIP/2.0", *(f"{n}: {v}" for n, v in lines)])
             self.send(f"{text}\r\nMax-Forwards: 70\r\nCSeq: {cseq} ACK\r\nContent-Length: 0\r\n\r\n")
             return
-        self.send(self.within("ACK", final, cseq=int(sent.get("CSeq").split()[0])))
+        self.send(self.within("ACK", final, cseq=int(sent.get("CSeq").split()[0]), body=body))
 
     def within(self, method: str, answer: Message, *, cseq: int, body: str = "", extra: tuple[str, ...] = ()) -> str:
         """Return a request of the caller inside the dialog that `answer` (its 200) made."""
@@ -240,7 +240,9 @@ class Endpoint:
             body=body,
         )
 
-    def back(self, method: str, invite: Message, *, cseq: int, to_tag: str = "", extra: tuple[str, ...] = ()) -> str:
+    def back(
+        self, method: str, invite: Message, *, cseq: int, to_tag: str = "", extra: tuple[str, ...] = (), body: str = ""
+    ) -> str:
         """Return a request of the callee inside the dialog that began with `invite`."""
         routes = [part.strip() for value in invite.all("Record-Route") for part in value.split(",")]
         return self.request(
@@ -253,6 +255,7 @@ class Endpoint:
             to_tag=tag(invite.get("From")),
             cseq=cseq,
             extra=(*(f"Route: {route}" for route in routes), *extra),
+            body=body,
         )
 
 
@@ -262,7 +265,7 @@ class Call(NamedTuple):
     phone: Endpoint
     invite: str
 
-    def final(self, deadline_s: float = 10.0) -> Message:
+    def final(self, deadline_s: float = 30.0) -> Message:
         """Return the final answer and acknowledge it."""
         answer = self.phone.final(deadline_s)
         self.phone.ack(self.invite, answer)
@@ -294,10 +297,11 @@ def dial(  # what a caller chooses
     caller: str = "alice@a.example",
     password: str = PASSWORD,
     extra: tuple[str, ...] = (),
+    body: str = SDP,
 ) -> Call:
     """Call `user@host`: INVITE, its challenge, and the INVITE with credentials. Everything after is the test's."""
     ruri, who = f"sip:{callee}", f"sip:{caller}"
-    first = phone.request("INVITE", ruri, caller=who, body=SDP, extra=extra)
+    first = phone.request("INVITE", ruri, caller=who, body=body, extra=extra)
     phone.send(first)
     challenge = phone.final()
     assert challenge.status == 407, challenge
@@ -313,7 +317,7 @@ def dial(  # what a caller chooses
     call_id, from_tag = sent.get("Call-ID"), tag(sent.get("From"))
     credentials = (*extra, f"Proxy-Authorization: {answer}")
     second = phone.request(
-        "INVITE", ruri, caller=who, call_id=call_id, from_tag=from_tag, cseq=2, body=SDP, extra=credentials
+        "INVITE", ruri, caller=who, call_id=call_id, from_tag=from_tag, cseq=2, body=body, extra=credentials
     )
     phone.send(second)
     return Call(phone, second)

@@ -27,6 +27,11 @@ class TcpEndpoint(Endpoint):
         for each in (*self._open, self._socket):
             each.close()
 
+    @property
+    def connections(self) -> tuple[socket.socket, ...]:
+        """Those that are open, oldest first."""
+        return tuple(self._open)
+
     def send(self, text: str | bytes, to: tuple[str, int] | None = None) -> None:
         """Send over the connection last heard from, else over a new one."""
         if self._current is None or to is not None:
@@ -34,7 +39,7 @@ class TcpEndpoint(Endpoint):
             self._open[self._current] = b""
         self._current.sendall(text if isinstance(text, bytes) else text.encode())
 
-    def receive(self, deadline_s: float = 3.0) -> Message:
+    def receive(self, deadline_s: float = 15.0) -> Message:
         """Return the next message. Raises TimeoutError when none comes in time."""
         until_s = time.monotonic() + deadline_s
         while (message := self._whole()) is None:

@@ -38,6 +38,8 @@ def known(pinned: PinnedCall, found: Reservation) -> Rehold:
         legs=found.legs,
         billed_s=found.billed_s,
         posted=found.posted,
+        place=found.place,
+        joins=found.joins,
     )
 
 

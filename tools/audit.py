@@ -6,8 +6,9 @@ Rule: what is read here was written by triggers of the database and is never cha
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -15,14 +16,16 @@ import typer
 from psycopg import sql
 from psycopg.rows import class_row
 
-from tools.account.amounts import moment
+from tools.account.amounts import decimal
 from tools.account.find import find
-from tools.account.options import As, DatabaseUrl, Json, no_empty_time
+from tools.account.options import As, DatabaseUrl, Json
 from tools.account.tables import show_table
+from tools.account.times import begin_option, between, end_option
 from tools.errors import OperatorError
 from tools.session import Connection, Session, find_account, session, shown
 from tools.tenant.catalogue import resource
-from tools.tenant.completion import rows
+from tools.tenant.completion import asked, rows
+from tools.tenant.naming import paths
 
 VALUE_MAX: Final = 60
 SECRET_SET: Final = "password set"  # noqa: S105  all that is said of columns that are secret
@@ -32,6 +35,17 @@ _NAMES: Final = ("name", "username", "e164", "email", "right_name", "reason", "n
 
 # What tells people a row by its own columns, whatever happened to it.
 _CALLED: Final = ("name", "username", "e164", "email")
+# What people call a row by where it has no name of its own: the columns that tell it among those of its owner.
+_PARTS: Final = MappingProxyType(
+    {
+        "callflow_step": ("position", "kind"),
+        "extension": ("dialled",),
+        "forward": ("kind", "priority"),
+        "ring_group_member": ("position",),
+        "trunk_place": ("address", "port", "transport"),
+    }
+)
+_UNSAID: Final = frozenset({"id", "account_id", "created_at"})
 _DOMAINS: Final = "select d.id, d.name from tandem.sip_domain d where d.id = any (%s)"
 
 Of = Annotated[
@@ -44,28 +58,25 @@ Of = Annotated[
     ),
 ]
 Subtree = Annotated[bool, typer.Option("--subtree", help="Also of the accounts below it that are seen.")]
-Since = Annotated[
+Since = Annotated[str, begin_option("--since")]
+Until = Annotated[str, end_option("--until")]
+Table = Annotated[
     str,
     typer.Option(
-        callback=no_empty_time, help="Date, date and time, yesterday or 24h, in the acting account's zone; included."
+        metavar="NAME",
+        help="Only changes of this table, such as subscriber.",
+        autocompletion=asked(lambda connection, _: _tables(connection)),
     ),
 ]
-Until = Annotated[str, typer.Option(callback=no_empty_time, help="The same; not included. Default: now.")]
-Table = Annotated[str, typer.Option(metavar="NAME", help="Only changes of this table, such as subscriber.")]
 Key = Annotated[str, typer.Option(help="Only the row with this key, as a line before shows it; needs --table.")]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Only what this person or tool did.")]
 Before = Annotated[int, typer.Option(help="Go on where a page before ended, as that page says.", show_default=False)]
 Most = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, the newest.")]
 
 # The view asks for each row who may know of its actor; the root knows all.
-_SOURCES: Final = {
-    True: sql.SQL(
-        "(select r.*, c.name as acting from tandem.audit r left join tandem.account c on c.id = r.acting_account_id)"
-    ),
-    False: sql.SQL("(select r.*, null::bigint as acting_account_id, null as acting from tandem.audit_record r)"),
-}
+_SOURCES: Final = {True: sql.SQL("tandem.audit"), False: sql.SQL("tandem.audit_record")}
 _AUDIT: Final = sql.SQL("""
-select r.id, r.at, r.actor, r.acting_account_id, coalesce(r.acting, '') as acting, r.account_id,
+select r.id, r.at, r.actor, r.acting_account_id, r.account_id,
        coalesce(a.name, '') as account, r.table_name, r.key, r.action, r.changed,
        r.before, r.after
   from {} r left join tandem.account a on a.id = r.account_id
@@ -76,6 +87,11 @@ select r.id, r.at, r.actor, r.acting_account_id, coalesce(r.acting, '') as actin
    and (%(by)s = '' or r.actor = %(by)s)
  order by r.id desc limit %(limit)s
 """)
+_AUDITED: Final = """
+select c.relname from pg_trigger t join pg_class c on c.oid = t.tgrelid
+ where t.tgname = 'audit_delete' and c.relnamespace = 'tandem'::regnamespace order by 1
+"""
+_NAMED: Final = "select a.id, a.name from tandem.account a where a.id = any (%s)"
 _BELOW: Final = """
 with recursive below as (
   select %s::bigint as id union all select a.id from tandem.account a join below on a.parent_id = below.id
@@ -87,7 +103,8 @@ select array_agg(id) from below
 class Entry(NamedTuple):
     """A change. actor: "" where they acted for an account that is not seen. account_id None: the platform's own.
 
-    acting_account_id, acting: for which account they acted; None, "": the root alone is told, and of one that is there.
+    acting_account_id, acting, acting_path: for which account they acted, its name and its path as far as it is seen;
+    None, "" where that one is not seen; "" where it is gone.
     before, after: the row without its secrets; None where there was none.
     """
 
@@ -95,7 +112,6 @@ class Entry(NamedTuple):
     at: datetime
     actor: str
     acting_account_id: int | None
-    acting: str
     account_id: int | None
     account: str
     table_name: str
@@ -104,6 +120,8 @@ class Entry(NamedTuple):
     changed: list[str]
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+    acting: str = ""
+    acting_path: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as programs read it."""
@@ -113,6 +131,7 @@ class Entry(NamedTuple):
             "actor": self.actor,
             "acting": self.acting_account_id,
             "acting_name": self.acting,
+            "acting_path": self.acting_path,
             "account": self.account_id,
             "name": self.account,
             "table": self.table_name,
@@ -129,6 +148,11 @@ class Entry(NamedTuple):
             open_ones = [name for name in self.changed if name in self.before or name in self.after]
             said = [self._change(name) for name in open_ones]
             return "; ".join([*said, SECRET_SET] if len(open_ones) < len(self.changed) else said)
+        if parts := _PARTS.get(self.table_name):
+            values = self._values
+            told = [name for name, value in values.items() if value and name not in parts and name not in _UNSAID]
+            told.sort(key=lambda name: (not name.endswith("_id"), name))
+            return "; ".join(f"{_said(name)}: {_short(_plain(name, values[name]))}" for name in told)
         return next((_short(self._values[name]) for name in _NAMES if self._values.get(name)), "")
 
     @property
@@ -143,14 +167,17 @@ class Entry(NamedTuple):
     def row(self, domains: Mapping[int, str]) -> str:
         """Return what was changed: its table, what it is called, and its key. domains: id -> name, as far as seen."""
         values = self._values
-        called = next((str(values[name]) for name in _CALLED if values.get(name)), "")
+        parts = _PARTS.get(self.table_name, ())
+        called = "/".join(str(values[name]) for name in parts if values.get(name)) or next(
+            (str(values[name]) for name in _CALLED if values.get(name)), ""
+        )
         if domain := domains.get(self.domain_id):
             called = f"{called}@{domain}"
         return f"{self.table_name} {f'{_short(called)} ({self.key})' if called and called != self.key else self.key}"
 
     def _change(self, name: str) -> str:
         old, new = self.before or {}, self.after or {}
-        return f"{name}: {_short(old.get(name))} → {_short(new.get(name))}"
+        return f"{_said(name)}: {_short(_plain(name, old.get(name)))} → {_short(_plain(name, new.get(name)))}"
 
 
 def audit(  # noqa: PLR0913  one parameter per option
@@ -180,6 +207,7 @@ def audit(  # noqa: PLR0913  one parameter per option
                 "limit": limit + 1,
             },
         ).fetchall()  # fmt: skip
+        found = _with_acting(own.connection, found)
         ids = sorted({each.domain_id for each in found} - {0})
         domains: dict[int, str] = dict(own.connection.execute(_DOMAINS, (ids,)).fetchall())
     page, after = found[:limit], found[limit - 1].id if len(found) > limit else None
@@ -191,6 +219,18 @@ def audit(  # noqa: PLR0913  one parameter per option
         typer.echo(f"older ones: --before {after}")
 
 
+def _with_acting(connection: Connection, found: Sequence[Entry]) -> list[Entry]:
+    """Return the changes with what the accounts are called that were acted for, as far as they are seen."""
+    ids = {each.acting_account_id for each in found if each.acting_account_id is not None}
+    called: dict[int, str] = dict(connection.execute(_NAMED, (sorted(ids),)).fetchall())
+    seen = paths(connection, ids)
+    return [
+        each._replace(acting=called.get(key, ""), acting_path=seen.get(key, ""))
+        for each in found
+        for key in [each.acting_account_id or 0]
+    ]
+
+
 def _accounts(own: Session, who: str, *, subtree: bool) -> list[int] | None:
     """Return whose changes are meant; None: of all that are seen, which stand below who acts."""
     found = find_account(own.connection, who).id if who else own.account_id
@@ -200,19 +240,17 @@ def _accounts(own: Session, who: str, *, subtree: bool) -> list[int] | None:
 
 
 def _times(since: str, until: str, zone: ZoneInfo) -> dict[str, datetime | None]:
-    begin = moment(since, "since", zone) if since else None
-    end = moment(until, "until", zone) if until else None
-    if begin and end and begin >= end:
-        raise OperatorError(f"until: {until} is not after --since {since}")
+    begin, end = between(since, until, zone, ("since", "until"))
     return {"since": begin, "until": end}
 
 
+def _tables(connection: Connection) -> list[str]:
+    """Return the tables whose changes are noted."""
+    return [row[0] for row in connection.execute(_AUDITED).fetchall()]
+
+
 def _insist_on_table(connection: Connection, name: str) -> None:
-    audited = (
-        "select c.relname from pg_trigger t join pg_class c on c.oid = t.tgrelid"
-        " where t.tgname = 'audit_delete' and c.relnamespace = 'tandem'::regnamespace order by 1"
-    )
-    tables = [row[0] for row in connection.execute(audited).fetchall()]
+    tables = _tables(connection)
     if name not in tables:
         raise OperatorError(f"table: {shown(name)} is not one of {', '.join(tables)}")
 
@@ -225,7 +263,7 @@ def _show(page: list[Entry], zone: ZoneInfo, domains: Mapping[int, str]) -> None
         {
             "at": each.at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
             "actor": each.actor,
-            "acting": each.acting,
+            "acting": each.acting_path,
             "account": f"{each.account_id} {each.account}" if each.account_id else "",
             "row": each.row(domains),
             "action": each.action,
@@ -234,6 +272,18 @@ def _show(page: list[Entry], zone: ZoneInfo, domains: Mapping[int, str]) -> None
         for each in page
     ]
     show_table(columns, lines)
+
+
+def _said(column: str) -> str:
+    """Return what people call a column: neither ids nor micros are theirs."""
+    return column.removesuffix("_id").removesuffix("_micros")
+
+
+def _plain(column: str, value: object) -> object:
+    """Return a value of a column as people write it: an amount, or an id that says that it is one."""
+    if not isinstance(value, int):
+        return value
+    return decimal(value) if column.endswith("_micros") else f"#{value}" if column.endswith("_id") else value
 
 
 def _short(value: object) -> str:

@@ -22,6 +22,8 @@ from tools.account.tables import show_pairs, show_table
 from tools.errors import OperatorError
 from tools.resolve.command import names
 from tools.session import Connection, not_there, session, shown
+from tools.tenant.catalogue import resource
+from tools.tenant.completion import rows
 
 ENTRIES_SHOWN: Final = 20
 FORMER: Final = "open by a former deck; pay --currency settles it"
@@ -29,7 +31,14 @@ FORMER: Final = "open by a former deck; pay --currency settles it"
 carrier = typer.Typer(no_args_is_help=True, help="Carriers: what we owe them, payments to them, caps, names.")
 carrier.command()(names)
 
-Who = Annotated[str, typer.Argument(metavar="CARRIER", help="Its id, or its name where only one has it.")]
+Who = Annotated[
+    str,
+    typer.Argument(
+        metavar="CARRIER",
+        help="Its id (5 or #5), or its name where only one has it.",
+        autocompletion=rows(resource("peering")),
+    ),
+]
 Currency = Annotated[str, typer.Option(help="The deck's, which is the default, or one of a former deck.")]
 Cap = Annotated[str, typer.Option(metavar="AMOUNT", help="An amount in its deck's currency, or unlimited.")]
 
@@ -113,16 +122,16 @@ def list_carriers(database_url: DatabaseUrl, *, as_account: As = "", as_json: Js
     with session(database_url, as_account=as_account, program="tandem carrier") as own:
         others = other_owed(own.connection)
         found = select_carriers(own.connection, "order by g.id")
-    rows = [{**each.as_dict(), "other_owed": _named(each, others)} for each in found]
+    carriers = [{**each.as_dict(), "other_owed": _named(each, others)} for each in found]
     if as_json:
-        typer.echo(json.dumps(rows))
+        typer.echo(json.dumps(carriers))
         return
     names = ("id", "name", "owner", "owed", "day", "month")
     shown: list[dict[str, Any]] = []
-    for row in rows:
+    for row in carriers:
         shown.append({**row, "state": _state(row)})
         shown += [{**row, "day": "", "month": "", **other, "state": FORMER} for other in row["other_owed"]]
-    show_table({**{name: name for name in names}, "currency": "", "state": "state"}, shown)
+    show_table({**{name: name for name in names}, "currency": "currency", "state": "state"}, shown)
 
 
 @carrier.command()
@@ -210,9 +219,10 @@ def limit(  # noqa: PLR0913  one parameter per option
 
 def find(connection: Connection, who: str) -> Carrier:
     """Return the carrier with this id, or this name. Raises OperatorError when there is none, or several."""
-    by_id = who.isascii() and who.isdecimal()
+    digits = who.removeprefix("#")
+    by_id = digits.isascii() and digits.isdecimal()
     where = "where g.id = %s" if by_id else "where g.name = %s order by g.id"
-    found = select_carriers(connection, where, int(who[:19]) if by_id else who)
+    found = select_carriers(connection, where, int(digits[:18]) if by_id else who)
     if not found:
         raise not_there("carrier", who)
     if len(found) > 1:

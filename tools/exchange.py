@@ -61,7 +61,7 @@ def list_rates(database_url: DatabaseUrl, *, every: Every = False, as_account: A
     now = _time(datetime.now(UTC))
     for row in rows:
         row["state"] = "in force" if row["in_force"] else "to come" if row["valid_from"] > now else "replaced"
-    show_table({"base": "1 of", "rate": "is", "quote": "", "valid_from": "from", "state": ""}, rows)
+    show_table({"base": "1 of", "rate": "is", "quote": "of", "valid_from": "from", "state": "state"}, rows)
 
 
 @exchange.command("set")

@@ -5,8 +5,10 @@ kamcmd returns no answer from Python: the node leaves it in a table under our ti
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import re
 import secrets
 import subprocess
 from typing import Annotated, Any, Final
@@ -17,10 +19,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from tools import noc_caches, noc_money, noc_sync
+from tools.account.options import Actor
 from tools.errors import OperatorError, not_set
-from tools.printable import printable
+from tools.printable import counted, printable
 
 TIMEOUT_S: Final = 5
+LINE: Final = re.compile(r"[^\s@\"]{1,64}@[A-Za-z0-9.:-]{1,253}", re.ASCII)
+UNSAFE: Final = re.compile(r"[^A-Za-z0-9._@+-]", re.ASCII)  # in the name of who asks: it is one word of a command
+ACTOR_MAX: Final = 64
 noc = typer.Typer(no_args_is_help=True, help="Ask and steer a running node.")
 
 Ctl = Annotated[str, typer.Option("--ctl", envvar="TANDEM_CTL", help="path of the node's control socket")]
@@ -85,7 +91,7 @@ def calls(ctl: Ctl = "", as_json: Json = False) -> None:
         _print_json(answer)
         return
     columns = ("rid", "source", "caller", "callee", "direction", "server_id", "answered_ms")
-    table = Table(*columns, title=f"{answer['count']} calls")
+    table = Table(*columns, title=counted(answer["count"], "call"))
     for call in answer["calls"]:
         if call is not None:  # ended while the list was written
             table.add_row(*(escape(printable(str(call[column]))) for column in columns))
@@ -133,6 +139,25 @@ def drain(switch: Annotated[str, typer.Argument(help="on or off")], ctl: Ctl = "
 def end(rid: Annotated[str, typer.Argument(help="as `tandem noc calls` shows it")], ctl: Ctl = "") -> None:
     """End a call on both sides."""
     _print_json(ask(ctl, f"end {rid}"))
+
+
+@noc.command()
+def unregister(
+    line: Annotated[str, typer.Argument(metavar="USER@DOMAIN")], ctl: Ctl = "", actor: Actor = ""
+) -> None:  # fmt: skip
+    """Take all phones of a line away, on every node, and say how many they were. They may register again.
+
+    The node's log says who did it. Exit 1 where none was registered.
+    """
+    if not LINE.fullmatch(line):
+        raise OperatorError(f"{line!r} is no line: say it as user@domain")
+    who = UNSAFE.sub("_", actor or getpass.getuser())[:ACTOR_MAX]
+    user, _, domain = line.partition("@")
+    line = f"{user}@{domain.lower()}"
+    answer = ask(ctl, f"unregister {line} {who}")
+    if not answer["unregistered"]:
+        raise OperatorError(f"{line!r} has no phones: there is no such line, or none of its phones is registered")
+    typer.echo(f"{line}: {counted(answer['unregistered'], 'phone')} taken away")
 
 
 def ask(ctl: str, command: str) -> dict[str, Any]:

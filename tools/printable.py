@@ -1,4 +1,4 @@
-"""Text that came from outside, as a terminal may have it: a note or a caller's name must not move the cursor."""
+"""Text as people read it: what came from outside must not move the cursor, and 1 line is no 1 lines."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     return "".join(
         _escaped(character) if unicodedata.category(character) in _UNSEEN else character for character in text
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return so many things: 1 line, 2 lines, 1,200 lines."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _escaped(character: str) -> str:

@@ -68,7 +68,7 @@ class Plan(NamedTuple):
 def prove(wanted: Plan, say: Callable[[str], None]) -> Proof:
     """Run so many rounds on a stack of their own, and compare. Raises OperatorError when it cannot be run."""
     with tempfile.TemporaryDirectory(prefix="tdm-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        stack = Stack(Layout(Path(folder) / "run", _free_address(), NODES), SETTINGS)
+        stack = Stack(Layout(Path(folder) / "run", free_address(), NODES), SETTINGS)
         stack.start(tied=True)
         try:
             return _rounds(stack, Path(folder), wanted, say)
@@ -101,7 +101,7 @@ def _rounds(stack: Stack, folder: Path, wanted: Plan, say: Callable[[str], None]
         crowd = Crowd(number, f"{run_id}r{number:02d}", wanted.calls, wanted.paid)
         victim = stack.layout.nodes[number % NODES].part if wanted.kills else ""
         came = _one(
-            crowd, values, proxies, folder / f"round-{number}", partial(_kill, stack, victim) if victim else None
+            crowd, values, proxies, folder / f"round-{number}", partial(kill_tree, stack, victim) if victim else None
         )
         stack.wait_ready()
         say(_line(crowd, came))
@@ -133,7 +133,7 @@ def _one(
         return outcome(crowd, seen, database, Funds(client, "prove", grace_s=0), spare_ms)
 
 
-def _kill(stack: Stack, part: str) -> None:
+def kill_tree(stack: Stack, part: str) -> None:
     """End a node as an accident would, with its whole tree; its supervisor starts it again."""
     tree = [stack.pid(part)]
     for pid in tree:
@@ -153,7 +153,7 @@ def _line(crowd: Crowd, came: Outcome) -> str:
     )
 
 
-def _free_address() -> Address:
+def free_address() -> Address:
     """Return an address with a free port for each node, UDP and TCP. Raises OperatorError."""
     for _ in range(100):
         first = PORTS.start + secrets.randbelow(len(PORTS) - NODES)

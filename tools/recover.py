@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from datetime import UTC
 from threading import Event
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -120,7 +121,7 @@ def _show(options: Options, *, watch: bool, as_json: bool) -> None:
 def _print_steps(steps: list[Step], start: int) -> int:
     """Print the steps from `start` on; return how many there are."""
     for step in steps[start:]:
-        typer.echo(f"{step.at:%Y-%m-%d %H:%M:%S}  epoch {step.epoch}  {step.step:<9}  {step.said}")
+        typer.echo(f"{step.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC  epoch {step.epoch}  {step.step:<9}  {step.said}")
     return len(steps)
 
 

@@ -23,7 +23,11 @@ Connection = psycopg.Connection[TupleRow]
 
 SHOWN_MAX: Final = 60  # characters of a value in a sentence
 NAMESAKES_SHOWN: Final = 5
+LOCK_WAIT: Final = "10s"  # for what somebody else is changing
 
+_BOUND_WAIT: Final = f"set local lock_timeout = '{LOCK_WAIT}'"
+
+_BLANK: Final = re.compile(r"_(?!s(?:_|$))|(?<=[0-9])_")
 _DENIED: Final = "42501"
 _POSTGRES_SAYS: Final = ("permission denied", "new row violates row-level security")
 _OBJECT: Final = re.compile(r"\bfor (?:table|view|function|sequence|schema) \"?(\w+)")
@@ -87,6 +91,7 @@ def session(database_url: str, *, as_account: str = "", actor: str = "", program
             ) as connection,
             connection.transaction(),
         ):
+            connection.execute(_BOUND_WAIT)
             connection.execute("set local role tandem_tool")
             found = _acting(connection, as_account)
             is_root = found.is_root
@@ -102,15 +107,16 @@ def session(database_url: str, *, as_account: str = "", actor: str = "", program
 def find_account(connection: Connection, who: str, field: str = "account") -> Found:
     """Return the one account that the acting account sees by this id (5 or #5), name or path, such as North/Alpha.
 
+    What may be a path is one, as soon as its beginning names an account: some have names with a / from former releases.
     Raises OperatorError when there is none, or several.
     """
     digits = who.removeprefix("#")
     if digits.isascii() and digits.isdecimal():
         rows = connection.execute(_BY_ID, (int(digits[:19]),)).fetchall()
     else:
-        rows = _by_path(connection, [who])
-        if not rows and "/" in who:
-            rows = _by_path(connection, who.split("/"))
+        rows = _by_path(connection, who.split("/"))
+        if not rows and "/" in who and not begins_path(connection, who):
+            rows = _by_path(connection, [who])
     found = [Found(key, name, parent_id, parent or "") for key, name, parent_id, parent in rows]
     if not found:
         raise not_there(field, who)
@@ -119,6 +125,12 @@ def find_account(connection: Connection, who: str, field: str = "account") -> Fo
         more = ", …" if len(found) > NAMESAKES_SHOWN else ""
         raise OperatorError(f"{field}: several are called {shown(who)}, give the id or a path: {ids}{more}")
     return found[0]
+
+
+def begins_path(connection: Connection, text: str) -> bool:
+    """Return whether what stands before the first / of a text is the name of an account that the acting one sees."""
+    first, slash, _ = text.partition("/")
+    return bool(slash) and bool(_by_path(connection, [first]))
 
 
 def not_there(field: str, who: str) -> OperatorError:
@@ -134,8 +146,8 @@ def shown(text: str) -> str:
 def refusal(error: psycopg.Error, *, is_root: bool) -> OperatorError:
     """Return what the database refused as one sentence. is_root: whether it may tell of other accounts' rows."""
     said = error.diag.message_primary or str(error).strip()
-    if isinstance(error, psycopg.OperationalError) and not error.sqlstate:
-        return OperatorError(f"DATABASE_URL leads to no database: {said}")
+    if isinstance(error, psycopg.OperationalError) and (why := _in_the_way(error, said)):
+        return OperatorError(why)
     table = words(error.diag.table_name or "")
     rule = words(error.diag.constraint_name or "")
     if error.sqlstate == _DENIED:
@@ -149,9 +161,16 @@ def refusal(error: psycopg.Error, *, is_root: bool) -> OperatorError:
     return OperatorError(f"refused: {rule}" if rule else said)
 
 
+def _in_the_way(error: psycopg.OperationalError, said: str) -> str:
+    """Return the sentence for a database that is away, or for somebody who holds what is waited for; "" for neither."""
+    if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected):
+        return "somebody else is changing what this is about; nothing is changed: run it again"
+    return "" if error.sqlstate else f"DATABASE_URL leads to no database: {said}"
+
+
 def words(name: str) -> str:
-    """Return the name of a table or a constraint as people read it."""
-    return name.replace("_", " ")
+    """Return the name of a table or a constraint as people read it; of after_s, ring_s the s stays where it is."""
+    return _BLANK.sub(" ", name)
 
 
 def one(noun: str) -> str:

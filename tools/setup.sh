@@ -12,12 +12,16 @@ PACKAGES=(
     redis-sentinel           # says which of several Redis servers is the master
     postgresql-15            # the truth
     sip-tester               # sipp: the phones and carriers of demo and tests
+    rtpengine-daemon         # the relay of sound, where an account asks for one (60 MB with its codecs)
+    baresip-core             # a phone of somebody else's, for the tests (35 MB with its libraries)
     python3-venv             # the virtual environment of the interpreter that Kamailio embeds
+    kamailio-postgres-modules # db_postgres: what `make bench` compares with
+    kamailio-lua-modules     # app_lua: the same
     libxml2-utils            # xmllint: checks the scenarios
     lua-check                # luacheck: checks the Redis functions
     shellcheck               # checks the shell files
 )
-SERVICES=(kamailio redis-server redis-sentinel) # what the packages would start, now and at every boot
+SERVICES=(kamailio redis-server redis-sentinel rtpengine-daemon) # what the packages would start, now and at every boot
 PYTHON=/usr/bin/python3
 VENV=.venv
 STAMP=$VENV/.tandem-installed

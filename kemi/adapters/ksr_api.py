@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from kemi.adapters.ksr_phones_api import Nathelper, Registrar, Tcpops, Textopsx
+
 Xval = int | str | None
 
 
@@ -100,6 +102,9 @@ class Tm(Protocol):
     def t_on_reply(self, callback: str, /) -> int:
         """Run this callback for every reply to a branch. An unknown name is accepted silently."""
 
+    def t_on_branch_failure(self, callback: str, /) -> int:
+        """Run this callback when one branch failed. An unknown name is accepted silently."""
+
     def t_is_canceled(self) -> int:
         """Tell whether the caller cancelled."""
 
@@ -144,15 +149,6 @@ class Dialog(Protocol):
 
     def dlg_set_timeout_id(self, seconds: int, entry: int, number: int, /) -> int:
         """Set a call's backstop, counted from now; −1 when it is gone."""
-
-    def var_sets(self, name: str, value: str, /) -> int:
-        """Keep text with the current call."""
-
-    def var_gete(self, name: str, /) -> Xval:
-        """Return what is kept with the current call, "" when nothing."""
-
-    def var_rm(self, name: str, /) -> int:
-        """Keep it no longer."""
 
 
 class Rr(Protocol):
@@ -202,18 +198,11 @@ class Uac(Protocol):
     def uac_replace_from(self, display: str, uri: str, /) -> int:
         """Write another From; "" leaves that part as it is."""
 
+    def uac_replace_to(self, display: str, uri: str, /) -> int:
+        """Write another To, likewise."""
+
     def uac_auth_mode(self, mode: int, /) -> int:
         """Answer the challenge that an attempt got, with the credentials in AVPs; < 0 when there are none for it."""
-
-
-class Registrar(Protocol):
-    """Registered phones."""
-
-    def save(self, table: str, flags: int, /) -> int:
-        """Save the contacts and answer; < 0 when it answered with an error."""
-
-    def lookup(self, table: str, /) -> int:
-        """Replace the R-URI by the contacts registered for it; < 0 when there are none."""
 
 
 class Htable(Protocol):
@@ -310,6 +299,12 @@ class Ksr(Protocol):
     @property
     def registrar(self) -> Registrar: ...  # noqa: D102
     @property
+    def nathelper(self) -> Nathelper: ...  # noqa: D102
+    @property
+    def tcpops(self) -> Tcpops: ...  # noqa: D102
+    @property
+    def textopsx(self) -> Textopsx: ...  # noqa: D102
+    @property
     def htable(self) -> Htable: ...  # noqa: D102
     @property
     def mqueue(self) -> Mqueue: ...  # noqa: D102
@@ -318,6 +313,9 @@ class Ksr(Protocol):
 
     def info(self, text: str, /) -> int:
         """Log literally; the text ends with a newline. Here and below."""
+
+    def notice(self, text: str, /) -> int:
+        """Log what somebody did."""
 
     def err(self, text: str, /) -> int:
         """Log an error."""
@@ -333,6 +331,15 @@ class Ksr(Protocol):
 
     def is_myself(self, uri: str, /) -> bool:
         """Tell whether this node listens at the host and port of a URI."""
+
+    def setbflag(self, flag: int, /) -> bool:
+        """Set a flag of the branch."""
+
+    def isbflagset(self, flag: int, /) -> bool:
+        """Tell whether a flag of the branch is set."""
+
+    def set_forward_no_connect(self) -> bool:
+        """Send what leaves next only over a connection that is there."""
 
     def set_drop(self) -> int:
         """Let the reply under our hands go no further."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from kemi.adapters import ksr_hunt
+from kemi.adapters import ksr_hunt, ksr_locations
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_plan import Here
-from kemi.core.outcome import Challenge, Decision, Register, Reject, Route
+from kemi.core.outcome import Challenge, Reject, Route
 from kemi.core.refusals import reject
 
 ALLOW: Final = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, PRACK, INFO"
 CHALLENGE_PHRASES: Final = {401: "Unauthorized", 407: "Proxy Authentication Required"}
 
 
-def apply(ksr: Ksr, decision: Decision, signed_rid: str, here: Here) -> None:
-    """Carry out a decision on the request under the worker's hands.
+def apply(ksr: Ksr, decision: Challenge | Reject | Route, signed_rid: str, here: Here) -> None:
+    """Carry out a decision on the request under the worker's hands. Registrations are ksr_locations' matter.
 
     A Route must have its hold. signed_rid: value of our Record-Route parameter, for a Route.
     """
@@ -24,9 +24,6 @@ def apply(ksr: Ksr, decision: Decision, signed_rid: str, here: Here) -> None:
             _challenge(ksr, decision)
         case Reject():
             answer(ksr, decision)
-        case Register():
-            ksr.statistics.update_stat("registered", 1)
-            ksr.registrar.save(ksr_hunt.LOCATION, 0)
         case Route():
             ksr.statistics.update_stat("routed", 1)
             ksr_hunt.start(ksr, decision, signed_rid, here)
@@ -38,6 +35,10 @@ def answer(ksr: Ksr, refusal: Reject) -> None:
     """Refuse, with the cause for telephone networks (RFC 3326) and when to come again."""
     ksr.statistics.update_stat("refused", 1)
     ksr.hdr.append_to_reply(f"Reason: Q.850;cause={refusal.q850}\r\n")
+    if refusal.reason == "path":
+        ksr.hdr.append_to_reply("Unsupported: path\r\n")
+    if refusal.min_expires_s:
+        ksr.hdr.append_to_reply(f"Min-Expires: {refusal.min_expires_s}\r\n")
     if refusal.retry_after_s:
         ksr.hdr.append_to_reply(f"Retry-After: {refusal.retry_after_s}\r\n")
     ksr.sl.send_reply(refusal.status, refusal.phrase)
@@ -60,7 +61,10 @@ def refuse_method(ksr: Ksr) -> None:
 
 
 def answer_options(ksr: Ksr) -> None:
-    """Answer a keep-alive: we are here."""
+    """Answer a keep-alive: we are here, or not yet: who asks us first, shall send calls elsewhere."""
+    if ksr_locations.is_loading(ksr):
+        ksr.sl.send_reply(503, "Registrations Are Being Read")
+        return
     ksr.hdr.append_to_reply(f"Allow: {ALLOW}\r\n")
     ksr.sl.send_reply(200, "OK")
 

@@ -1,4 +1,4 @@
-"""A hunt in Kamailio's terms: one target after the other, edits of a carrier in its branch only.
+"""A hunt in Kamailio's terms: one target after the other, or several at once, edits of each in its branch only.
 
 Rule 1: the plan travels with the transaction (ksr_plan); no process remembers it.
 Rule 2: header edits happen in the branch route: those of the request route stick to every later attempt.
@@ -8,18 +8,29 @@ Rule 3: what an answer means for the hunt is said in core/hunt.py; here is said 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
-from kemi.adapters import ksr_capacity, ksr_plan, ksr_shared, ksr_sides
+from kemi.adapters import (
+    ksr_capacity,
+    ksr_connections,
+    ksr_dlg_var,
+    ksr_fork,
+    ksr_media,
+    ksr_plan,
+    ksr_shared,
+    ksr_sides,
+)
 from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_fork import CALLED_BACK, LOCATION
 from kemi.adapters.ksr_plan import NS_PER_MS, Asked, Here, Outcome, Plan
 from kemi.adapters.ksr_read import text
+from kemi.adapters.ksr_sides import BRANCHES_MAX
 from kemi.adapters.ksr_strip import strip
 from kemi.adapters.ksr_within import CSEQ_DIFF
 from kemi.core.causes import cause_of
-from kemi.core.hunt import Told, after_failure, attempts_most
+from kemi.core.hunt import Next, Told, after_stage, attempts_most, begin
 from kemi.core.login import HA1
-from kemi.core.outcome import Route
+from kemi.core.outcome import Route, Target
 from kemi.core.refusals import REFUSALS
 from kemi.core.sides import CALLER
 from kemi.core.targets import REMOVED_OF_HIDDEN
@@ -28,6 +39,7 @@ from kemi.records import Attempt, Login
 
 BRANCH: Final = "ksr_branch"
 FAILURE: Final = "ksr_failure"
+OVER: Final = "ksr_branch_over"
 REPLY: Final = "ksr_branch_reply"
 BACKSTOP_S: Final = 10  # the dialog outlives the agent's deadline by this; only a dead agent lets it pass
 FIRST_ANSWER_MS: Final = 2_500  # a server that says nothing at all is left for the next one after this
@@ -40,10 +52,10 @@ CANNOT: Final = 503
 CHALLENGES: Final = (401, 407)
 SAYABLE: Final = range(100, 700)  # RFC 3261 §7.2; Kamailio takes others too, and no record may hold them
 FAILED: Final = 500
-BRANCHES_MAX: Final = 30  # of a transaction: max_branches in kamailio.cfg
-LOCATION: Final = "location"
+NO_MEDIA: Final = Told(REFUSALS["media_down"].status, REFUSALS["media_down"].phrase)
 STRIPPED: Final = ("Authorization", "Proxy-Authorization", "Route")
 HASHED: Final = 1  # uac_auth_mode: the password is an HA1
+RURI_USER: Final = "$rU"
 CREDENTIALS: Final = ("login_user", "login_realm", "login_ha1")
 _BREAK: Final = re.compile(r"[\r\n\x00]+")
 
@@ -55,18 +67,23 @@ def start(ksr: Ksr, route: Route, signed_rid: str, here: Here) -> None:
     """
     if ksr.dialog.dlg_manage() < 0:
         raise RuntimeError("dlg_manage failed")
-    if ksr.dialog.var_gete("rid"):
+    if ksr_dlg_var.get(ksr, "rid"):
         raise RuntimeError("the dialog is another call's")
     ksr.dialog.dlg_set_timeout(route.call.max_s + BACKSTOP_S)
-    ksr.dialog.var_sets("rid", route.call.rid)
-    ksr_sides.put(ksr, route.call.rid, CALLER, ksr_sides.of_invite(ksr))
+    ksr_dlg_var.put(ksr, "rid", route.call.rid)
+    ksr_sides.put(ksr, route.call.rid, CALLER, ksr_connections.begun(ksr, route.call.rid, ksr_sides.of_invite(ksr)))
     shown = {header.name: header.value for header in route.targets[0].headers}
     if set(REMOVED_OF_HIDDEN) <= set(route.targets[0].remove):
         ksr_sides.hide(ksr, route.call.rid, shown.get("Contact", ""))
     ksr.rr.add_rr_param(f";{PARAMETER}={signed_rid}")
     ksr.rr.record_route()
-    plan = Plan(route.call.rid, route.ring_max_s, route.targets)
-    _try_from(ksr, plan.at(0, route.targets[0], here), here)
+    plan = Plan(route.call.rid, route.ring_max_s, route.targets, stages=route.stages)
+    if route.media and not ksr_media.begin_of(ksr, route) and not route.emergency:
+        _finish(ksr, plan, NO_MEDIA, "media_down")
+    elif route.stages:
+        _go_to(ksr, plan, begin(route.stages), here)
+    else:
+        _go_on(ksr, _try_from(ksr, plan.at(0, route.targets[0], here), here), here)
 
 
 def failed(ksr: Ksr, here: Here) -> None:
@@ -77,36 +94,47 @@ def failed(ksr: Ksr, here: Here) -> None:
     if ksr.tm.t_is_canceled() > 0:
         _cancelled(ksr, plan, here)
         return
-    if status in CHALLENGES and _authorised(ksr, plan, here):
+    if status in CHALLENGES and not plan.forks and _authorised(ksr, plan, here):
+        return
+    if plan.forks:
+        _go_on(ksr, _Over(ksr_fork.ended(ksr, plan, here.unix_ms)), here)
         return
     rang = ksr_plan.first_rang(ksr, plan)
     status, why = _meaning(plan, status, here.ns, has_rung=rang is not None)
     ksr_capacity.release(ksr, plan.rid)
-    if plan.target.kind == "server":
+    if plan.target.pinned.server_id:
         ksr_shared.count_failure(ksr, plan.target.pinned.server_id, status, why)
     contact = ksr_plan.moved(ksr) if status in REDIRECTED else ""
     plan = plan.failed(status, why, here.unix_ms, rang.pdd_ms() if rang else -1)
-    _go_on(ksr, plan, here, contact)
+    _go_on(ksr, _hunt_on(ksr, plan, here, contact), here)
 
 
 def edit_branch(ksr: Ksr) -> None:
     """Make the request of this branch what its carrier wants, and note who is asked in it."""
     plan = ksr_plan.load(ksr)
-    target = plan.target
-    asked = Asked(
-        target.pinned.server_id, plan.asked_ns, plan.asked_ms, target.limits.pdd_max_ms, plan.ring_s, plan.longest_ms
-    )
-    ksr_plan.note(ksr, ksr.pv.geti("$T_branch_idx"), asked)
+    place = ksr_fork.place_of(ksr, plan) if plan.forks else plan.current
+    target = plan.targets[place] if place >= 0 else plan.target
+    _note(ksr, plan, target, place)
+    if ksr.isbflagset(CALLED_BACK):  # nobody but the phone could make the connection
+        ksr.set_forward_no_connect()
     if target.from_uri or target.from_display:
         ksr.uac.uac_replace_from(_line(target.from_display), _line(target.from_uri))
+    if target.to_uri:
+        ksr.uac.uac_replace_to("", _line(target.to_uri))
+    if target.user:
+        ksr.pv.sets(RURI_USER, _line(target.user))
     strip(ksr, (*STRIPPED, *target.remove))
     for header in target.headers:
         ksr.hdr.append(f"{_line(header.name)}: {_line(header.value)}\r\n")
+    if not ksr_media.offer(ksr):
+        ksr.set_drop()
 
 
 def heard(ksr: Ksr, now_ns: int) -> None:
     """Note what a reply to a branch says of its attempt: that it rings, or where it should go instead."""
     status, branch = ksr.pv.geti("$rs"), ksr.pv.geti("$T_branch_idx")
+    if TRYING < status < REDIRECTED.start:
+        ksr_media.heard(ksr)
     if status in REDIRECTED:
         ksr_plan.note_moved(ksr, text(lambda: ksr.pv.gete("$ct")))
         return
@@ -122,37 +150,129 @@ def heard(ksr: Ksr, now_ns: int) -> None:
         ksr.tm.t_set_fr(max(1, asked.pdd_max_ms - passed_ms), 0)
 
 
-def answered(ksr: Ksr, here: Here) -> Attempt:
-    """Return the attempt whose 200 this is; server_id 0 for a phone of ours."""
+def heard_beside(ksr: Ksr, now_ns: int) -> None:
+    """Note what a reply to a branch says that is not alone."""
+    heard(ksr, now_ns)
+    ksr_fork.heard(ksr)
+
+
+def branch_over(ksr: Ksr) -> None:
+    """Note that one of several branches has failed, while others may go on."""
+    rid = ksr_dlg_var.get(ksr, "rid")
+    if rid:
+        ksr_sides.end_branch(ksr, rid, ksr.pv.geti("$T_branch_idx"))
+
+
+def answered(ksr: Ksr, here: Here) -> tuple[Attempt, ...]:
+    """Return the attempt whose 200 this is, the last one, after those that rang beside it.
+
+    server_id 0 for a phone of ours.
+    """
     asked = ksr_plan.asked_in(ksr, max(0, ksr.pv.geti("$T_branch_idx")))
     if asked is None:
-        return Attempt(0, OK, ended_ms=here.unix_ms)
-    return Attempt(asked.server_id, OK, asked.asked_ms, here.unix_ms, asked.pdd_ms(here.ns))
+        return (Attempt(0, OK, ended_ms=here.unix_ms),)
+    pdd_ms = asked.pdd_ms(here.ns)
+    attempt = Attempt(asked.server_id, OK, asked.asked_ms, here.unix_ms, pdd_ms, "", asked.place)
+    if not asked.is_fork:
+        return (attempt,)
+    ksr_fork.show_as_told(ksr, asked)
+    return (*ksr_fork.beside(ksr, asked, here.unix_ms), attempt)
 
 
-def _go_on(ksr: Ksr, plan: Plan, here: Here, contact: str = "") -> None:
-    """Try what comes after the failed attempt, or tell the caller."""
-    step = after_failure(plan.targets, plan.current, plan.attempts, contact)
+def _note(ksr: Ksr, plan: Plan, target: Target, place: int) -> None:
+    """Note who is asked in the branch under our hands."""
+    branch = ksr.pv.geti("$T_branch_idx")
+    if branch < plan.branch:  # a branch before it was noted and then could not be made
+        ksr_sides.begin_attempt(ksr, plan.rid, branch, has_others=plan.has_others)
+    asked = Asked(
+        target.pinned.server_id,
+        plan.asked_ns,
+        plan.asked_ms,
+        target.limits.pdd_max_ms,
+        plan.ring_s,
+        plan.longest_ms,
+        place=place,
+        is_fork=bool(plan.forks),
+        told=(target.from_uri, target.to_uri) if plan.forks else (),
+    )
+    ksr_plan.note(ksr, branch, asked)
+
+
+class _Over(NamedTuple):
+    """A stage is over, unanswered. told, reason: what its hunt ended with, None where all rang together."""
+
+    plan: Plan
+    told: Told | None = None
+    reason: str = ""
+
+
+def _go_to(ksr: Ksr, plan: Plan, step: Next | Told, here: Here, reason: str = "") -> None:
+    """Ask the first of a stage, or all where they ring together; or tell the caller, and why."""
+    while isinstance(step, Next):
+        plan = plan.at_stage(step.stage, here)
+        over = _ask_all(ksr, plan, here) if plan.stages[step.stage].together else _try_from(ksr, plan, here)
+        if over is None:
+            return
+        plan, step, reason = over.plan, *_step(over)
+    _finish(ksr, plan, step, reason)
+
+
+def _go_on(ksr: Ksr, over: _Over | None, here: Here) -> None:
+    """Go on after a stage; None = it is not over."""
+    if over is not None:
+        step, reason = _step(over)
+        _go_to(ksr, over.plan, step, here, reason)
+
+
+def _step(over: _Over) -> tuple[Next | Told, str]:
+    """Return what follows a stage, and why where we know better than the status says."""
+    plan, told, reason = over
+    if told is not None and not plan.stages:
+        return told, reason
+    step = after_stage(plan.stages, plan.stage, plan.targets, plan.failures, told)
+    return step, reason if step == told else ""
+
+
+def _ask_all(ksr: Ksr, plan: Plan, here: Here) -> _Over | None:
+    """Let all targets of the plan's stage ring. Return None when one does."""
+    ksr.resetdsturi()
+    gathered = ksr_fork.gather(ksr, plan, here)
+    for place, status, why in gathered.missing:
+        plan = plan.failed(status, why, here.unix_ms, place=place)
+    if gathered.forks:
+        plan = plan._replace(forks=gathered.forks)
+        if _relay(ksr, plan, here):
+            return None
+        for place in sorted({place for _, place in gathered.forks}):
+            plan = plan.failed(CANNOT, ksr_fork.LOST, here.unix_ms, place=place)
+        if ksr_media.is_lost(ksr):
+            return _Over(plan, NO_MEDIA, "media_down")
+    return _Over(plan)
+
+
+def _hunt_on(ksr: Ksr, plan: Plan, here: Here, contact: str) -> _Over | None:
+    """Try what comes after the failed attempt. Return None when somebody is asked."""
+    step = plan.after_failure(contact)
     if isinstance(step, Told):
-        _finish(ksr, plan, step)
-        return
+        return _Over(plan, step)
     if step.place == plan.current:
         plan = plan.told_why("redirect")
-    _try_from(ksr, plan.at(step.place, step.target, here), here)
+    return _try_from(ksr, plan.at(step.place, step.target, here), here)
 
 
-def _try_from(ksr: Ksr, plan: Plan, here: Here) -> None:
-    """Send to the plan's target, or to the next ones while they cannot even be asked."""
-    for _ in plan.targets:
+def _try_from(ksr: Ksr, plan: Plan, here: Here) -> _Over | None:
+    """Send to the plan's target, or to the next ones while they cannot even be asked. Return None when one is."""
+    while True:
         status, why = _ask(ksr, plan, here)
         if not status:
-            return
-        reason = "offline" if plan.target.kind == "local" else ""
+            return None
         plan = plan.failed(status, why, here.unix_ms)
-        step = after_failure(plan.targets, plan.current, plan.attempts)
+        if ksr_media.is_lost(ksr):
+            return _Over(plan, NO_MEDIA, "media_down")
+        reason = "offline" if plan.target.kind == "local" else ""
+        step = plan.after_failure()
         if isinstance(step, Told):
-            _finish(ksr, plan, step, reason)
-            return
+            return _Over(plan, step, reason)
         plan = plan.at(step.place, step.target, here)
 
 
@@ -161,7 +281,8 @@ def _ask(ksr: Ksr, plan: Plan, here: Here) -> tuple[int, str]:
     target = plan.target
     if target.kind == "local":
         return (0, "") if _send(ksr, plan, here) else (REFUSALS["offline"].status, "")
-    why = ksr_capacity.take(ksr, plan.rid, target.pinned.server_id, target.limits, here.unix_ms)
+    server_id = target.pinned.server_id
+    why = ksr_capacity.take(ksr, plan.rid, server_id, target.limits, here.unix_ms) if server_id else ""
     if why:
         return CANNOT, why
     if _send(ksr, plan, here):
@@ -183,14 +304,22 @@ def _send(ksr: Ksr, plan: Plan, here: Here) -> bool:
     else:
         ksr.seturi(target.ruri)
         ksr.setdsturi(target.next_hop)
+    return _relay(ksr, plan, here)
+
+
+def _relay(ksr: Ksr, plan: Plan, here: Here) -> bool:
+    """Send the INVITE to where R-URI and branches lead now. Return whether it left."""
     if not plan.is_authorised:
-        ksr.dialog.var_rm(CSEQ_DIFF)
-    ksr_sides.begin_attempt(ksr, plan.rid, ksr_plan.branches(ksr))
+        ksr_dlg_var.drop(ksr, CSEQ_DIFF)
+    plan = plan._replace(branch=ksr_plan.branches(ksr))
+    ksr_sides.begin_attempt(ksr, plan.rid, plan.branch, has_others=plan.has_others)
+    if plan.has_others:
+        ksr.tm.t_on_branch_failure(OVER)
     ksr_plan.save(ksr, plan)
     ksr_plan.note_moved(ksr, "")
     ksr_plan.keep(ksr, Outcome(0, is_cancelled=False, attempts=plan.attempts))
     ksr.tm.t_on_branch(BRANCH)
-    ksr.tm.t_on_reply(REPLY)
+    ksr.tm.t_on_reply(ksr_fork.REPLY if plan.forks else REPLY)
     ksr.tm.t_on_failure(FAILURE)
     ksr.tm.t_set_fr(*_times_ms(plan, here.ns))
     ksr.statistics.update_stat("attempts", 1)
@@ -225,9 +354,12 @@ def _put_credentials(ksr: Ksr, login: Login) -> None:
 
 def _cancelled(ksr: Ksr, plan: Plan, here: Here) -> None:
     """Let the caller's CANCEL end the hunt."""
-    rang = ksr_plan.first_rang(ksr, plan)
     ksr_capacity.release(ksr, plan.rid)
-    plan = plan.failed(0, "", here.unix_ms, rang.pdd_ms() if rang else -1)
+    if plan.forks:
+        plan = ksr_fork.cancelled(ksr, plan, here.unix_ms)
+    else:
+        rang = ksr_plan.first_rang(ksr, plan)
+        plan = plan.failed(0, "", here.unix_ms, rang.pdd_ms() if rang else -1)
     was = Outcome(REFUSALS["cancelled"].status, is_cancelled=True, attempts=plan.attempts)
     ksr_plan.keep(ksr, was)
     ksr.tm.t_reply(was.status, "Request Terminated")
@@ -235,6 +367,7 @@ def _cancelled(ksr: Ksr, plan: Plan, here: Here) -> None:
 
 def _finish(ksr: Ksr, plan: Plan, last: Told, reason: str = "") -> None:
     """Tell the caller. The variable comes first: the dialog fails inside the reply."""
+    reason = reason or last.reason
     ksr_plan.keep(ksr, Outcome(last.status, is_cancelled=False, attempts=plan.attempts, reason=reason))
     q850 = REFUSALS[reason].q850 if reason else cause_of(last.status).q850
     ksr.hdr.append_to_reply(f"Reason: Q.850;cause={q850}\r\n")  # RFC 3326, as in a refusal of ours

@@ -38,7 +38,10 @@ def of_callee(ksr: Ksr, caller: Side, callee: Side, contact: str | None) -> None
 
 def reply(ksr: Ksr) -> None:
     """Change a reply of the caller, within its transaction, to what may be told."""
-    to, contact = json.loads(str(ksr.pvx.avp_gete(_MASK)))
+    kept = str(ksr.pvx.avp_gete(_MASK))
+    if not kept:
+        return
+    to, contact = json.loads(kept)
     if to:
         ksr.hdr.remove("To")
         ksr.hdr.append(f"To: {to}\r\n")

@@ -1,17 +1,18 @@
 """What the NOC sees and says: `kamcmd evrexec.run noc "s:<command> <ticket>"`, then `htable.get noc reply:<ticket>`.
 
 kamcmd gets no answer from Python: it goes through the table `noc`, under a ticket of the asker's choice, for 30 s.
-Commands: status, counters, calls, money, peers, caches, drain on|off, end <rid>.
+Commands: COMMANDS. What takes phones away is in the node's log, with who wanted it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import Final
 
-from kemi.adapters import ksr_queue
+from kemi.adapters import ksr_locations, ksr_queue
 from kemi.adapters.cache import Counts
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_shared import CALLS, DRAIN, NOC, is_draining, names
@@ -31,6 +32,8 @@ COUNTERS: Final = (
     "emergency",
     "unheld",
     "went_on",
+    "relayed",
+    "media_lost",
     "round_trips",
     "agent_round_trips",
     "agent_lost",
@@ -40,7 +43,9 @@ COUNTERS: Final = (
     "bye_failed",
 )
 _STATISTICS: Final = {name: f"$stat({name})" for name in COUNTERS}
-COMMANDS: Final = "status, counters, calls, money, peers, caches, drain on|off, end <rid>"
+COMMANDS: Final = (
+    "status, counters, calls, money, peers, caches, drain on|off, end <rid>, unregister <user@domain> [<who>]"
+)
 AGENT: Final = "agent"
 MONEY: Final = "money"
 PEERS: Final = "peers"
@@ -78,7 +83,10 @@ def publish_sync(ksr: Ksr, told: Mapping[str, object], unix_ms: int) -> None:
 
 
 class CacheReport:
-    """How the cache of this process does, said at most once a second: who serves no calls has nothing new to say."""
+    """How the cache of this process does, and its memory, told at most once a second.
+
+    Who serves no calls has nothing new to say. blocks: what Python has allocated here (a leak shows in it).
+    """
 
     def __init__(self, ksr: Ksr) -> None:
         self._ksr = ksr
@@ -89,7 +97,8 @@ class CacheReport:
         if now_ns >= self._again_ns:
             self._again_ns = now_ns + SHOWN_NS
             pid = os.getpid()
-            self._ksr.htable.sht_sets(NOC, f"{CACHE}{pid}", json.dumps({"pid": pid, **counts._asdict()}))
+            told = {"pid": pid, "blocks": sys.getallocatedblocks(), **counts._asdict()}
+            self._ksr.htable.sht_sets(NOC, f"{CACHE}{pid}", json.dumps(told))
 
 
 def publish_peers(ksr: Ksr, rows: Mapping[str, object]) -> None:
@@ -134,14 +143,12 @@ def serve(ksr: Ksr, data: str) -> None:
             answer = _peers(ksr)
         case ["caches"]:
             answer = {"caches": _rows(ksr, CACHE)}
-        case ["drain", "on"]:
-            ksr.htable.sht_sets(NOC, DRAIN, "on")
-            answer = {"draining": True}
-        case ["drain", "off"]:
-            ksr.htable.sht_rm(NOC, DRAIN)
-            answer = {"draining": False}
+        case ["drain", ("on" | "off") as switch]:
+            answer = {"draining": _drain(ksr, is_on=switch == "on")}
         case ["end", rid]:
             answer = _end(ksr, rid)
+        case ["unregister", name, *who] if len(who) <= 1:
+            answer = {"unregistered": _unregister(ksr, name, "".join(who))}
         case _:
             answer = {"error": f"commands: {COMMANDS}; then a ticket"}
     ksr.htable.sht_setxs(NOC, REPLY + ticket, json.dumps(answer), REPLY_S)
@@ -158,6 +165,15 @@ def _status(ksr: Ksr) -> dict[str, object]:
     }
 
 
+def _drain(ksr: Ksr, *, is_on: bool) -> bool:
+    """Take no new calls from now on, or take them again."""
+    if is_on:
+        ksr.htable.sht_sets(NOC, DRAIN, "on")
+    else:
+        ksr.htable.sht_rm(NOC, DRAIN)
+    return is_on
+
+
 def _end(ksr: Ksr, rid: str) -> dict[str, object]:
     """Let the agent end a call. An error where this node does not follow it, or where it still rings."""
     call = _json(ksr, CALLS, rid)
@@ -167,6 +183,14 @@ def _end(ksr: Ksr, rid: str) -> dict[str, object]:
         return {"error": f"call {rid} is not answered yet, and ends by itself when it has rung for long enough"}
     ksr_queue.put(ksr, ksr_queue.HangUp(rid))
     return {"ending": rid}
+
+
+def _unregister(ksr: Ksr, name: str, who: str) -> int:
+    """Forget all phones of a line, here and, by the agent's next word, elsewhere; return how many there were."""
+    count = ksr_locations.remove(ksr, name)
+    ksr.notice(f"noc: unregister {name} by {who or 'nobody who said so'}: {count} taken away\n")
+    ksr_locations.queue(ksr, ksr_locations.Change(name, is_all=True))
+    return count
 
 
 def _calls(ksr: Ksr) -> dict[str, object]:

@@ -8,12 +8,15 @@ Rule 2: the variables of the dialog hold what must be known when a reply comes, 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kemi import codec
+from kemi.adapters import ksr_dlg_var
 from kemi.adapters.ksr_api import Ksr
 from kemi.core.charges import FIRST_ANSWER_MAX_S
-from kemi.core.outcome import Target
+from kemi.core.hunt import Told, Try, after_failure
+from kemi.core.outcome import Stage, Target
 from kemi.core.sides import host_of
 from kemi.records import Attempt
 
@@ -43,7 +46,10 @@ class Here(NamedTuple):
 class Plan(NamedTuple):
     """What remains of a hunt. current: place of the target being tried, since asked_ns, which was asked_ms.
 
-    attempts: the failed ones. is_authorised: the target's server has been sent our credentials.
+    attempts: the failed ones. is_authorised: the target's server has been sent our credentials. stages: as in Route.
+    stage: place of the one that goes on; before: how many attempts had failed before it. branch: the first of what is
+    tried now, in the transaction. forks: what each branch of a stage that rings together is known by, and the place of
+    its target; () = one target is tried.
     """
 
     rid: str
@@ -54,6 +60,11 @@ class Plan(NamedTuple):
     asked_ms: int = 0
     attempts: tuple[Attempt, ...] = ()
     is_authorised: bool = False
+    stages: tuple[Stage, ...] = ()
+    stage: int = 0
+    before: int = 0
+    branch: int = 0
+    forks: tuple[tuple[str, int], ...] = ()
 
     @property
     def target(self) -> Target:
@@ -61,9 +72,25 @@ class Plan(NamedTuple):
         return self.targets[self.current]
 
     @property
+    def places(self) -> tuple[int, ...]:
+        """The targets of the stage that goes on, by their places; without stages it is all of them."""
+        return self.stages[self.stage].places if self.stages else tuple(range(len(self.targets)))
+
+    @property
+    def has_others(self) -> bool:
+        """Whether what is tried now may have several branches: phones of several targets, or of one."""
+        return bool(self.forks) or self.target.kind == "local"
+
+    @property
+    def failures(self) -> tuple[Attempt, ...]:
+        """The attempts of the stage."""
+        return self.attempts[self.before :]
+
+    @property
     def ring_s(self) -> int:
         """How long this target may ring; no longer than the node allows, by which the hold's lease is counted."""
-        return min(self.target.limits.ring_max_s or self.ring_max_s, self.ring_max_s)
+        stage_s = self.stages[self.stage].ring_s if self.stages else 0
+        return min(self.target.limits.ring_max_s or self.ring_max_s, stage_s or self.ring_max_s, self.ring_max_s)
 
     @property
     def longest_ms(self) -> int:
@@ -78,12 +105,26 @@ class Plan(NamedTuple):
         """Return the plan that tries `target` now, which stands, or is put, at `place`."""
         targets = (*self.targets[:place], target, *self.targets[place + 1 :])
         return self._replace(
-            targets=targets, current=place, asked_ns=here.ns, asked_ms=here.unix_ms, is_authorised=False
+            targets=targets, current=place, asked_ns=here.ns, asked_ms=here.unix_ms, is_authorised=False, forks=()
         )
 
-    def failed(self, status: int, why: str, ended_ms: int, pdd_ms: int = -1) -> Plan:
-        """Return the plan after the current target gave `status`. As in Attempt."""
-        attempt = Attempt(self.target.pinned.server_id, status, self.asked_ms, ended_ms, pdd_ms, why)
+    def at_stage(self, stage: int, here: Here) -> Plan:
+        """Return the plan that begins with the first target of this stage."""
+        first = self.stages[stage].places[0]
+        return self._replace(stage=stage, before=len(self.attempts)).at(first, self.targets[first], here)
+
+    def after_failure(self, contact: str = "") -> Try | Told:
+        """Return what the hunt of the stage goes on with, at which place of the plan."""
+        places = self.places
+        hunted = tuple([self.targets[place] for place in places])
+        step = after_failure(hunted, places.index(self.current), self.failures, contact)
+        return step._replace(place=places[step.place]) if isinstance(step, Try) else step
+
+    def failed(self, status: int, why: str, ended_ms: int, pdd_ms: int = -1, place: int | None = None) -> Plan:
+        """Return the plan after a target gave `status`. As in Attempt. place: None = the current one."""
+        at = self.current if place is None else place
+        server_id = self.targets[at].pinned.server_id
+        attempt = Attempt(server_id, status, self.asked_ms, ended_ms, pdd_ms, why, at)
         return self._replace(attempts=(*self.attempts, attempt))
 
     def told_why(self, why: str) -> Plan:
@@ -106,7 +147,9 @@ class Outcome(NamedTuple):
 class Asked(NamedTuple):
     """One branch: whom we asked and when, and when it first rang, 0 = it did not. As in Plan and ServerLimits.
 
-    ring_s: how long it may ring; longest_ms: what all of the attempt may take.
+    ring_s: how long it may ring; longest_ms: what all of the attempt may take. place: of the target, -1 = not known.
+    is_fork: others ring beside it. Of such only: status: the final one, 0 = none came; told: From and To that it shows,
+    "" = as they came. sent_to: where, of a relayed call.
     """
 
     server_id: int
@@ -116,6 +159,11 @@ class Asked(NamedTuple):
     ring_s: int
     longest_ms: int
     rang_ns: int = 0
+    place: int = -1
+    is_fork: bool = False
+    status: int = 0
+    told: tuple[str, ...] = ()
+    sent_to: str = ""
 
     def pdd_ms(self, now_ns: int = 0) -> int:
         """Return what passed until it first rang; else until now_ns where it is given: the answer; −1 = neither."""
@@ -131,55 +179,67 @@ def save(ksr: Ksr, plan: Plan) -> None:
 
 def load(ksr: Ksr) -> Plan:
     """Return the plan of the transaction under our hands."""
-    return codec.build(Plan, json.loads(str(ksr.pvx.avp_gete(_PLAN))))
+    return _plan(str(ksr.pvx.avp_gete(_PLAN)))
+
+
+@lru_cache(maxsize=1)
+def _plan(text: str) -> Plan:
+    """Read a plan; each branch of a fork asks for the same one."""
+    return codec.build(Plan, json.loads(text))
 
 
 def keep(ksr: Ksr, outcome: Outcome) -> None:
     """Let the call carry how far it came."""
-    ksr.dialog.var_sets(_OUTCOME, json.dumps(outcome))
+    ksr_dlg_var.put(ksr, _OUTCOME, json.dumps(outcome))
 
 
 def outcome(ksr: Ksr) -> Outcome:
     """Return how far the current call came."""
-    kept = str(ksr.dialog.var_gete(_OUTCOME))
+    kept = ksr_dlg_var.get(ksr, _OUTCOME)
     return codec.build(Outcome, json.loads(kept)) if kept else Outcome(0, is_cancelled=False, attempts=())
 
 
 def note(ksr: Ksr, branch: int, asked: Asked) -> None:
     """Remember who is asked in a branch."""
-    ksr.dialog.var_sets(f"asked{branch}", json.dumps(asked))
+    ksr_dlg_var.put(ksr, f"asked{branch}", json.dumps(asked))
 
 
 def asked_in(ksr: Ksr, branch: int) -> Asked | None:
     """Return who was asked in a branch of the current call, None when nobody was."""
-    kept = str(ksr.dialog.var_gete(f"asked{branch}"))
+    kept = ksr_dlg_var.get(ksr, f"asked{branch}")
     return codec.build(Asked, json.loads(kept)) if kept else None
 
 
 def first_rang(ksr: Ksr, plan: Plan) -> Asked | None:
     """Return the branch of the current attempt that rang first, None when none did."""
-    rang: list[Asked] = []
+    rang = [asked for asked in asked_since(ksr, plan.asked_ns) if asked.rang_ns]
+    return min(rang, key=lambda asked: asked.rang_ns, default=None)
+
+
+def asked_since(ksr: Ksr, asked_ns: int) -> list[Asked]:
+    """Return the branches of the attempt that began then."""
+    found: list[Asked] = []
     branch = 0
     while (asked := asked_in(ksr, branch)) is not None:
-        if asked.rang_ns and asked.asked_ns == plan.asked_ns:
-            rang.append(asked)
+        if asked.asked_ns == asked_ns:
+            found.append(asked)
         branch += 1
-    return min(rang, key=lambda asked: asked.rang_ns, default=None)
+    return found
 
 
 def branches(ksr: Ksr) -> int:
     """Return how many branches the current call has had."""
     count = 0
-    while ksr.dialog.var_gete(f"asked{count}"):
+    while ksr_dlg_var.get(ksr, f"asked{count}"):
         count += 1
     return count
 
 
 def note_moved(ksr: Ksr, contact: str) -> None:
     """Remember the Contact of a redirect, "" = there was none."""
-    ksr.dialog.var_sets(_MOVED, contact)
+    ksr_dlg_var.put(ksr, _MOVED, contact)
 
 
 def moved(ksr: Ksr) -> str:
     """Return the Contact of the last redirect."""
-    return str(ksr.dialog.var_gete(_MOVED))
+    return ksr_dlg_var.get(ksr, _MOVED)

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple, get_type_hints
 
 from kemi import codec
 from kemi.adapters.ksr_api import Ksr
+from kemi.core.outcome import Reject
 from kemi.core.sides import Side
-from kemi.records import Attempt
+from kemi.records import Attempt, CallEnd, PinnedCall
 
 QUEUE: Final = "agent"
 
@@ -43,7 +44,7 @@ class Started(NamedTuple):
     """The 200 came. h_entry, h_id: the dialog's place. caller, callee: where our own BYEs go.
 
     server_id: who answered, 0 = a phone of ours. attempts: all of them, the answered one last. call_id: "" in what an
-    older release has noted.
+    older release has noted. place: of the target that answered, as in Attempt.
     """
 
     rid: str
@@ -56,6 +57,7 @@ class Started(NamedTuple):
     answered_ns: int
     answered_ms: int
     call_id: str = ""
+    place: int = -1
 
 
 class Moved(NamedTuple):
@@ -177,6 +179,24 @@ KINDS: Final[dict[str, type[Message]]] = {
 }
 _NAMES: Final = {kind: name for name, kind in KINDS.items()}
 _IS_BYTES: Final = {kind: tuple(hint is bytes for hint in get_type_hints(kind).values()) for kind in _NAMES}
+
+
+def refused(refusal: Reject, call: PinnedCall, now_ms: int, *, maybe_held: bool) -> Refused:
+    """Return what the record of a refused call is made of. now_ms: Unix time."""
+    end = CallEnd(
+        outcome="refused",
+        ended_ms=now_ms,
+        answered_ms=0,
+        talk_ms=0,
+        billed_s=0,
+        status=refusal.status,
+        reason=refusal.reason,
+        q850=refusal.q850,
+        ended_by="",
+        trace=() if call.trace == refusal.trace else refusal.trace,  # the record has both, one after the other
+        account_id=refusal.account_id,
+    )
+    return Refused(call.rid, codec.pack(call), codec.pack(end), maybe_held)
 
 
 def put(ksr: Ksr, message: Message) -> None:

@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
 from kemi.adapters.ksr_api import Ksr, Xval
-from kemi.core.contacts import parse_contacts
+from kemi.core.contacts import CONTACTS_READ, is_wildcard, parse_contacts
 from kemi.core.digest import for_realm
 from kemi.core.request import CallRequest, Contact, SipUri
 from kemi.core.uri import default_port, parse_uri
@@ -99,6 +99,12 @@ def _request(ksr: Ksr, received_ms: int) -> CallRequest:
         user_agent=_header(ksr, "User-Agent"),
         contact="" if is_register else _header(ksr, "Contact"),
         contacts=_contacts(ksr) if is_register else (),
+        history=_joined(ksr, "History-Info"),
+        expires=_header(ksr, "Expires") if is_register else "",
+        path=_contacts(ksr, "Path") if is_register else (),
+        supported=_joined(ksr, "Supported") if is_register else "",
+        is_from_us=is_register and _is_ours(ksr, SipUri("sip", "", source_ip(ksr), ksr.pv.geti("$sp"))),
+        is_wildcard=is_register and is_wildcard(_values(ksr, "Contact", CONTACTS_READ)),
     )
 
 
@@ -162,11 +168,11 @@ def _line_fault(found: bytes) -> str:
     return ""
 
 
-def _contacts(ksr: Ksr) -> tuple[Contact, ...]:
-    uris = parse_contacts(_values(ksr, "Contact"))
-    if uris is None:
-        raise _UnreadableError("malformed", "Contact that cannot be read, or too many of them")
-    return tuple(Contact(uri, _is_ours(ksr, uri)) for uri in uris)
+def _contacts(ksr: Ksr, name: str = "Contact") -> tuple[Contact, ...]:
+    contacts = parse_contacts(_values(ksr, name, CONTACTS_READ))
+    if contacts is None:
+        raise _UnreadableError("malformed", f"{name} that cannot be read, or too many of them")
+    return tuple(contact._replace(is_ours=_is_ours(ksr, contact.uri)) for contact in contacts)
 
 
 def _is_ours(ksr: Ksr, uri: SipUri) -> bool:
@@ -174,13 +180,13 @@ def _is_ours(ksr: Ksr, uri: SipUri) -> bool:
     return ksr.is_myself(str(SipUri("sip", "", uri.host, default_port(uri)))) if uri.host else False
 
 
-def _values(ksr: Ksr, name: str) -> tuple[str, ...]:
+def _values(ksr: Ksr, name: str, most: int = VALUES_MAX) -> tuple[str, ...]:
     """Return the values of all headers of this name, long and compact form, in order; "" for an empty one."""
     found: list[str] = []
     while (value := ksr.hdr.get_idx(name, len(found))) is not None:
         found.append(_text(value))
-        if len(found) > VALUES_MAX:
-            raise _UnreadableError("malformed", f"more than {VALUES_MAX} headers {name}")
+        if len(found) > most:
+            raise _UnreadableError("malformed", f"more than {most} headers {name}")
     return tuple(found)
 
 

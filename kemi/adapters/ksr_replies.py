@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kemi.adapters import ksr_sides
+from kemi.adapters import ksr_connections, ksr_dlg_var, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, LoginAnswered, Message, Moved, ProbeAnswered
 from kemi.adapters.ksr_read import HEAD_MAX, head, source_ip, text, values
@@ -69,7 +69,9 @@ def _ringing(ksr: Ksr, ours: Ours) -> None:
         if ksr_sides.get(ksr, rid, CALLER) is None or ksr_sides.get(ksr, rid, CALLEE) or ksr_sides.get(ksr, rid, which):
             continue
         if not ksr_sides.is_given_up(ksr, rid):
-            ksr_sides.put_early(ksr, rid, ksr_sides.of_reply(ksr, rid))
+            side = ksr_sides.of_reply(ksr, rid)
+            ksr_sides.put_early(ksr, rid, side)
+            ksr_connections.ring(ksr, rid, which, side)
 
 
 def _answered(ksr: Ksr, ours: Ours, method: str) -> None:
@@ -106,7 +108,7 @@ def _followed(ksr: Ksr) -> tuple[str, ...]:
     from_tag, to_tag = text(lambda: ksr.pv.gete("$ft")), text(lambda: ksr.pv.gete("$tt"))
     if not call_id or ksr.dialog.dlg_get(call_id, from_tag, to_tag) < 0:
         return ()
-    rid = text(lambda: ksr.dialog.var_gete("rid"))
+    rid = text(lambda: ksr_dlg_var.get(ksr, "rid"))
     return (rid,) if rid else ()
 
 
@@ -124,6 +126,7 @@ def _join(ksr: Ksr, rid: str) -> None:
     early = ksr_sides.get(ksr, rid, ksr_sides.early_of(callee.tag))
     ksr_sides.put(ksr, rid, CALLEE, callee._replace(cseq=early.cseq if early else 0))
     ksr_sides.forget_early(ksr, rid)
+    ksr_connections.talk(ksr, rid, CALLEE, callee)
 
 
 def _refresh(ksr: Ksr, ours: Ours, rid: str) -> None:
@@ -137,6 +140,7 @@ def _refresh(ksr: Ksr, ours: Ours, rid: str) -> None:
         if fresh != side:
             ksr_sides.put(ksr, rid, which, fresh)
             ours.tell(Moved(rid, which, fresh))
+        ksr_connections.talk(ksr, rid, which, fresh)
 
 
 def _late(ksr: Ksr, rid: str) -> Message:

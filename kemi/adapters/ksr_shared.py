@@ -8,7 +8,7 @@ from typing import Final
 from kemi.adapters.ksr_api import Ksr
 from kemi.core import health
 from kemi.core.digest import has_count, nonce_state
-from kemi.core.request import Credentials
+from kemi.core.request import CallRequest
 
 LOOPS_MAX: Final = 10  # INVITEs of one Call-ID within 30 s: a challenge, a hunt through us, no more
 NOC: Final = "noc"
@@ -19,6 +19,7 @@ CHANNELS: Final = "channels"
 BUSY: Final = "busy"
 UNHELD: Final = "unheld"
 OFFLINE: Final = "offline"
+TURNS: Final = "turns"
 HEALTH: Final = "health"
 PROVEN: Final = "proven"
 SICK: Final = "down"  # by its answers to calls
@@ -44,20 +45,26 @@ def is_known_call(ksr: Ksr, rid: str) -> bool:
     return ksr.htable.sht_get(CALLS, rid) is not None
 
 
-def nonce_uses(ksr: Ksr, credentials: Credentials | None, secret: bytes, now_ms: int, expire_s: int) -> int:
+def nonce_uses(ksr: Ksr, request: CallRequest, secret: bytes, expire_s: int) -> int:
     """Count this use of a nonce and return how often it came; 0 without a nonce of ours that is still good.
 
     To be asked only once the response is known to be right: a nonce of ours is free for the asking, so whoever could
     have its counts noted without a password would fill the table. A key has 41 characters.
     """
+    credentials = request.credentials
     if credentials is None or not has_count(credentials):
         return 0
-    if nonce_state(secret, credentials.nonce, now_ms, expire_s) != "ok":
+    if nonce_state(secret, credentials.nonce, request.received_ms, expire_s, request.source_ip) != "ok":
         return 0
     key = f"{credentials.nonce}:{credentials.nc.lower()}"
     uses = ksr.htable.sht_inc("nonce", key)
     ksr.htable.sht_setex("nonce", key, expire_s)
     return uses
+
+
+def take_turn(ksr: Ksr, group_id: int) -> int:
+    """Take a group's turn on this node alone, while the store is down; return how many took it here before."""
+    return max(0, ksr.htable.sht_inc(TURNS, str(group_id)) - 1)
 
 
 def count_failure(ksr: Ksr, server_id: int, status: int, why: str = "") -> None:

@@ -19,10 +19,12 @@ SIDES: Final = "sides"
 AWAY: Final = "away"
 BOOT: Final = "boot"  # Unix ms of this node's start, as text: KSR knows no integers of 64 bits
 EARLY_S: Final = 400  # beyond the longest ringing
-EARLIES: Final = "earlies"  # table: how many sides of a call have rung
-EARLY_MAX: Final = 16  # of a call; what rings is for the carrier to say, and shared memory is everybody's
+EARLIES: Final = "earlies"  # table: how many sides of a call have rung, and branches of several are over
+EARLY_MAX: Final = 32  # of a call with thirty branches; what rings is for others to say, and memory is everybody's
 EARLY_ROW_MAX: Final = 4_096  # characters
 ATTEMPT: Final = "attempt"
+MANY: Final = "+"
+BRANCHES_MAX: Final = 30  # of a transaction: max_branches in kamailio.cfg
 HIDDEN: Final = "hidden"
 RECORD_ROUTES: Final = "$(hdr(Record-Route)[*])"
 NOBODY: Final = Side("", "", "", "")  # of a call whose row is gone before it began
@@ -66,32 +68,50 @@ def put_early(ksr: Ksr, rid: str, side: Side) -> None:
         return
     number = ksr.htable.sht_inc(EARLIES, rid)
     if number <= EARLY_MAX:
-        ksr.htable.sht_setxs(SIDES, _early(rid, number), side.tag, EARLY_S)
+        ksr.htable.sht_setxs(SIDES, _early(rid, number), early_of(side.tag), EARLY_S)
         put(ksr, rid, early_of(side.tag), side)
 
 
 def forget_early(ksr: Ksr, rid: str) -> None:
     """Let only who has answered be a side of the call."""
     count = ksr.htable.sht_get(EARLIES, rid)
-    for number in range(1, 1 + min(count if isinstance(count, int) else 0, EARLY_MAX)):
-        tag = ksr.htable.sht_get(SIDES, _early(rid, number))
-        if isinstance(tag, str):
-            ksr.htable.sht_rm(SIDES, f"{rid}/{early_of(tag)}")
+    for number in range(1, 1 + min(count if isinstance(count, int) else 0, EARLY_MAX + BRANCHES_MAX)):
+        which = ksr.htable.sht_get(SIDES, _early(rid, number))
+        if isinstance(which, str):
+            ksr.htable.sht_rm(SIDES, f"{rid}/{which}")
             ksr.htable.sht_rm(SIDES, _early(rid, number))
     ksr.htable.sht_rm(EARLIES, rid)
 
 
-def begin_attempt(ksr: Ksr, rid: str, branch: int) -> None:
-    """Remember the first branch of the attempt that begins now, in the transaction under our hands."""
-    ksr.htable.sht_setxs(SIDES, f"{rid}/{ATTEMPT}", f"{_transaction(ksr)} {branch}", EARLY_S)
+def begin_attempt(ksr: Ksr, rid: str, branch: int, *, has_others: bool = False) -> None:
+    """Remember the first branch of the attempt that begins now, in the transaction under our hands.
+
+    has_others: it may have several branches, of which one can be given up while the others go on.
+    """
+    others = MANY if has_others else ""
+    ksr.htable.sht_setxs(SIDES, f"{rid}/{ATTEMPT}", f"{_transaction(ksr)} {branch}{others}", EARLY_S)
 
 
 def is_given_up(ksr: Ksr, rid: str) -> bool:
-    """Tell whether the reply under our hands is of an attempt before the one that counts now."""
+    """Tell whether the reply under our hands is of an attempt before the one that counts, or of a branch that is over.
+
+    It is over when it was silent for too long, or rang too long, while another one went on.
+    """
     transaction, _, first = str(ksr.htable.sht_get(SIDES, f"{rid}/{ATTEMPT}") or "").rpartition(" ")
     if not transaction or ksr.tm.t_check_trans() <= 0 or _transaction(ksr) != transaction:
         return False  # of no transaction of ours, or of the call's way through us before or after this one
-    return ksr.pv.geti("$T_branch_idx") < int(first)
+    branch = ksr.pv.geti("$T_branch_idx")
+    if branch < int(first.rstrip(MANY)):
+        return True
+    return first.endswith(MANY) and ksr.htable.sht_get(SIDES, f"{rid}/{_over(branch)}") is not None
+
+
+def end_branch(ksr: Ksr, rid: str, branch: int) -> None:
+    """Remember that one of several branches is over: it can answer no more, and the others may."""
+    number = ksr.htable.sht_inc(EARLIES, rid)
+    if number <= EARLY_MAX + BRANCHES_MAX:
+        ksr.htable.sht_setxs(SIDES, _early(rid, number), _over(branch), EARLY_S)
+        ksr.htable.sht_setxs(SIDES, f"{rid}/{_over(branch)}", "1", EARLY_S)
 
 
 def hide(ksr: Ksr, rid: str, contact: str) -> None:
@@ -157,8 +177,12 @@ def source(ksr: Ksr) -> tuple[str, str]:
     return ip, source_uri(ip, ksr.pv.geti("$sp"), text(lambda: ksr.pv.gete("$proto")))
 
 
+def _over(branch: int) -> str:
+    return f"over/{branch}"
+
+
 def _early(rid: str, number: int) -> str:
-    return f"{rid}/tag/{number}"
+    return f"{rid}/row/{number}"
 
 
 def _transaction(ksr: Ksr) -> str:

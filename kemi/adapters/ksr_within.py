@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from kemi.adapters import ksr_mask, ksr_sides
+from kemi.adapters import ksr_connections, ksr_dlg_var, ksr_mask, ksr_media, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_queue import Ended, Message, Moved
 from kemi.adapters.ksr_read import text
@@ -25,6 +25,7 @@ FAILURE: Final = "ksr_within_failure"
 NO_CALL: Final = (481, "Call/Transaction Does Not Exist")
 OUT_OF_ORDER: Final = (500, "CSeq Out Of Order")  # RFC 3261 §12.2.2
 CANNOT_SEND: Final = (500, "Cannot Be Sent")
+NO_MEDIA: Final = (503, "Media Relay Unavailable")  # the call goes on as it was
 OK: Final = (200, "OK")
 CHALLENGES: Final = (401, 407)
 ANSWER_MS: Final = 32_000  # timer F; a re-INVITE may ring
@@ -58,6 +59,7 @@ class _Within(NamedTuple):
 class _Pair(NamedTuple):
     """The two sides of a request, and what they are called in the table. shown: as ksr_sides.hidden has it."""
 
+    rid: str
     sender: Side
     sender_is: str
     other: Side
@@ -89,6 +91,7 @@ def serve(ksr: Ksr, ours: Ours) -> None:
     if pair is None:
         _refuse(ksr, NO_CALL)
     elif request.method == "ACK":
+        ksr_connections.talk(ksr, pair.rid, pair.sender_is, pair.sender)
         if request.rest == pair.other.route:
             _pass_on(ksr, pair)
     elif not pair.sender.cseq < request.cseq <= CSEQ_MAX:
@@ -135,19 +138,29 @@ def _pair(ksr: Ksr, token: Token, caller: Side, request: _Within) -> _Pair | Non
     if callee is None or callee.tag != tag:
         return None
     shown = ksr_sides.hidden(ksr, token.rid)
-    return _Pair(caller, CALLER, callee, shown) if token.is_callers else _Pair(callee, callee_is, caller, shown)
+    rid = token.rid
+    return (
+        _Pair(rid, caller, CALLER, callee, shown) if token.is_callers else _Pair(rid, callee, callee_is, caller, shown)
+    )
 
 
 def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> None:
+    is_ringing = ksr_sides.get(ksr, rid, CALLEE) is None
+    if request.method == "BYE" and is_ringing and pair.sender_is != CALLER:
+        _refuse(ksr, NO_CALL)  # RFC 3261 §15: who rings has nothing to end, and the others may ring on
+        return
     ip, hop = ksr_sides.source(ksr)
     sender = pair.sender._replace(cseq=request.cseq)
     if request.method in REFRESHING:
         sender = sender.refreshed(ip, hop, ksr_sides.contact_of(ksr))
+        keep = ksr_connections.ring if is_ringing else ksr_connections.talk
+        keep(ksr, rid, pair.sender_is, sender)
     ksr_sides.put(ksr, rid, pair.sender_is, sender)
     ours.tell(Moved(rid, pair.sender_is, sender))
-    is_ringing = ksr_sides.get(ksr, rid, CALLEE) is None
     if request.method == "BYE" and not is_ringing:
         ksr_sides.forget(ksr, rid)
+        ksr_connections.part(ksr, rid, pair.sender_is, sender)
+        ksr_connections.part(ksr, rid, CALLEE if pair.sender_is == CALLER else CALLER, pair.other)
         is_sure = sender.is_at(ip) and request.rest == pair.other.route
         ours.tell(Ended(rid, pair.sender_is, ours.now_ns, ours.now_ms, is_sure=is_sure))
     if request.rest == pair.other.route:
@@ -176,12 +189,15 @@ def _pass_on(ksr: Ksr, pair: _Pair) -> None:
         ksr_mask.of_caller(ksr, pair.shown)
     else:
         ksr_mask.of_callee(ksr, other, pair.sender, pair.shown)
+    if not ksr_media.pass_on(ksr, pair.rid, ksr_mask.REPLY, pair.sender_is):
+        _refuse(ksr, NO_MEDIA)
+        return
     _relay(ksr, OK if is_bye else CANNOT_SEND)
 
 
 def _count_on(ksr: Ksr) -> None:
     """Let a PRACK name the INVITE as the called side counts it: our login there has made its CSeq higher."""
-    ahead = text(lambda: ksr.dialog.var_gete(CSEQ_DIFF))
+    ahead = text(lambda: ksr_dlg_var.get(ksr, CSEQ_DIFF))
     found = _RACK.fullmatch(text(lambda: ksr.hdr.gete("RAck"))) if ahead.isdecimal() else None
     if found:
         ksr.hdr.remove("RAck")

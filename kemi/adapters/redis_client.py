@@ -21,7 +21,8 @@ from typing import Final, NamedTuple, Protocol
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from kemi.adapters.redis_place import Argument, RedisUrlError, Reply, Seconds, Wire, is_refusal, place_of
+from kemi.adapters.redis_place import Argument, Reply, Seconds, Wire, is_refusal, place_of
+from kemi.adapters.redis_url import RedisUrlError
 
 __all__ = [
     "Argument",

@@ -8,10 +8,11 @@ Rule 3: a folder of functions/ is ONE library: its files joined in the order of 
 The workers' user. Redis runs what is inside a function with the rights of its CALLER, so "may call our functions and
 nothing else" cannot be said outright: whoever may call them may also run the commands in them. The rules come as
 near as Redis 7.0 allows. The few writing commands of the money functions are allowed only with the first key that
-these use (MSET only as `MSET {0}opseq …`, XADD only to the event stream, ZADD and ZREM only on the leases), and only
-on keys of money: no configuration, no fund terms, no epoch. PEXPIRE works on reservations alone. Arming and
-restoring write the epoch, which this user may not, so they fail for it. This is a fence against our own mistakes and
-against injection; a node that was taken over could still falsify money in its cell, which reconciliation shows.
+these use (MSET only as `MSET {0}opseq …`, XADD only to the streams of events and of registrations, ZADD and ZREM only
+on the leases and the list of registered lines), and only on keys of money and registrations: no configuration, no fund
+terms, no epoch. PEXPIRE works on reservations and turns alone, HDEL and EXPIREAT on registrations. Arming and restoring
+write the epoch, which this user may not, so they fail for it. This is a fence against our own mistakes and against
+injection; a node that was taken over could still falsify money in its cell, which reconciliation shows.
 """
 
 from __future__ import annotations
@@ -68,25 +69,37 @@ def worker_acl(password: str) -> tuple[str, ...]:
     password: without white space. The node agent logs in as the same user; it may write the node registry, and say
     during a rebuild which calls it carries: that writes reservations and leases, as its other operations do, no fund.
     """
-    read_write = (keys.OPSEQ, keys.LEASES, keys.EVENTS, keys.NODES, keys.SEEN, keys.ADOPTED)
+    read_write = (
+        keys.OPSEQ,
+        keys.LEASES,
+        keys.EVENTS,
+        keys.NODES,
+        keys.SEEN,
+        keys.ADOPTED,
+        keys.REGISTERED,
+        keys.MOVED,
+    )
+    written = (keys.fund_state("*"), keys.reservation("*"), keys.turn("*"), keys.location("*"))
     return (
         "reset",
         "on",
         f">{password}",
         f"%R~{keys.TAG}*",
-        *(f"%RW~{pattern}" for pattern in (keys.fund_state("*"), keys.reservation("*"), *read_write)),
+        *(f"%RW~{pattern}" for pattern in (*written, *read_write)),
         "+@read",
         "-@dangerous",
         "-@blocking",
         *("+fcall", "+fcall_ro", "+ping", "+time", "+info", "+role", "+wait"),
         f"+mset|{keys.OPSEQ}",
         f"+xadd|{keys.EVENTS}",
-        f"+zadd|{keys.LEASES}",
-        f"+zrem|{keys.LEASES}",
+        f"+xadd|{keys.MOVED}",
+        *(f"+{verb}|{key}" for verb in ("zadd", "zrem") for key in (keys.LEASES, keys.REGISTERED)),
+        f"+zremrangebyscore|{keys.REGISTERED}",
         f"+hset|{keys.NODES}",
         f"+hset|{keys.SEEN}",
         f"+hset|{keys.ADOPTED}",
-        f"(+pexpire %W~{keys.reservation('*')})",
+        f"(+pexpire %W~{keys.reservation('*')} %W~{keys.turn('*')})",
+        f"(+hset +hdel +expireat %W~{keys.location('*')})",
     )
 
 

@@ -49,7 +49,7 @@ from kemi.adapters.redis_operations import (
     Unknown,
     Void,
 )
-from kemi.core.outcome import Hold, HoldRow
+from kemi.core.outcome import Hold, HoldFund, HoldRow
 
 __all__ = [
     "FUND_STATE",
@@ -86,9 +86,10 @@ __all__ = [
 ]
 
 DESCRIBE: Final = "tandem_describe_1"
-DESCRIBE_FORM: Final = 3
+DESCRIBE_FORM: Final = 4
 DESCRIBED_AT_ONCE: Final = 500
 NOT_ANSWERED: Final = -1
+NO_FUND: Final = HoldFund("", 0, 0)
 
 
 class Funds:
@@ -116,17 +117,21 @@ class Funds:
             [fund.fund for fund in hold.funds],
             [fund.sides for fund in hold.funds],
             _flat(hold.rows),
+            hold.asks,
+            hold.turns,
         ]
         args = (op_id, rid, msgpack.packb(ask), msgpack.packb(hold.used), pinned)
         code, opseq, *rest = self._ask(Fcall("tandem_reserve_1", (keys.reservation(rid),), args))
         match code:
             case b"HELD":
-                return Held(rest[0], _names(rest[2:]), rest[1], opseq)
+                counts, turns, names = _told(rest[2:])
+                return Held(rest[0], _names(names), rest[1], opseq, counts=counts, turns=turns)
             case b"REPLAYED":
-                return Held(rest[0], (), rest[1], opseq, replayed=True)
+                counts, turns, _ = _told(rest[2:])
+                return Held(rest[0], (), rest[1], opseq, replayed=True, counts=counts, turns=turns)
             case b"REFUSED":
-                account_id = hold.funds[rest[1] - 1].account_id if rest[1] else 0
-                return Refused(rest[0].decode(), account_id, _names(rest[3:]), rest[2])
+                fund = hold.funds[rest[1] - 1] if rest[1] else NO_FUND
+                return Refused(rest[0].decode(), fund.account_id, _names(rest[3:]), rest[2], fund.fund)
             case b"STALE":
                 return Stale(_names(rest[1:]), rest[0])
             case b"VOID":
@@ -237,7 +242,7 @@ class Funds:
     def _rehold(self, told: Rehold) -> Fcall:
         talked_ms = NOT_ANSWERED if told.talked_ms is None else told.talked_ms
         numbers = (told.op_id, told.granted_s, talked_ms, told.server_id, told.node_answered_ms, told.billed_s)
-        ask = msgpack.packb([*numbers, told.funds, told.sides, told.held, told.posted])
+        ask = msgpack.packb([*numbers, told.funds, told.sides, told.held, told.posted, told.place, told.joins])
         legs = told.legs if len(told.legs) <= LEGS_MAX else b""
         op_id = f"{told.op_id}:rehold@{self._node}"
         args = (told.seq, self._lease_ms(told.lease_s), self._node, told.epoch, ask, told.pinned, legs)
@@ -255,7 +260,10 @@ class Funds:
         match operation:
             case Answer(seq=seq, lease_s=lease_s, server_id=server_id, answered_ms=answered_ms, legs=legs):
                 kept = legs if len(legs) <= LEGS_MAX else b""  # the mark of the answer matters more
-                found: tuple[Argument, ...] = (seq, self._lease_ms(lease_s), self._node, server_id, answered_ms, kept)
+                held = operation.held_s, operation.held_micros
+                who = msgpack.packb([operation.place, operation.joins, *held, operation.leaves])
+                marks = self._node, server_id, answered_ms, kept
+                found: tuple[Argument, ...] = (seq, self._lease_ms(lease_s), *marks, who)
             case Adopt(seq=seq, lease_s=lease_s):
                 found = (seq, self._lease_ms(lease_s), self._node)
             case Extend(seq=seq, rows=rows, lease_s=lease_s):
@@ -322,7 +330,8 @@ def _reservation(answer: list[Reply]) -> Reservation | None:
     if code != b"OK":
         return None
     state, pinned, granted_s, answered_ms, seq, node, lease_ms, funds, held, server_id, *later = rest
-    posted, billed_s, node_answered_ms, legs, sides, adopted_epoch = later
+    posted, billed_s, node_answered_ms, legs, sides, adopted_epoch, *latest = later
+    place, joins = latest or (-1, [])  # functions of the release before know no answerer
     return Reservation(
         pinned=pinned,
         funds=_names(funds),
@@ -340,7 +349,17 @@ def _reservation(answer: list[Reply]) -> Reservation | None:
         legs=legs,
         sides=tuple(sides),
         adopted_epoch=adopted_epoch,
+        place=place,
+        joins=_names(joins),
     )
+
+
+def _told(rest: list[Reply]) -> tuple[tuple[int, ...], tuple[int, ...], list[Reply]]:
+    """Return what a hold tells of others, and what follows: functions of the release before tell nothing."""
+    if not rest or not isinstance(rest[0], list):
+        return (), (), rest
+    counts, turns = rest[0]
+    return tuple(counts), tuple(turns), rest[1:]
 
 
 def _flat(rows: tuple[HoldRow, ...]) -> list[int]:

@@ -13,6 +13,9 @@ from kemi.core.outcome import HoldRow
 from kemi.records import Opening, Status, Window
 
 LEGS_MAX: Final = 4096
+LEFT: Final = 4
+"""In place of the sides of a line or user that was called, once somebody else has answered: it has no channel more."""
+
 FUND_STATE: Final = struct.Struct("<B6d")  # the layout of the first release, which all others begin with
 FUND_SIDES: Final = struct.Struct("<2d")
 FUND_WINDOWS: Final = struct.Struct("<5d")
@@ -31,7 +34,9 @@ def reserve_id(rid: str) -> str:
 class Held(NamedTuple):
     """All levels hold `granted_s` seconds of talk. changed: drop these names, then the view is that of config_pass.
 
-    replayed: the hold is an earlier request's; whoever asks with the same id gets no second one.
+    replayed: the hold is an earlier request's; whoever asks with the same id gets no second one. counts: open calls of
+    each asked fund, this one not among them. turns: of each group asked for, how many calls took its turn before. Both
+    in the order of the hold, () where a store of an older release does not say.
     """
 
     granted_s: int
@@ -39,18 +44,22 @@ class Held(NamedTuple):
     config_pass: int
     opseq: int
     replayed: bool = False
+    counts: tuple[int, ...] = ()
+    turns: tuple[int, ...] = ()
 
 
 class Refused(NamedTuple):
     """Nothing is held. reason: status, channels, channels_in, channels_out, cps, credit, spend_day, spend_month, full.
 
-    account_id: the level that refuses, the nearest one that does; 0 = the store itself, which is full.
+    account_id: the level that refuses, the nearest one that does; 0 = the store itself, which is full. fund: its fund,
+    "" = the store itself.
     """
 
     reason: str
     account_id: int
     changed: tuple[str, ...]
     config_pass: int
+    fund: str = ""
 
 
 class Stale(NamedTuple):
@@ -104,7 +113,12 @@ class Answer(NamedTuple):
     server_id: who answered, 0 for a phone of ours; what is owed to a carrier must be known when its call has no end.
     answered_ms: Unix time of the 200 on the node's clock, what prices by time of day count from; the first one stays.
     legs: what another node needs to end the call on the wire, opaque; more than LEGS_MAX bytes are not kept, and b""
-    leaves what is kept.
+    leaves what is kept. place: of the target that answered, among those of the call; -1 = not known. joins: funds of
+    lines and users that count the call from now on, without a look at their limits; those of the hold count it once,
+    and where the place is known, those that were called and are not named count it no more.
+    held_micros: per fund of the hold what held_s seconds cost where that target answered, in order to hold no more; ()
+    = all of it is needed. Where other seconds are held by now it stays. leaves: funds of lines and users of the hold
+    that would have led the call elsewhere, and count it no more as one that they lead on.
     """
 
     op_id: str
@@ -114,6 +128,11 @@ class Answer(NamedTuple):
     server_id: int = 0
     answered_ms: int = 0
     legs: bytes = b""
+    place: int = -1
+    joins: tuple[str, ...] = ()
+    held_s: int = 0
+    held_micros: tuple[int, ...] = ()
+    leaves: tuple[str, ...] = ()
 
 
 class Extend(NamedTuple):
@@ -200,7 +219,7 @@ class Rehold(NamedTuple):
 
     op_id: of its reserve, whose repetitions get their answer. seq: the highest that Redis is known to have answered.
     epoch: that is being built. lease_s: as in Answer. talked_ms: since the answer, None = it rings. Else as in
-    Reservation; sides 0 where nobody knows them.
+    Reservation; sides 0 where nobody knows them; none of `joins` is among the funds.
     """
 
     op_id: str
@@ -219,6 +238,8 @@ class Rehold(NamedTuple):
     server_id: int = 0
     node_answered_ms: int = 0
     legs: bytes = b""
+    place: int = -1
+    joins: tuple[str, ...] = ()
 
 
 Operation = Answer | Extend | Part | Adopt | Settle | Release | Note | Late
@@ -234,7 +255,8 @@ class Reservation(NamedTuple):
     on it. lease_ms: expiry by Redis' clock, 0 = no lease. server_id: who answered, 0 = nobody or a phone. answered_ms:
     when Redis heard of the answer; node_answered_ms: when the node saw it, 0 = not answered, or by an older release.
     legs: as in Answer. sides: as in HoldFund; 0 = held by an older release, one channel without a side. adopted_epoch:
-    of the rebuild that its node told it to, 0 = it was never lost.
+    of the rebuild that its node told it to, 0 = it was never lost. place: as in Answer. joins: funds beside those of
+    the hold that count the call since its answer, one channel in each.
     """
 
     pinned: bytes
@@ -253,6 +275,8 @@ class Reservation(NamedTuple):
     legs: bytes = b""
     sides: tuple[int, ...] = ()
     adopted_epoch: int = 0
+    place: int = -1
+    joins: tuple[str, ...] = ()
 
 
 class Page(NamedTuple):
@@ -283,7 +307,8 @@ class FundTerms(NamedTuple):
     cver: version of cred. credit_limit_micros: -1 = unlimited. status: of kemi/records. Maxima: 0 = unlimited;
     channels_max counts calls of either side, day_max_micros and month_max_micros what the window charged and what is
     held. days, months: the windows that are known, rising; needed where there is such a maximum, else (). opening: what
-    they begin with, None where there is no such maximum.
+    they begin with, None where there is no such maximum. A line's or user's fund has maxima of channels alone: its
+    credit is 0 and its limit -1; where it has no terms at all it has no limit.
     """
 
     cver: int

@@ -23,6 +23,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from kemi.adapters.redis_url import RedisUrlError
+
 SENTINEL_PORT: Final = 26_379
 STEP_MIN_S: Final = 0.001
 _SCHEME: Final = "sentinel://"
@@ -35,10 +37,6 @@ Reply = Any
 """What RESP can say: bytes, int, None, or a list of these."""
 Seconds = Callable[[], float]
 """A clock that never steps, as time.monotonic."""
-
-
-class RedisUrlError(ValueError):
-    """The address of Redis cannot be read; it may hold a password, so the message does not show it."""
 
 
 class NoMasterError(RedisConnectionError):

@@ -27,11 +27,14 @@ from kemi.core.outcome import Need
 from kemi.records import (
     Account,
     BarringLevel,
+    Callflow,
     Destinations,
     Emergency,
     Exchange,
+    Extension,
     Lengths,
     Masks,
+    MediaServer,
     Number,
     PeeringGroup,
     PeeringRules,
@@ -40,11 +43,13 @@ from kemi.records import (
     Quality,
     RateSet,
     RewriteSet,
+    RingGroup,
     SipDomain,
     Sources,
     Subscriber,
     Tariff,
     TimeSet,
+    User,
 )
 
 RECORD_TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
@@ -69,6 +74,11 @@ RECORD_TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "dest": Destinations,
         "quality": Quality,
         "peers": Peers,
+        "user": User,
+        "grp": RingGroup,
+        "flow": Callflow,
+        "ext": Extension,
+        "media": MediaServer,
     }
 )
 """First word of a short key name -> the record that stands there."""

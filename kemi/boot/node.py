@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Sequence
 
+from kemi.adapters import redis_locations
 from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_locations import Tell
 from kemi.adapters.ksr_shared import StoreFlag
-from kemi.adapters.redis_client import NodeBreaker, RedisClient
+from kemi.adapters.redis_client import NodeBreaker, RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Funds
 from kemi.adapters.redis_place import place_of
 from kemi.adapters.redis_probe import Probe
 from kemi.adapters.redis_tables import Tables
 from kemi.admission import Admission
 from kemi.agent import Agent, AgentState
+from kemi.agent_locations import AgentLocations
+from kemi.records import Location
 from kemi.settings import Settings
 from kemi.worker import DONE, Worker
 
@@ -22,32 +28,50 @@ class Node(Worker):
 
     def __init__(self, ksr: Ksr, settings: Settings) -> None:
         super().__init__(ksr, settings, lambda: _admission(ksr, settings))
+        self._tell_locations = _teller(ksr, settings)
         self._agent: Agent | None = None
+        self._locations: AgentLocations | None = None
 
     def ksr_agent_tick(self, _msg: object, _event: str) -> int:
         """Do a turn of the node agent; only the rtimer process comes here."""
         self._guarded("agent", self._tick)
+        self._guarded("locations", self._look_after_locations)
         return DONE
 
     def hand_over(self) -> AgentState | None:
         """Return what the code after a reload must know of the agent; None in processes without one."""
-        return self._agent.export() if self._agent else None
+        if self._agent is None:
+            return None
+        return self._agent.export()._replace(locations=self._locations.export() if self._locations else b"")
 
     def take_over(self, state: AgentState | None) -> None:
         """Go on where the code before a reload stopped."""
         if state is not None:
             self._agent = self._new_agent()
             self._agent.restore(state)
+            if exported := getattr(state, "locations", b""):  # older code had none
+                self._locations = self._new_locations()
+                self._locations.restore(exported)
 
     def retire(self) -> None:
         """Let go of files and connections; another object has taken over."""
-        if self._agent:
-            self._agent.close()
+        for each in (self._agent, self._locations):
+            if each:
+                each.close()
 
     def _tick(self) -> None:
         if self._agent is None:
             self._agent = self._new_agent()
         self._agent.tick()
+
+    def _look_after_locations(self) -> None:
+        if self._locations is None:
+            self._locations = self._new_locations()
+        self._locations.turn(time.monotonic_ns(), time.time_ns() // 1_000_000)
+
+    def _new_locations(self) -> AgentLocations:
+        client, _ = _redis(self._ksr, self._settings)
+        return AgentLocations(self._ksr, self._settings, client)
 
     def _new_agent(self) -> Agent:
         settings, flag = self._settings, StoreFlag(self._ksr)
@@ -64,6 +88,20 @@ def node_from_environment(ksr: Ksr) -> Node:
 def _admission(ksr: Ksr, settings: Settings) -> Admission:
     client, funds = _redis(ksr, settings)
     return Admission(settings, client, Tables(client, settings.cache_mb << 20), funds)
+
+
+def _teller(ksr: Ksr, settings: Settings) -> Tell:
+    """Return how a worker tells Redis of a phone: over a connection of its own, made when it is needed first."""
+    client, _ = _redis(ksr, settings)
+
+    def tell(name: str, locations: Sequence[Location], gone: Sequence[str]) -> bool:
+        try:
+            redis_locations.put(client, name, settings.node, int(time.time()), locations, gone)
+        except StoreUnavailable:
+            return False
+        return True
+
+    return tell
 
 
 def _redis(ksr: Ksr, settings: Settings) -> tuple[RedisClient, Funds]:

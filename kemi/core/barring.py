@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from kemi.core.called import Called
+from kemi.core.called import Called, Led
 from kemi.core.caller_id import ANONYMOUS, CallerId
 from kemi.core.chains import Chain
 from kemi.core.draft import Draft
@@ -38,10 +38,13 @@ class _Holder(NamedTuple):
         return f"level {self.level} account {self.account_id}"
 
 
-def barred_out(draft: Draft, chain: Chain, subscriber: Subscriber, callee: E164, *, is_ours: bool) -> Reject | None:
+def barred_out(
+    draft: Draft, chain: Chain, subscriber: Subscriber | None, callee: E164, *, is_ours: bool
+) -> Reject | None:
     """Return the refusal "barred" or "blocked_out" of a call by a line of ours, None when nothing bars it.
 
-    is_ours: the number reaches a line of ours, which some levels spare.
+    subscriber: None where no line calls, as in may_call. is_ours: the number reaches a line of ours, which some
+    levels spare.
     """
     for holder in _holders(chain, subscriber):
         for level_id in (holder.entry.barring_id, holder.entry.own_barring_id):
@@ -54,12 +57,12 @@ def barred_out(draft: Draft, chain: Chain, subscriber: Subscriber, callee: E164,
     return None
 
 
-def barred_in(draft: Draft, called: Called, shown: CallerId) -> Reject | None:
+def barred_in(draft: Draft, called: Called | Led, shown: CallerId) -> Reject | None:
     """Return the refusal "blocked_in" when the called line, or an account above it, takes no calls from this caller.
 
     Who hides his number is anonymous and nothing else: a list that still fitted would tell whose number it is.
     """
-    name = ANONYMOUS if shown.anonymous or not shown.number else shown.number
+    name = known_as(shown)
     for holder in _holders(called.chain, called.subscriber):
         mask = fitting_mask(holder.entry.blocked_in, name)
         if mask is not None:
@@ -67,9 +70,14 @@ def barred_in(draft: Draft, called: Called, shown: CallerId) -> Reject | None:
     return None
 
 
-def _holders(chain: Chain, subscriber: Subscriber) -> Iterator[_Holder]:
+def known_as(shown: CallerId) -> str:
+    """Return what lists of callers know this one as: his number, else "anonymous"."""
+    return ANONYMOUS if shown.anonymous or not shown.number else shown.number
+
+
+def _holders(chain: Chain, subscriber: Subscriber | None) -> Iterator[_Holder]:
     """Yield the line and the accounts above it that bar anything."""
-    if _bars(subscriber):
+    if subscriber is not None and _bars(subscriber):
         yield _Holder(_LINE, subscriber.account_id, subscriber)
     for level, account in enumerate((*chain.levels, chain.root), 1):
         if _bars(account):

@@ -1,14 +1,19 @@
-"""Whether a number is one of ours, and whom it reaches."""
+"""Whether a number is one of ours, and whom it reaches: a line, or whatever else stands behind it."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from kemi.core.chains import Chain, climb, first_inactive, first_locked, lock_word
 from kemi.core.draft import Draft
 from kemi.core.outcome import Reject
-from kemi.core.request import E164
 from kemi.records import Lock, Number, Status, Subscriber
+
+_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {"grp": "ring group", "flow": "callflow", "num": "number", "ext": "extension", "media": "media server"}
+)
 
 
 class Called(NamedTuple):
@@ -23,8 +28,20 @@ class Called(NamedTuple):
         return f"{self.subscriber.username}@{self.subscriber.domain}"
 
 
-def reached_by(draft: Draft, callee: E164) -> Called | Reject | None:
-    """Return the line behind `callee`, None when the number is not ours; a refusal when nobody can be reached there.
+class Led(NamedTuple):
+    """A number of ours that reaches no line itself, but a destination. chain: the accounts above the number.
+
+    to, to_user: as in records/people.py. subscriber: none; so that block lists are asked alike.
+    """
+
+    to: str
+    to_user: str
+    chain: Chain
+    subscriber: None = None
+
+
+def reached_by(draft: Draft, callee: str) -> Called | Led | Reject | None:
+    """Return what stands behind `callee`, None when the number is not ours; a refusal when nobody can be reached there.
 
     A suspended number, line or account above it, or one locked for all calls, is "called_suspended"; a closed or
     unassigned one is "not_found", so that a caller learns no more about a former customer than about a number that
@@ -33,27 +50,53 @@ def reached_by(draft: Draft, callee: E164) -> Called | Reject | None:
     number = draft.known.number(callee)
     if number is None:
         return None
+    if number.to and not number.subscriber:
+        return _led(draft, callee, number)
     subscriber = draft.known.subscriber(number.subscriber) if number.subscriber else None
     if subscriber is None or Status.CLOSED in (number.status, subscriber.status):
         return draft.refuse("not_found", f"number {callee} reaches nobody")
-    chain = climb(draft, subscriber.account_id)
-    if chain is None:
-        return draft.refuse("misconfigured", f"number {callee} reaches an account that hangs nowhere")
-    closed_to_calls = _closed_to_calls(number, subscriber, chain)
-    if closed_to_calls:
-        return draft.refuse("called_suspended", f"number {callee}: {closed_to_calls}")
+    chain = _open(draft, callee, number, subscriber, subscriber.account_id)
+    if isinstance(chain, Reject):
+        return chain
     called = Called(subscriber, chain)
     draft.note(f"number {callee} reaches sub {called.address_of_record}")
     return called
 
 
-def _closed_to_calls(number: Number, subscriber: Subscriber, chain: Chain) -> str:
-    if number.status != Status.ACTIVE:
-        return "the number is suspended"
-    if subscriber.status != Status.ACTIVE:
-        return f"sub {number.subscriber} is suspended"
-    if subscriber.lock >= Lock.ALL:
-        return f"sub {number.subscriber} is locked: {lock_word(subscriber.lock)}"
+def _led(draft: Draft, callee: str, number: Number) -> Led | Reject:
+    """Return where a number leads. It counts as reached: what stands there is another question."""
+    if number.status == Status.CLOSED:
+        return draft.refuse("not_found", f"number {callee} reaches nobody")
+    chain = _open(draft, callee, number, None, number.account_id)
+    if isinstance(chain, Reject):
+        return chain
+    draft.note(f"number {callee} of account {number.account_id} reaches {named(number.to)}")
+    return Led(number.to, number.to_user, chain)
+
+
+def _open(draft: Draft, callee: str, number: Number, subscriber: Subscriber | None, account_id: int) -> Chain | Reject:
+    """Return the accounts above whom a number reaches, or the refusal where no call may come there."""
+    chain = climb(draft, account_id)
+    if chain is None:
+        return draft.refuse("misconfigured", f"number {callee} reaches an account that hangs nowhere")
+    fault = "the number is suspended" if number.status != Status.ACTIVE else closed_to_calls(subscriber, chain)
+    return draft.refuse("called_suspended", f"number {callee}: {fault}") if fault else chain
+
+
+def named(to: str) -> str:
+    """Return a destination as sentences name it: `sub bob@a.example`, `user 7`, `callflow 3`, `number 4420…`."""
+    kind, _, rest = to.partition(":")
+    return f"{_NAMES.get(kind, kind)} {rest}"
+
+
+def closed_to_calls(subscriber: Subscriber | None, chain: Chain) -> str:
+    """Return why a line, or who is not one, takes no calls at all, "" when it does."""
+    if subscriber is not None:
+        name = f"sub {subscriber.username}@{subscriber.domain}"
+        if subscriber.status != Status.ACTIVE:
+            return f"{name} is suspended"
+        if subscriber.lock >= Lock.ALL:
+            return f"{name} is locked: {lock_word(subscriber.lock)}"
     inactive = first_inactive(chain)
     if inactive is not None:
         return f"level {inactive[0]} account {inactive[1].id} is suspended"

@@ -19,8 +19,9 @@ an entry that nobody here can follow is no reason to lose the call, and names no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from kemi import keys
 from kemi.core.amounts import amount
 from kemi.core.chains import Chain
 from kemi.core.destinations import expected_s
@@ -29,6 +30,8 @@ from kemi.core.numbers import routing_number
 from kemi.core.offers import Asked, Guard, Offer, Offers, rule_fault
 from kemi.core.order import in_order
 from kemi.core.outcome import Candidate, Reject, Weighed
+from kemi.core.ported import names as ported_names
+from kemi.core.ported import numbers as ported_numbers
 from kemi.core.request import E164
 from kemi.records import Choice, PeeringGroup, PeeringRule, PeerServer, PinnedLeg, PortedNumber
 
@@ -60,6 +63,17 @@ def carriers(
     if len(ordered) > len(tried):
         draft.note(f"{len(ordered) - len(tried)} more candidates: only {len(tried)} are tried")
     return tried or draft.refuse("no_route", f"no carrier takes {number}")
+
+
+def carrier_names(draft: Draft, chain: Chain, callee: str) -> Iterator[str]:
+    """Yield what the carriers for `callee` stand on. They are chosen by the routing number of a ported one."""
+    yield from ported_names(draft.known, callee)
+    if "quality" in chain.routing:
+        yield keys.QUALITY
+    for number in ported_numbers(draft.known, callee):
+        yield keys.destinations(number)
+        for owner in chain.carrier_owners:
+            yield from (keys.peering_rules(owner.id, prefix) for prefix in prefixes(number))
 
 
 def prefixes(number: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from kemi.core.draft import Draft
 from kemi.core.outcome import Reject
 from kemi.core.request import E164
-from kemi.records import Account, Lock, ReplyOverride, Status, Subscriber
+from kemi.records import Account, AccountKind, Lock, ReplyOverride, Status, Subscriber
 
 ATTEMPTS_MAX: Final = 16  # of any call: nobody waits for more
 LEVELS_MAX: Final = 8  # three chains of 8 levels are the most that one hold can merge
@@ -67,6 +67,11 @@ class Chain(NamedTuple):
         account = self.offline
         return account.offline_s if account else 0
 
+    @property
+    def is_relayed(self) -> bool:
+        """Whether the sound of its calls goes through our relay, as the nearest account says that says anything."""
+        return next((account.media for account in (*self.levels, self.root) if account.media), "") == "relay"
+
     def attempts_max(self, default: int) -> int:
         """Return how many servers may be tried: what the nearest account says that says anything, else the default."""
         stated = (account.attempts_max for account in (*self.levels, self.root) if account.attempts_max > 0)
@@ -80,8 +85,8 @@ class Chain(NamedTuple):
 def climb(draft: Draft, account_id: int) -> Chain | None:
     """Return the chain of an account, None where it is broken.
 
-    Broken: an account is missing; there are more than 8 levels, or a circle; or the line hangs on the root itself,
-    where nobody would pay.
+    Broken: an account is missing; there are more than 8 levels, or a circle; the line hangs on the root itself, where
+    nobody would pay; or an account that is not the root has no parent, as all that stands above it would be passed by.
     """
     levels: list[Account] = []
     next_id = account_id
@@ -90,20 +95,32 @@ def climb(draft: Draft, account_id: int) -> Chain | None:
         if account is None:
             draft.note(f"account {next_id} does not exist")
             return None
+        if account.kind == AccountKind.ROOT:
+            return _climbed(draft, Chain(tuple(levels), account)) if levels else None
         if account.parent_id == 0:
-            return Chain(tuple(levels), account) if levels else None
+            draft.note(f"account {next_id} has nobody above it, and is not the root")
+            return None
         levels.append(account)
         next_id = account.parent_id
     draft.note(f"account {account_id} has more than {LEVELS_MAX} levels above it")
     return None
 
 
-def may_call(draft: Draft, chain: Chain, subscriber: Subscriber, callee: E164, *, is_foreign: bool) -> Reject | None:
+def _climbed(draft: Draft, chain: Chain) -> Chain:
+    """Note of a chain what holds for the whole call, whichever side of it the chain is on."""
+    draft.media = draft.media or chain.is_relayed
+    return chain
+
+
+def may_call(
+    draft: Draft, chain: Chain, subscriber: Subscriber | None, callee: E164, *, is_foreign: bool
+) -> Reject | None:
     """Return the refusal "suspended", "locked" or "barred" by prefix, None when every level allows the call.
 
-    is_foreign: it would leave to a carrier.
+    subscriber: None where no line calls, but a user, a group or a callflow of the account leads a call on. is_foreign:
+    it would leave to a carrier.
     """
-    if subscriber.status != Status.ACTIVE:
+    if subscriber is not None and subscriber.status != Status.ACTIVE:
         sentence = f"sub {subscriber.username}@{subscriber.domain} is {_word(subscriber.status)}"
         return draft.refuse("suspended", sentence, subscriber.account_id)
     suspended = first_inactive(chain)
@@ -111,7 +128,7 @@ def may_call(draft: Draft, chain: Chain, subscriber: Subscriber, callee: E164, *
         level, account = suspended
         return draft.refuse("suspended", f"level {level} account {account.id} is {_word(account.status)}", account.id)
     least = Lock.FOREIGN if is_foreign else Lock.OUTGOING
-    if subscriber.lock >= least:
+    if subscriber is not None and subscriber.lock >= least:
         sentence = f"sub {subscriber.username}@{subscriber.domain} is locked: {lock_word(subscriber.lock)}"
         return draft.refuse("locked", sentence, subscriber.account_id)
     locked = first_locked(chain, least)

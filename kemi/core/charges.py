@@ -7,6 +7,8 @@ are free unless a caller's tariff says otherwise, calls to a number of ours unle
 Rule 3: a leg pins what its price depends on: the rate set in force when the call begins, when its prices change until
 the call must be over, and the exchange rate where the account's money is in another currency.
 Rule 4: a fund stands in a hold once, however many legs it pays.
+Rule 5: whoever calls a line with a forward that costs lets money be held that is not his, for as long as it rings. So
+the first slice of such a call is short; once it is answered, extensions are as long as any.
 """
 
 from __future__ import annotations
@@ -24,16 +26,39 @@ from kemi.core.exchange import amount, nanos_for
 from kemi.core.hunt import REDIRECTS_MAX
 from kemi.core.outcome import IN, OUT, Hold, HoldFund, Reject
 from kemi.core.periods import bands, midnights
-from kemi.core.rating import by_fund, schedule
+from kemi.core.rating import alternatives, by_fund, worst_schedule
 from kemi.core.request import E164
-from kemi.records import Account, Band, PeeringGroup, PinnedLeg, Rate, RateSet, Tariff
+from kemi.records import Account, Band, PeeringGroup, PinnedLeg, PinnedTarget, Rate, RateSet, Tariff
 
 FREE: Final = Rate(per_min_micros=0)
 FIRST_ANSWER_MAX_S: Final = 3  # a server that says nothing is left sooner (ksr_hunt.FIRST_ANSWER_MS)
 BANDS_TOLD: Final = 4  # of a price that changes, the one now and the next three: a sentence is short
+STAGES_MAX_S: Final = 300  # of all that ring one after the other: who calls has hung up by then
+STAGES_MAX: Final = 10  # times the node's ringing time, likewise
+LED_SLICE_S: Final = 20  # held first for a call that a forward may lead to a price: strangers let it ring on its money
 ANSWER_SLACK_S: Final = 5  # timers of Kamailio tick, and the node's clock may be set meanwhile
 
 Legs = tuple[PinnedLeg, ...]
+
+
+class Further(NamedTuple):
+    """What a call holds besides its own legs.
+
+    out_legs, in_legs: of its forwards, each with its number. counted: funds without money, of lines and users. targets:
+    where it may be answered, which says what of its forwards excludes what. waits_s: how long it may go unanswered, 0 =
+    by its attempts. asks, turns: as in Hold.
+    """
+
+    out_legs: Legs = ()
+    in_legs: Legs = ()
+    counted: tuple[HoldFund, ...] = ()
+    targets: tuple[PinnedTarget, ...] = ()
+    waits_s: int = 0
+    asks: tuple[str, ...] = ()
+    turns: tuple[int, ...] = ()
+
+
+NOTHING: Final = Further()
 
 
 class Tariffed(NamedTuple):
@@ -65,10 +90,18 @@ def ringing_s(draft: Draft, attempts: int) -> int:
     return attempts * (FIRST_ANSWER_MAX_S + draft.facts.limits.ring_max_s)
 
 
-def paid_legs(draft: Draft, chain: Chain, callee: E164) -> Legs | Reject:
-    """Return what each level pays for a call to a carrier, nearest to the caller first; or the refusal."""
+def stages_max_s(draft: Draft) -> int:
+    """Return for how long a call may go unanswered that is led from one to the next."""
+    return min(STAGES_MAX_S, STAGES_MAX * draft.facts.limits.ring_max_s)
+
+
+def paid_legs(draft: Draft, chain: Chain, callee: E164, below: int = 0) -> Legs | Reject:
+    """Return what each level pays for a call to a carrier, nearest to the caller first; or the refusal.
+
+    below: how many levels of the call are counted before these.
+    """
     legs: list[PinnedLeg] = []
-    for payer in _payers(chain):
+    for payer in _payers(chain, below):
         leg = _paid_leg(draft, payer, callee)
         if isinstance(leg, Reject):
             return leg
@@ -76,11 +109,14 @@ def paid_legs(draft: Draft, chain: Chain, callee: E164) -> Legs | Reject:
     return tuple(legs)
 
 
-def internal_legs(draft: Draft, chain: Chain, called: Chain, callee: E164) -> Legs | Reject:
-    """Return what the caller's levels pay for a call to a line of ours: nothing, unless a level's tariff says so."""
+def internal_legs(draft: Draft, chain: Chain, called: Chain, callee: E164, below: int = 0) -> Legs | Reject:
+    """Return what the caller's levels pay for a call to a line of ours: nothing, unless a level's tariff says so.
+
+    below: as above.
+    """
     is_other = chain.levels[0].id != called.levels[0].id
     legs: list[PinnedLeg] = []
-    for payer in _payers(chain):
+    for payer in _payers(chain, below):
         tariff = _tariff_of(draft, payer)
         is_paid = tariff is not None and (tariff.onnet == "all" or (tariff.onnet == "other" and is_other))
         leg = _paid_leg(draft, payer, callee) if is_paid else _free_leg(payer)
@@ -113,9 +149,9 @@ def inbound_legs(draft: Draft, called: Chain, callee: E164, below: int = 0) -> L
     return tuple(legs)
 
 
-def free_legs(chain: Chain) -> Legs:
-    """Return a leg at price 0 for each level of the chain."""
-    return tuple(map(_free_leg, _payers(chain)))
+def free_legs(chain: Chain, below: int = 0) -> Legs:
+    """Return a leg at price 0 for each level of the chain. below: as above."""
+    return tuple(map(_free_leg, _payers(chain, below)))
 
 
 def carrier_leg(draft: Draft, group: PeeringGroup, number: str) -> PinnedLeg | None:
@@ -157,34 +193,54 @@ def rate_for(draft: Draft, tariff: Tariff, rate_set_id: int, number: str) -> Tar
     return _in_time(draft, tariffed, rate_set) if rate.periods else tariffed
 
 
-def hold_for(draft: Draft, out_legs: Legs, in_legs: Legs, attempts: int) -> Hold:
+def hold_for(draft: Draft, out_legs: Legs, in_legs: Legs, attempts: int, further: Further = NOTHING) -> Hold:
     """Return what the call has to hold before it may go: its funds, and the first slice at the dearest it may become.
 
-    out_legs: of the caller's chain; in_legs: of the called number's.
+    out_legs: of the caller's chain; in_legs: of the called number's. further: what else is held.
     """
     sides: dict[str, int] = {}
     nearest: dict[str, PinnedLeg] = {}
-    for side, legs in ((OUT, out_legs), (IN, in_legs)):
+    is_plain = further is NOTHING  # as nearly every call is
+    sided = ((OUT, out_legs), (IN, in_legs))
+    for side, legs in sided if is_plain else (*sided, (OUT, further.out_legs), (IN, further.in_legs)):
         for leg in legs:
             sides[leg.fund] = sides.get(leg.fund, 0) | side
             nearest.setdefault(leg.fund, leg)
-    funds = tuple([HoldFund(fund, leg.payer_id, leg.level, sides[fund]) for fund, leg in nearest.items()])
+    funds = [HoldFund(fund, leg.payer_id, leg.level, sides[fund]) for fund, leg in nearest.items()]
+    if further.counted:
+        funds.extend(_merged(further.counted))
+    names = tuple(nearest) if is_plain else tuple([fund.fund for fund in funds])
     limits, now_ms = draft.facts.limits, draft.call.received_ms
-    until_ms = now_ms + (ringing_s(draft, attempts) + ANSWER_SLACK_S) * 1000
-    paid = by_fund((*out_legs, *in_legs), tuple(nearest))
-    rows = schedule(paid, 0, min(limits.slice_s, limits.max_call_s), now_ms, until_ms)
-    return Hold(funds, rows, draft.known.used)
+    until_ms = now_ms + ((further.waits_s or ringing_s(draft, attempts)) + ANSWER_SLACK_S) * 1000
+    legs = (*out_legs, *in_legs, *further.out_legs, *further.in_legs)
+    ways = [by_fund(way, names) for way in ((legs,) if is_plain else alternatives(legs, further.targets))]
+    is_led = not is_plain and any(leg.tariff_id for leg in (*further.out_legs, *further.in_legs))
+    slice_s = min(limits.slice_s, limits.max_call_s, LED_SLICE_S if is_led else limits.slice_s)
+    rows = worst_schedule(ways, 0, slice_s, now_ms, until_ms)
+    return Hold(tuple(funds), rows, draft.known.used, further.asks, further.turns)
 
 
-def days_end_ms(draft: Draft, legs: Legs, attempts: int) -> tuple[int, ...]:
-    """Return when, during the longest possible call, a day ends for an account that pays for it; rising, Unix time."""
+def _merged(counted: tuple[HoldFund, ...]) -> Iterable[HoldFund]:
+    """Yield the funds that count lines and users, each once: a line may call itself."""
+    merged: dict[str, HoldFund] = {}
+    for fund in counted:
+        before = merged.get(fund.fund)
+        merged[fund.fund] = fund._replace(sides=fund.sides | before.sides) if before else fund
+    return merged.values()
+
+
+def days_end_ms(draft: Draft, legs: Legs, attempts: int, waits_s: int = 0) -> tuple[int, ...]:
+    """Return when, during the longest possible call, a day ends for an account that pays for it; rising, Unix time.
+
+    waits_s: as in Further.
+    """
     # The chain has read all payers, unless a record bears another id than its name.
     payers = [draft.known.cached(keys.account(leg.payer_id)) for leg in legs if leg.tariff_id]
     zones = {payer.timezone for payer in payers if isinstance(payer, Account)}
     if not zones:
         return ()
     limits, now_ms = draft.facts.limits, draft.call.received_ms
-    end_ms = now_ms + (ringing_s(draft, attempts) + ANSWER_SLACK_S + limits.max_call_s) * 1000
+    end_ms = now_ms + ((waits_s or ringing_s(draft, attempts)) + ANSWER_SLACK_S + limits.max_call_s) * 1000
     found: set[int] = set()
     for name in zones:
         found.update(midnights(draft.facts.zones.get(name, UTC), now_ms, end_ms))
@@ -250,7 +306,8 @@ def _in_time(draft: Draft, found: Tariffed, rate_set: RateSet) -> Tariffed:
     """Return the same with the prices of the periods that the call may meet, from now until it must be over."""
     rate = found.rate
     limits, now_ms = draft.facts.limits, draft.call.received_ms
-    end_ms = now_ms + (ringing_s(draft, draft.attempts_max + REDIRECTS_MAX) + ANSWER_SLACK_S + limits.max_call_s) * 1000
+    waits_s = max(ringing_s(draft, draft.attempts_max + REDIRECTS_MAX), stages_max_s(draft))
+    end_ms = now_ms + (waits_s + ANSWER_SLACK_S + limits.max_call_s) * 1000
     met = bands(rate, rate_set.periods, _zone(draft, found.tariff), now_ms, end_ms)
     now = rate._replace(periods=(), per_min_micros=met[0].per_min_micros, connect_micros=met[0].connect_micros)
     return found._replace(rate=now, bands=met if len(met) > 1 else ())

@@ -4,7 +4,8 @@
 
 Rule 1: `decide` is pure and total. It sees the request and the facts, and returns a value for whatever they are.
 Rule 2: it never guesses. What is not known is asked for with `Need`, all of a stage at once: first who calls, then
-everything about where the call goes. So a cold cache costs two fetches and a warm one none.
+everything about where the call goes. So a cold cache costs two fetches and a warm one none; a call that is led to a
+number, a trunk's place or a media server costs one more, since that stands with whom is called.
 Rule 3: an emergency number, dialled by somebody we know, passes barring, status, money and limits. While the store is
 down it passes identification too.
 Rule 4: while the store is down no other call goes, except where the caller's accounts have given their word for some.
@@ -14,46 +15,56 @@ These are decided like any other, from what is cached.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain as chain_of
 from typing import Final
 
 from kemi import keys
-from kemi.core import authenticate, caller_id, emergency, numbers, ported, targets
-from kemi.core.barring import barred_in, barred_out
-from kemi.core.called import Called, reached_by
+from kemi.core import authenticate, caller_id, dialled, emergency, numbers, ported, targets
+from kemi.core.barring import barred_out
+from kemi.core.called import Called, Led, reached_by
 from kemi.core.caller_id import NOBODY, CallerId
-from kemi.core.candidates import carriers, prefixes
+from kemi.core.candidates import carrier_names, carriers
 from kemi.core.chains import Chain, climb, may_call
-from kemi.core.charges import Legs, days_end_ms, free_legs, hold_for, inbound_legs, internal_legs, paid_legs
+from kemi.core.charges import (
+    NOTHING,
+    Further,
+    Legs,
+    free_legs,
+    inbound_legs,
+    internal_legs,
+    paid_legs,
+)
 from kemi.core.draft import Draft
-from kemi.core.hunt import attempts_most
 from kemi.core.identity import FromPeer, FromSubscriber
 from kemi.core.inbound import identify
 from kemi.core.known import Uncounted, Unknown
-from kemi.core.outcome import IN, Challenge, Decision, Need, Reject, Route, Target
-from kemi.core.refusals import reject
-from kemi.core.request import E164, CallRequest, Facts, SipUri
+from kemi.core.outcome import OUT, Challenge, Decision, Need, Reject, Route
+from kemi.core.reach import counted
+from kemi.core.request import E164, CallRequest, Facts
 from kemi.core.rewrite import to_e164
+from kemi.core.routes import finished, looked, to_ours
 from kemi.records import EmergencyRoute
 
-REFUSED_HOLDS: Final = {"credit": "no_credit", "status": "suspended", "void": "cancelled"}
-"""How the store's word for a refused hold is told, where it is not the reason itself. Void: the caller has hung up."""
-
-REFUSED_CALLED: Final = {
-    "channels": "called_busy",
-    "channels_in": "called_busy",
-    "cps": "called_busy",
-    "status": "called_suspended",
-}
-"""The same where a level refuses that is only the called number's: a caller learns nothing of another's finances."""
-
+NO_NUMBER: Final = E164("")  # of who is called by an extension or a name
 NOT_HELD: Final = "the store is down: nothing can be held"
 
-STORE_REASONS: Final = frozenset(("full", "void", "unarmed", "store_down", "stale"))
-"""Refusals that concern no level: they are told alike to everybody."""
 
+def decide(
+    call: CallRequest,
+    facts: Facts,
+    *,
+    without: frozenset[int] = frozenset(),
+    busy: frozenset[str] = frozenset(),
+    full: frozenset[str] = frozenset(),
+    unled: bool = False,
+) -> Decision | Need:
+    """Return what to do with an INVITE or a REGISTER, or what has to be fetched before that can be said.
 
-def decide(call: CallRequest, facts: Facts) -> Decision | Need:
-    """Return what to do with an INVITE or a REGISTER, or what has to be fetched before that can be said."""
+    without, busy, full, unled: as in Facts, besides those.
+    """
+    if without or busy or full or unled:
+        without, busy, full = facts.without | without, facts.busy | busy, facts.full | full
+        facts = facts._replace(without=without, busy=busy, full=full, unled=facts.unled or unled)
     draft = Draft(call, facts)
     try:
         if call.method == "REGISTER":
@@ -69,41 +80,18 @@ def decide(call: CallRequest, facts: Facts) -> Decision | Need:
         return draft.refuse("store_down", f"{gap.name} is not cached")
 
 
-def decide_offline(call: CallRequest, facts: Facts, *, is_down: bool = False) -> Decision | Need:
+def decide_offline(
+    call: CallRequest,
+    facts: Facts,
+    *,
+    is_down: bool = False,
+) -> Decision | Need:
     """Return the decision when nothing more can be fetched: the store is down, or a fetch did not bring what it should.
 
     Nothing can be held either. So calls are refused, emergency calls go, and a REGISTER is decided from what is cached;
     only the uses of its nonce may still be needed. is_down: it is the store, so that accounts' word for that counts.
     """
     return decide(call, facts._replace(store_up=False, may_trust=is_down))
-
-
-def refused_place(route: Route) -> Reject:
-    """Return the refusal of a call that cannot be held, and whose account has its calls without a hold already."""
-    account_id = route.call.offline_id
-    trace = (*route.trace, f"account {account_id} has its {route.places} calls without a hold on this node")
-    call = route.call._replace(trace=trace, offline_id=0)
-    refusal = reject("store_down", trace, account_id=account_id, replies=route.replies, call=call)
-    return refusal._replace(weighed=route.weighed)
-
-
-def refused_hold(route: Route, account_id: int, reason: str) -> Reject:
-    """Return the refusal of a call whose hold was refused.
-
-    account_id: the level that refused, 0 = none. reason: the store's word ("credit", "channels", "channels_in",
-    "channels_out", "cps", "spend_day", "spend_month", "status", "full", "void"), or a reason of REFUSALS.
-    """
-    fund = next((fund for fund in route.hold.funds if fund.account_id == account_id), None)
-    who = f"level {fund.level} account {account_id}" if fund else "the store"
-    trace = (*route.trace, f"hold refused by {who}: {reason}")
-    is_called = fund.sides == IN if fund else route.call.direction == "in"
-    if is_called and reason not in STORE_REASONS:
-        told = REFUSED_CALLED.get(reason, "called_unavailable")
-    else:
-        told = REFUSED_HOLDS.get(reason, reason)
-    call = route.call._replace(trace=trace)
-    refusal = reject(told, trace, account_id=account_id, replies=route.replies, call=call)
-    return refusal._replace(weighed=route.weighed)
 
 
 def _no_call(draft: Draft) -> Reject:
@@ -142,10 +130,38 @@ def _ordinary(draft: Draft, caller: FromSubscriber, chain: Chain) -> Route | Rej
     if isinstance(shown, Reject):
         return shown
     draft.caller, draft.hidden = shown.number, shown.anonymous
-    callee = numbers.called_number(draft, rules)
+    short = dialled.dialled(draft.call)
+    if short:
+        near = _near(draft, caller, chain, shown, short)
+        if isinstance(near, Route | Reject):
+            return near
+        if near is not None:
+            return _called(draft, caller, chain, shown, near)
+    callee = numbers.called_number(draft, rules, dialled.unknown(caller, short))
     if isinstance(callee, Reject):
         return callee
+    return _called(draft, caller, chain, shown, callee)
 
+
+def _near(
+    draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, short: str
+) -> Route | Reject | E164 | None:
+    """Route what is dialled inside an account; return the number that an extension stands for, None for neither."""
+    number = numbers.likely_number(draft, caller)
+    expected = _where_it_may_go(draft, caller, chain, number) if number else (keys.subscriber(caller.name),)
+    draft.known.expect(chain_of(dialled.names(draft, caller, short), expected), (number,) if number else ())
+    found = dialled.inside(draft, caller, chain, short)
+    if found is None or isinstance(found, Reject):
+        return found
+    if isinstance(found, dialled.Renumbered):
+        draft.callee = found.number
+        return found.number
+    draft.callee = short
+    refusal = may_call(draft, chain, caller.subscriber, NO_NUMBER, is_foreign=False)
+    return refusal or _free(draft, caller, chain, shown, found)
+
+
+def _called(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, callee: E164) -> Route | Reject:
     draft.known.expect(_where_it_may_go(draft, caller, chain, callee), ported.numbers(draft.known, callee))
     called = reached_by(draft, callee)
     if isinstance(called, Reject):
@@ -159,16 +175,10 @@ def _ordinary(draft: Draft, caller: FromSubscriber, chain: Chain) -> Route | Rej
     return _outbound(draft, caller, chain, shown, callee)
 
 
-def _where_it_may_go(draft: Draft, caller: FromSubscriber, chain: Chain, callee: E164) -> Iterator[str]:
-    """Yield what the route of a line's call stands on. Carriers are chosen by the routing number of a ported one."""
+def _where_it_may_go(draft: Draft, caller: FromSubscriber, chain: Chain, callee: str) -> Iterator[str]:
+    """Yield what the route of a line's call stands on."""
     yield from (keys.subscriber(caller.name), keys.number(callee), keys.EXCHANGE)
-    yield from ported.names(draft.known, callee)
-    if "quality" in chain.routing:
-        yield keys.QUALITY
-    for number in ported.numbers(draft.known, callee):
-        yield keys.destinations(number)
-        for owner in chain.carrier_owners:
-            yield from (keys.peering_rules(owner.id, prefix) for prefix in prefixes(number))
+    yield from carrier_names(draft, chain, callee)
 
 
 def _from_peer(draft: Draft, caller: FromPeer) -> Decision:
@@ -177,6 +187,7 @@ def _from_peer(draft: Draft, caller: FromPeer) -> Decision:
     A tenant's own carrier reaches the numbers of that tenant's subtree only.
     """
     draft.direction = "in"
+    draft.caller_group = caller.group.id
     rules = numbers.rules_from(draft, caller)
     shown = caller_id.of_peer(draft, caller, rules)
     draft.caller, draft.hidden = shown.number, shown.anonymous
@@ -191,24 +202,24 @@ def _from_peer(draft: Draft, caller: FromPeer) -> Decision:
         return draft.refuse("not_found", f"number {callee} is not reached by {caller.name}")
     draft.replies = called.chain.replies
     draft.offline_s = called.chain.offline_s
-    draft.account_id = called.subscriber.account_id
-    refusal = barred_in(draft, called, shown)
-    if refusal is not None:
-        return refusal
+    draft.account_id = called.chain.levels[0].id
+    reach = looked(draft, called, shown, callee)
+    if isinstance(reach, Reject):
+        return reach
     in_legs = inbound_legs(draft, called.chain, callee)
     if isinstance(in_legs, Reject):
         return in_legs
-    return _route(draft, (), in_legs, [targets.to_phone(draft, called, shown)], shown)
+    return to_ours(draft, (), in_legs, reach, shown)
 
 
 def _internal(
-    draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, called: Called, callee: E164
+    draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, called: Called | Led, callee: E164
 ) -> Route | Reject:
     """Route from line to line of ours: free unless a tariff says otherwise, but a channel on both chains."""
     draft.direction = "internal"
-    refusal = barred_in(draft, called, shown)
-    if refusal is not None:
-        return refusal
+    reach = looked(draft, called, shown, callee)
+    if isinstance(reach, Reject):
+        return reach
     out_legs = internal_legs(draft, chain, called.chain, callee)
     if isinstance(out_legs, Reject):
         return out_legs
@@ -217,8 +228,17 @@ def _internal(
         return in_legs
     if any(leg.tariff_id for leg in in_legs):
         draft.offline_s = 0  # the called pays too, and the caller's accounts cannot give his word
-    phone = targets.to_phone(draft, called, shown)
-    return _route(draft, out_legs, in_legs, [phone], shown, caller.domain.name)
+    return to_ours(draft, out_legs, in_legs, reach, shown, caller)
+
+
+def _free(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, called: Called | Led) -> Route | Reject:
+    """Route inside an account: free whatever its tariffs say, for no number was dialled that could have a price."""
+    draft.direction = "internal"
+    reach = looked(draft, called, shown, "")
+    if isinstance(reach, Reject):
+        return reach
+    in_legs = free_legs(called.chain, len(chain.levels))
+    return to_ours(draft, free_legs(chain), in_legs, reach, shown, caller)
 
 
 def _outbound(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerId, callee: E164) -> Route | Reject:
@@ -235,7 +255,9 @@ def _outbound(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerI
     if isinstance(tried, Reject):
         return tried
     attempts = [targets.to_carrier(draft, candidate, shown, host, callee, entry) for candidate in tried]
-    return _route(draft, legs, (), attempts, shown, host)
+    own = caller.subscriber.counted
+    further = Further(counted=counted(caller.subscriber, OUT)) if own else NOTHING
+    return finished(draft, legs, (), attempts, shown, host, further)
 
 
 def _emergency(draft: Draft, urgent: EmergencyRoute, caller: FromSubscriber, chain: Chain | None) -> Route | Reject:
@@ -304,32 +326,4 @@ def _emergency_route(draft: Draft, urgent: EmergencyRoute, shown: CallerId, host
     attempts = [targets.to_emergency(group, server, urgent, shown, host) for group, server in servers]
     if not attempts:
         return draft.refuse("no_route", f"emergency number {urgent.number} has no server")
-    return _route(draft, legs, (), attempts, shown, host)
-
-
-def _route(
-    draft: Draft, out_legs: Legs, in_legs: Legs, attempts: list[Target], shown: CallerId, host: str = ""
-) -> Route | Reject:
-    """Return the finished decision: the call as pinned, what it has to hold, and where it goes.
-
-    out_legs, in_legs: what the caller's chain pays, and the called number's. host: the caller's domain, "" = that of
-    the From.
-    """
-    most = attempts_most(tuple(attempts))
-    hold, legs = hold_for(draft, out_legs, in_legs, most), (*out_legs, *in_legs)
-    if not hold.rows:
-        return draft.refuse("too_dear", "the first increment costs a level more than any call may")
-    draft.legs, draft.targets = legs, tuple([attempt.pinned for attempt in attempts])
-    draft.part_at_ms = days_end_ms(draft, legs, most)
-    pinned = draft.pinned
-    return Route(
-        call=pinned,
-        hold=hold,
-        targets=tuple(attempts),
-        caller_uri=SipUri("sip", shown.number or caller_id.ANONYMOUS, host or draft.call.from_uri.host),
-        ring_max_s=draft.facts.limits.ring_max_s,
-        trace=pinned.trace,
-        emergency=draft.emergency,
-        replies=draft.replies,
-        weighed=draft.weighed,
-    )
+    return finished(draft, legs, (), attempts, shown, host)

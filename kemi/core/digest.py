@@ -1,9 +1,9 @@
 """Digest authentication: challenges, nonces and answers. Source: RFC 2617, RFC 7616, RFC 8760.
 
 Rule 1: nothing here raises on what a client sent. Rule 2: a nonce is signed, not remembered: any node of the cell knows
-its own kind; how often it was used is the shell's to count. Rule 3: MD5 and SHA-256 with qop=auth only; the session
-variants and the old form without qop are refused. Rule 4: comparisons of secrets take constant time, and an unknown
-user costs what a known one costs.
+its own kind, and for which network it was made; how often it was used is the shell's to count. Rule 3: MD5 and SHA-256
+with qop=auth only; the session variants and the old form without qop are refused. Rule 4: comparisons of secrets take
+constant time, and an unknown user costs what a known one costs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import Final
 
 from kemi.core.request import Credentials, SipUri
@@ -25,8 +26,10 @@ DUMMY_HA1: Final = "0" * 32
 """HA1 of a user who does not exist: verified in the usual time, never accepted."""
 
 _TIME_BYTES: Final = 6
-_SALT_BYTES: Final = 6
+_PLACE_BYTES: Final = 4
+_SALT_BYTES: Final = 2
 _MAC_BYTES: Final = 12
+_NETWORK_BYTES: Final = {4: 3, 6: 8}  # of an address: /24, /64
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)  # 24 bytes, so no padding and one spelling only
 _NC: Final = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
 _PARAMETER: Final = re.compile(
@@ -38,20 +41,23 @@ _SCHEME: Final = re.compile(r"\s*digest\s+", re.ASCII | re.IGNORECASE)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
-def make_nonce(secret: bytes, now_ms: int, salt: str) -> str:
-    """Return a nonce of 32 URL-safe characters: time, hash of the salt, truncated HMAC-SHA256.
+def make_nonce(secret: bytes, now_ms: int, salt: str, source_ip: str) -> str:
+    """Return a nonce of 32 URL-safe characters: time, mark of the network, hash of the salt, truncated HMAC-SHA256.
 
-    secret: the cell's. now_ms: Unix time. salt: what tells two challenges of one millisecond apart (Call-ID).
+    secret: the cell's. now_ms: Unix time. salt: what tells two challenges of one millisecond and network apart
+    (Call-ID). source_ip: who is challenged.
     """
     salted = hashlib.sha256(_bytes(salt)).digest()[:_SALT_BYTES]
-    body = max(0, now_ms).to_bytes(8, "big")[-_TIME_BYTES:] + salted
+    made = max(0, now_ms).to_bytes(8, "big")[-_TIME_BYTES:]
+    body = made + _place_mark(secret, made, source_ip) + salted
     return urlsafe_b64encode(body + _nonce_mac(secret, body)).decode()
 
 
-def nonce_state(secret: bytes, nonce: str, now_ms: int, expire_s: int) -> str:
-    """Return "ok", "stale" (ours, but older than `expire_s`) or "foreign" (not signed by this cell).
+def nonce_state(secret: bytes, nonce: str, now_ms: int, expire_s: int, source_ip: str) -> str:
+    """Return "ok", "stale" (ours, but old, or made for another network) or "foreign" (not signed by this cell).
 
-    A nonce of another node whose clock is ahead is as good as one that is as much behind.
+    expire_s: how long one is good. A nonce of another node whose clock is ahead is as good as one that is as much
+    behind. source_ip: who answers. Else whoever may forge a carrier's address could answer with what came to his own.
     """
     if not _NONCE.fullmatch(nonce):
         return "foreign"
@@ -59,8 +65,10 @@ def nonce_state(secret: bytes, nonce: str, now_ms: int, expire_s: int) -> str:
     body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
     if not hmac.compare_digest(mac, _nonce_mac(secret, body)):
         return "foreign"
-    made_ms = int.from_bytes(body[:_TIME_BYTES], "big")
-    return "ok" if abs(now_ms - made_ms) <= expire_s * 1000 else "stale"
+    made, mark = body[:_TIME_BYTES], body[_TIME_BYTES : _TIME_BYTES + _PLACE_BYTES]
+    is_here = hmac.compare_digest(mark, _place_mark(secret, made, source_ip))
+    is_fresh = abs(now_ms - int.from_bytes(made, "big")) <= expire_s * 1000
+    return "ok" if is_here and is_fresh else "stale"
 
 
 def challenge_values(realm: str, nonce: str, stale: bool, algorithms: tuple[str, ...]) -> tuple[str, ...]:
@@ -182,6 +190,19 @@ _HASHES: Final[dict[str, Callable[[str], str]]] = {"MD5": _md5, "SHA-256": _sha2
 
 def _nonce_mac(secret: bytes, body: bytes) -> bytes:
     return hmac.digest(secret, b"nonce:" + body, "sha256")[:_MAC_BYTES]
+
+
+def _place_mark(secret: bytes, made: bytes, source_ip: str) -> bytes:
+    """Return the mark of an address's network, another one each millisecond, so that no fitting one can be sought.
+
+    Networks, not addresses: many a NAT gives its people another address of the same one at each connection.
+    """
+    try:
+        address = ip_address(source_ip)
+        place = address.packed[: _NETWORK_BYTES[address.version]]
+    except ValueError:
+        place = _bytes(source_ip)
+    return hmac.digest(secret, b"place:" + made + place, "sha256")[:_PLACE_BYTES]
 
 
 def _quoted(text: str) -> str:

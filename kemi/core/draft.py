@@ -34,6 +34,8 @@ class Draft:
 
     direction … offline_id: as in PinnedCall. They stand here by themselves, since a new PinnedCall at each step costs
     more than most steps. weighed: the carriers, once they have been. attempts_max: how many servers may be tried.
+    media: some account of either side, or of one who leads the call on, wants its sound relayed.
+    caller_group: the group of the carrier that calls, 0 = none.
     came_from: the groups that have the source address among theirs, whoever the caller turned out to be.
     """
 
@@ -57,6 +59,8 @@ class Draft:
         self.hidden = False
         self.offline_s = 0
         self.offline_id = 0
+        self.media = False
+        self.caller_group = 0
         self.came_from: frozenset[int] = frozenset()
         self._sentences: list[str] = []
         self._ways: dict[str, int] = {}
@@ -126,6 +130,13 @@ class Draft:
         del self._sentences[mark:]
         self._ways.clear()
 
+    def told_of(self, mark: int, whom: str) -> None:
+        """Let each sentence noted since begin with whom it tells of."""
+        noted = self._sentences[mark:]
+        del self._sentences[mark:]
+        for sentence in noted:
+            self.note(f"{whom}: {sentence}")
+
     def pattern(self, whose: str, source: str) -> Pattern:
         """Return a pattern of a list, of which one call may have to try all; what is too much of it matches nothing.
 
@@ -149,6 +160,11 @@ class Draft:
         call = self.pinned if self.call.method == "INVITE" else None
         refusal = reject(reason, self.trace, account_id=account_id, replies=self.replies, call=call)
         return refusal._replace(weighed=self.weighed, used=self.known.used)
+
+
+def how_many(count: int, word: str) -> str:
+    """Return a count of things as sentences name it: `1 line`, `3 lines`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def printable(text: str, length_max: int) -> str:

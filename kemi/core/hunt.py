@@ -1,4 +1,4 @@
-"""After a failed attempt: what to try next, or the answer to send up.
+"""After a failed attempt: what to try next, or the answer to send up; after a failed stage: which one follows.
 
 Rule 1: what the called party said is final; another carrier would reach the same person. What only the carrier said
 is not. A server's own table of statuses comes before the default; what it never said (it was full, it could not be
@@ -7,15 +7,18 @@ Rule 2: a carrier's 401, 407 and 3xx are never relayed: they would make the call
 nobody pays for, to somebody else. A 3xx is followed where the server may redirect, to its own group's addresses only.
 Rule 3: when no candidate is left, the caller hears one thing, the most telling of what all carriers said.
 Rule 4: a server that has failed is not asked again in the call.
+Rule 5: how a stage ended is one of three words, and each leads on. Of phones that rang together the most telling
+counts: who declined; else who rang his time and did not answer; else who was busy; else that nobody could be reached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from kemi.core.outcome import Target
+from kemi.core.outcome import Stage, Target
+from kemi.core.phrases import PHRASES
 from kemi.core.refusals import REFUSALS, is_sendable
 from kemi.core.request import SipUri
 from kemi.core.sides import contact_uri
@@ -25,18 +28,21 @@ from kemi.records import Attempt, HuntRule
 
 STOP: Final[Mapping[int, str]] = MappingProxyType(
     {
-        404: "Not Found",  # unallocated: Q.850 cause 1 wherever the call goes
-        410: "Gone",  # the number has changed: cause 22
-        484: "Address Incomplete",  # digits are missing: cause 28
-        485: "Ambiguous",  # the far end knows several such people
-        486: "Busy Here",  # cause 17
-        487: "Request Terminated",  # the caller hung up
-        600: "Busy Everywhere",
-        603: "Decline",
-        604: "Does Not Exist Anywhere",
-        606: "Not Acceptable",
-        607: "Unwanted",  # RFC 8197
-        608: "Rejected",  # RFC 8688
+        status: PHRASES[status]
+        for status in (
+            404,  # unallocated: Q.850 cause 1 wherever the call goes
+            410,  # the number has changed: cause 22
+            484,  # digits are missing: cause 28
+            485,  # the far end knows several such people
+            486,  # cause 17
+            487,  # the caller hung up
+            600,
+            603,
+            604,
+            606,
+            607,
+            608,
+        )
     }
 )
 """Status -> phrase of the answers that end a hunt. All others let it go on, and so do causes that we do not know:
@@ -56,7 +62,9 @@ GOING_ON: Final[Mapping[int, str]] = MappingProxyType(
 """The same without the caller's own end, and with a phone that rang too long: for calls that must find somebody."""
 
 REDIRECTS_MAX: Final = 3  # of a call
-UNSAID: Final = frozenset({"channels", "cps", "unreachable"})
+REJECTS: Final = "flow_reject"
+"""Reason of a stage that ends the call with a status of its own."""
+UNSAID: Final = frozenset({"channels", "cps", "unreachable", "branches"})
 """Why of an attempt at a server that was never asked."""
 
 _UNAVAILABLE: Final = REFUSALS["offline"]
@@ -64,6 +72,9 @@ _CARRIERS_FAILED: Final = REFUSALS["carriers_failed"]
 _GLOBAL_FAILURE: Final = 600
 _REDIRECTION: Final = range(300, 400)
 _CHALLENGES: Final = frozenset({401, 407})
+_BUSY_HERE: Final = 486
+_BUSY: Final = frozenset({_BUSY_HERE, 600, 603})
+_SILENT: Final = 408
 SIP_PORT: Final = 5060
 
 
@@ -78,10 +89,21 @@ class Try(NamedTuple):
 
 
 class Told(NamedTuple):
-    """The hunt is over: this is what the caller hears."""
+    """The hunt is over: this is what the caller hears. reason: where the status does not say it, a key of REFUSALS."""
 
     status: int
     phrase: str
+    reason: str = ""
+
+
+class Next(NamedTuple):
+    """Ask the targets of this stage, which has some."""
+
+    stage: int
+
+
+Stages = tuple[Stage, ...]
+"""Of a route, each leads to later ones only."""
 
 
 def after_failure(
@@ -105,15 +127,80 @@ def after_failure(
             return Try(current, redirected)
     if rule is None and _is_last_word(target, failed):
         return _final(failed.status)
-    spent = {attempt.server_id for attempt in attempts}
+    spent = {
+        attempt.server_id for attempt in attempts if attempt.server_id
+    }  # 0: a place of a line's, or a media server
     places = range(current + 1, len(targets))
     following = next((at for at in places if targets[at].pinned.server_id not in spent), None)
     return _exhausted(targets, attempts) if following is None else Try(following, targets[following])
 
 
+def begin(stages: Stages) -> Next | Told:
+    """Return the stage that the call begins with, or what the caller hears when nobody can be asked at all."""
+    return _entered(stages, 0, Told(_BUSY_HERE, STOP[_BUSY_HERE]))
+
+
+def after_stage(
+    stages: Stages, at: int, _targets: tuple[Target, ...], attempts: Sequence[Attempt], told: Told | None
+) -> Next | Told:
+    """Return which stage follows the one at place `at`, or what to tell the caller.
+
+    attempts: of this stage only, the failed ones. told: of a hunt what `after_failure` has said of its end; None of a
+    stage whose targets rang together, each with one attempt: status 480 and why "ring" when it rang its time.
+    """
+    stage, last = stages[at], attempts[-1:]
+    if told is None:
+        told = _most_telling(attempts)
+        word = _word(told.status, attempts)
+    else:
+        word = "busy" if any(each.status in _BUSY for each in last) else _word(told.status, last)
+    following = {"busy": stage.busy, "no_answer": stage.no_answer}.get(word, stage.unreachable)
+    return _entered(stages, following, told) if following > at else told
+
+
 def attempts_most(targets: tuple[Target, ...]) -> int:
     """Return how many attempts a plan may make: one at each target, and those that redirections add."""
     return len(targets) + (REDIRECTS_MAX if any(target.limits.redirects for target in targets) else 0)
+
+
+def _entered(stages: Stages, at: int, told: Told) -> Next | Told:
+    """Return the first stage from place `at` on that has somebody to ask; told: how the one before ended.
+
+    One without anybody ends at once: with the status that it names, else busy.
+    """
+    while 0 <= at < len(stages):
+        stage = stages[at]
+        if stage.places:
+            return Next(at)
+        if stage.status:
+            return Told(stage.status, stage.phrase, REJECTS)
+        told = Told(_BUSY_HERE, STOP[_BUSY_HERE])
+        at = stage.busy if stage.busy > at else -1
+    return told
+
+
+def _most_telling(attempts: Sequence[Attempt]) -> Told:
+    """Return what the caller hears of phones that rang together: who declined, who did not answer, who was busy."""
+    heard = [each for each in attempts if each.why not in UNSAID]
+    declined = [each.status for each in heard if each.status >= _GLOBAL_FAILURE]
+    if declined:
+        return _final(declined[0])
+    if any(map(_has_rung_out, heard)):
+        return _final(_UNAVAILABLE.status)
+    said = [each.status for each in heard if each.status in STOP and each.status != _HUNG_UP]
+    return _final(_BUSY_HERE if _BUSY_HERE in said else said[0] if said else _UNAVAILABLE.status)
+
+
+def _word(status: int, attempts: Sequence[Attempt]) -> str:
+    """Return how a stage ended. status: what the caller would hear of it. attempts: those that it was said of."""
+    if status in _BUSY:
+        return "busy"
+    is_unanswered = status == _UNAVAILABLE.status and any(_has_rung_out(each) for each in attempts)
+    return "no_answer" if is_unanswered else "unreachable"
+
+
+def _has_rung_out(attempt: Attempt) -> bool:
+    return attempt.why == "ring" or (attempt.status == _SILENT and attempt.pdd_ms >= 0)
 
 
 def _rule(target: Target, attempt: Attempt) -> HuntRule | None:
@@ -144,7 +231,7 @@ def _final(status: int) -> Told:
 def _told(rule: HuntRule) -> Told | None:
     """Return what a rule lets the caller hear, None when it does not say, or says what no caller may be told."""
     told = Told(rule.told_status, rule.told_phrase or STOP.get(rule.told_status, _CARRIERS_FAILED.phrase))
-    return told if is_sendable(*told) and rule.told_status not in _CHALLENGES else None
+    return told if is_sendable(told.status, told.phrase) and rule.told_status not in _CHALLENGES else None
 
 
 def _exhausted(targets: tuple[Target, ...], attempts: tuple[Attempt, ...]) -> Told:
@@ -153,15 +240,15 @@ def _exhausted(targets: tuple[Target, ...], attempts: tuple[Attempt, ...]) -> To
     What a server's table tells, the last of them; else that the called is not there, if any carrier said so; else that
     we have no carrier.
     """
-    by_server = {target.pinned.server_id: target for target in targets}
+    by_server = {target.pinned.server_id: target for target in targets if target.pinned.server_id}
     asked = [(by_server[each.server_id], each) for each in reversed(attempts) if each.server_id in by_server]
     for target, attempt in asked:
         rule = _rule(target, attempt)
         told = _told(rule) if rule else None
         if told:
             return told
-    is_phone = bool(targets) and targets[-1].kind == "local"
-    if is_phone or any(attempt.status == _UNAVAILABLE.status for attempt in attempts):
+    is_ours = bool(targets) and not targets[-1].pinned.server_id  # a phone, or a place of a line's
+    if is_ours or any(attempt.status == _UNAVAILABLE.status for attempt in attempts):
         return _final(_UNAVAILABLE.status)
     return _final(_CARRIERS_FAILED.status)
 

@@ -20,11 +20,14 @@ from kemi.core.request import Facts
 from kemi.records import (
     Account,
     BarringLevel,
+    Callflow,
     Destinations,
     Emergency,
     Exchange,
+    Extension,
     Lengths,
     Masks,
+    MediaServer,
     Number,
     PeeringGroup,
     PeeringRules,
@@ -32,11 +35,13 @@ from kemi.records import (
     Quality,
     RateSet,
     RewriteSet,
+    RingGroup,
     SipDomain,
     Sources,
     Subscriber,
     Tariff,
     TimeSet,
+    User,
 )
 
 R = TypeVar("R")
@@ -147,6 +152,26 @@ class Known:
     def number(self, digits: str) -> Number | None:
         """Return one of our own numbers."""
         return self._read(Number, keys.number(digits))
+
+    def user(self, user_id: int) -> User | None:
+        """Return a user."""
+        return self._read(User, keys.user(user_id))
+
+    def ring_group(self, group_id: int) -> RingGroup | None:
+        """Return a group of lines and users."""
+        return self._read(RingGroup, keys.ring_group(group_id))
+
+    def callflow(self, flow_id: int) -> Callflow | None:
+        """Return a callflow."""
+        return self._read(Callflow, keys.callflow(flow_id))
+
+    def extension(self, account_id: int, dialled: str) -> Extension | None:
+        """Return what lines of an account reach by these digits or this word, lower case."""
+        return self._read(Extension, keys.extension(account_id, dialled))
+
+    def media_server(self, server_id: int) -> MediaServer | None:
+        """Return a media server."""
+        return self._read(MediaServer, keys.media_server(server_id))
 
     def rewrite_set(self, set_id: int) -> RewriteSet | None:
         """Return a set of rewrite rules."""

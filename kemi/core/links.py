@@ -17,17 +17,22 @@ from kemi.core.request import Fetched, RateBuckets
 from kemi.records import (
     Account,
     BarringLevel,
+    Callflow,
+    Extension,
+    Forward,
     Number,
     PeeringGroup,
     PeeringRules,
     Peers,
     PortedNumber,
+    RingGroup,
     SipDomain,
     Source,
     SourceKind,
     Sources,
     Subscriber,
     Tariff,
+    User,
 )
 
 NAMES_MAX: Final = 4096  # names walked per Need; a real call stands on fewer than 200
@@ -75,7 +80,30 @@ def _rate_sets(tariff: Tariff) -> tuple[int, ...]:
 
 def _of_subscriber(subscriber: Subscriber) -> tuple[str, ...]:
     above = (keys.account(subscriber.account_id), keys.sip_domain(subscriber.domain))
-    return (*above, *_sets(subscriber.rewrite_set_id), *_levels(subscriber.barring_id, subscriber.own_barring_id))
+    levels = _levels(subscriber.barring_id, subscriber.own_barring_id)
+    return (*above, *_sets(subscriber.rewrite_set_id), *levels, *_of_forwards(subscriber.forwards))
+
+
+def _of_forwards(forwards: tuple[Forward, ...]) -> tuple[str, ...]:
+    return (*_reached(*(each.to for each in forwards)), *_times(*(each.time_set_id for each in forwards)))
+
+
+def _of_user(user: User) -> tuple[str, ...]:
+    return (keys.account(user.account_id), *map(keys.subscriber, user.lines), *_of_forwards(user.forwards))
+
+
+def _of_ring_group(group: RingGroup) -> tuple[str, ...]:
+    return (keys.account(group.account_id), *_reached(*(each.to for each in group.members), group.overflow))
+
+
+def _of_callflow(flow: Callflow) -> tuple[str, ...]:
+    times = _times(*(each.time_set_id for each in flow.steps))
+    return (keys.account(flow.account_id), *_reached(*(each.to for each in flow.steps)), *times)
+
+
+def _of_number(number: Number) -> tuple[str, ...]:
+    line = (keys.subscriber(number.subscriber),) if number.subscriber else ()
+    return (*line, *_reached(number.to))
 
 
 def _of_account(account: Account) -> tuple[str, ...]:
@@ -100,6 +128,10 @@ def _of_source(source: Source) -> str:
     return keys.subscriber(source.subscriber)
 
 
+def _reached(*destinations: str) -> tuple[str, ...]:
+    return tuple(filter(None, destinations))
+
+
 def _sets(*set_ids: int) -> tuple[str, ...]:
     return tuple(keys.rewrite_set(set_id) for set_id in set_ids if set_id)
 
@@ -121,7 +153,11 @@ _LINKS: Final[Mapping[type, Callable[[Any], tuple[str, ...]]]] = MappingProxyTyp
         Subscriber: _of_subscriber,
         Account: _of_account,
         SipDomain: lambda domain: _sets(domain.rewrite_set_id),
-        Number: lambda number: (keys.subscriber(number.subscriber),) if number.subscriber else (),
+        Number: _of_number,
+        User: _of_user,
+        RingGroup: _of_ring_group,
+        Callflow: _of_callflow,
+        Extension: lambda extension: (keys.account(extension.account_id), *_reached(extension.to)),
         Sources: lambda sources: tuple(_of_source(source) for source in sources.entries),
         BarringLevel: lambda level: _times(level.time_set_id),
         PortedNumber: lambda ported: _groups(ported.group_id),

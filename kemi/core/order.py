@@ -18,7 +18,7 @@ from typing import Final
 
 from kemi.core.draft import Draft
 from kemi.core.outcome import Candidate
-from kemi.records import PeeringGroup, PeerServer
+from kemi.records import PeeringGroup, PeerServer, TrunkPlace
 
 LEAST_COST: Final = ("cost", "priority", "weight")
 """The profile of a tenant that states none: a carrier's router sells minutes, so the cheapest comes first."""
@@ -58,6 +58,16 @@ def draw(draft: Draft, server: PeerServer) -> float:
 def draw_group(draft: Draft, group: PeeringGroup) -> float:
     """Return the ticket of a group, and so of all its servers, in this call's draw by share; the lowest one wins."""
     return _ticket(draft.seeds.groups, group.id, group.share)
+
+
+def draw_place(draft: Draft, place: TrunkPlace) -> float:
+    """Return the ticket of a trunk's place in this call's draw by weight; the lowest one wins."""
+    return _ticket(draft.seeds.servers, place.id, place.weight)
+
+
+def draw_member(draft: Draft, number: int) -> float:
+    """Return the ticket of a member of a group in this call's draw among equals. number: another one for each."""
+    return _ticket(draft.seeds.groups, number, 1)
 
 
 def _ticket(seed: int, number: int, weight: int) -> float:

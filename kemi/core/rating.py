@@ -6,6 +6,8 @@ where the fund that pays it is kept in another currency.
 Rule 3: price is monotone in time, so a hold that pays for t seconds pays for every shorter call.
 Rule 4: an increment costs what the band in force when it begins says, the connect fee what that at the answer says.
 Until there is an answer, a schedule says the most that any answer in time could cost.
+Rule 5: a call that may be answered at several places holds what the dearest of them costs each fund. From the answer on
+only the legs of the place that answered count, for everybody and for ever: `legs_at` says which.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from itertools import repeat
 from typing import Final, NamedTuple
 
 from kemi.core.outcome import HoldRow
-from kemi.records import Band, PinnedLeg, Rate
+from kemi.records import Band, PinnedLeg, PinnedTarget, Rate
 
 SCHEDULE_ROWS_MAX: Final = 16
 SLICES_MAX: Final = 1_024  # of which it is kept per process where their rows stand, < 1 kB each
@@ -94,15 +96,27 @@ def schedule(
     geometrically: who takes the largest row that can be paid and asks again from there arrives at the last second
     that can be paid, in a number of steps that grows with the logarithm of the slice.
     """
+    return worst_schedule((legs_by_fund,), from_s, to_s, answered_ms, until_ms)
+
+
+def worst_schedule(
+    ways: Sequence[Sequence[Sequence[PinnedLeg]]], from_s: int, to_s: int, answered_ms: int, until_ms: int = 0
+) -> tuple[HoldRow, ...]:
+    """Return the same for a call that goes one of several ways (≥ 1): each fund holds what the dearest costs it.
+
+    ways: legs_by_fund of each, all with the same funds. They exclude each other, so nothing is added up.
+    """
     if to_s <= from_s:
         return ()
     window_ms = max(0, until_ms - answered_ms)
-    funds = [
-        [_dearest(leg, to_s, answered_ms, window_ms) if leg.bands else leg for leg in legs] for legs in legs_by_fund
+    known = [
+        [[_dearest(leg, to_s, answered_ms, window_ms) if leg.bands else leg for leg in legs] for legs in funds]
+        for funds in ways
     ]
-    steps = frozenset([(leg.rate.first_s, leg.rate.next_s) for legs in funds for leg in legs if _has_increments(leg)])
-    of = _Slice(steps, from_s, to_s)
-    columns = [_column(legs, of, answered_ms) for legs in funds]
+    paid = [leg for funds in known for legs in funds for leg in legs]
+    of = _Slice(frozenset([(leg.rate.first_s, leg.rate.next_s) for leg in paid if _has_increments(leg)]), from_s, to_s)
+    of_ways = [[_column(legs, of, answered_ms) for legs in funds] for funds in known]
+    columns = of_ways[0] if len(of_ways) == 1 else [list(map(max, *each)) for each in zip(*of_ways, strict=True)]
     prices = zip(*columns, strict=True) if columns else repeat(())
     rows = tuple(map(HoldRow, _stops(of), prices))
     return rows if _is_possible(rows[-1]) else tuple(filter(_is_possible, rows))
@@ -123,6 +137,25 @@ def by_fund(legs: Iterable[PinnedLeg], funds: Sequence[str]) -> list[list[Pinned
         if leg.fund in paid:
             paid[leg.fund].append(leg)
     return [paid[fund] for fund in funds]
+
+
+def legs_at(legs: Sequence[PinnedLeg], targets: Sequence[PinnedTarget], place: int) -> tuple[PinnedLeg, ...]:
+    """Return the legs of a call that are paid where targets[place] answered it: those of its forwards, and of none.
+
+    A place that no target has, such as -1 for one that is not known: no forward is paid for, since none is proven.
+    """
+    return _behind(legs, targets[place].forwards if 0 <= place < len(targets) else ())
+
+
+def alternatives(legs: Sequence[PinnedLeg], targets: Iterable[PinnedTarget]) -> tuple[tuple[PinnedLeg, ...], ...]:
+    """Return what may have to be paid, by where the call is answered: at least one, each as `legs_at` says it."""
+    if not any(leg.forward for leg in legs):
+        return (tuple(legs),)
+    return tuple([_behind(legs, forwards) for forwards in dict.fromkeys(target.forwards for target in targets)])
+
+
+def _behind(legs: Sequence[PinnedLeg], forwards: Sequence[int]) -> tuple[PinnedLeg, ...]:
+    return tuple([leg for leg in legs if not leg.forward or leg.forward in forwards])
 
 
 def _is_possible(row: HoldRow) -> bool:

@@ -37,12 +37,16 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         "unsupported_scheme": Refusal(416, "Unsupported URI Scheme", 127),
         "loop": Refusal(482, "Loop Detected", 25),
         "merged": Refusal(482, "Loop Detected", 25),
+        "forward_loop": Refusal(482, "Loop Detected", 25),
         "too_many_hops": Refusal(483, "Too Many Hops", 25),
         "bad_number": Refusal(484, "Address Incomplete", 28),
         # Who: a domain that is not ours gets no challenge, since no password could ever answer it.
         "relaying_denied": Refusal(403, "Relaying Denied", 21),
         "foreign_registration": Refusal(403, "Not Your Address", 21),
         "contact": Refusal(403, "Contact Not Allowed", 21),
+        "contacts": Refusal(403, "Too Many Contacts", 21),  # no 503: the phone would try the next server
+        "path": Refusal(420, "Bad Extension", 127),  # a proxy is on the way, and the phone does not know of that
+        "expires": Refusal(423, "Interval Too Brief", 31),
         "inbound_rule": Refusal(403, "Forbidden", 21),
         "cli": Refusal(403, "Caller ID Not Allowed", 21),
         # Where to: 404 is final for a client that hunts, 480 tells it that the number exists. One cause for every 480:
@@ -54,6 +58,7 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         "called_unavailable": Refusal(480, "Temporarily Unavailable", 20),
         "called_busy": Refusal(486, "Busy Here", 17),
         "blocked_in": Refusal(603, "Decline", 21),  # the called does not want this caller, by any way
+        "flow_reject": Refusal(603, "Decline", 21),  # a callflow's step says so, mostly with a status of its own
         # May they: 403, because the same call would be refused again until somebody changes a setting.
         "suspended": Refusal(403, "Account Suspended", 21),
         "locked": Refusal(403, "Account Locked", 21),
@@ -74,6 +79,8 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         "cps": Refusal(503, "Call Rate Limit Reached", 42, 1),
         # Carriers: every one was tried. Another provider of the caller may do better, so no Retry-After.
         "carriers_failed": Refusal(503, "Service Unavailable", 41),
+        # The relay of sound does not answer, or this node has none: another node may have one.
+        "media_down": Refusal(503, "Media Relay Unavailable", 47),
         "cancelled": Refusal(487, "Request Terminated", 16),
         # Our own state. 5 s: a restarted Redis answers again by then, and each node looks for it all the time.
         "store_down": Refusal(503, "Service Unavailable", 41, 5),

@@ -56,19 +56,31 @@ class Credentials(NamedTuple):
 
 
 class Contact(NamedTuple):
-    """Where a REGISTER wants calls to go. is_ours: the node itself listens there."""
+    """Where a REGISTER wants calls to go. is_ours: the node itself listens there.
+
+    text: as it can be written again, without a name and an expiry. expires: as written, "" where there is none.
+    is_flow: the phone asks to be called over the connection that this came on. transport: that its URI names, in lower
+    case, "" = none.
+    """
 
     uri: SipUri
     is_ours: bool = False
+    text: str = ""
+    expires: str = ""
+    is_flow: bool = False
+    transport: str = ""
 
 
 class CallRequest(NamedTuple):
     """An initial request: INVITE, or REGISTER (then `to_uri` is the address of record).
 
     source_ip: text of the address, transport: "udp", "tcp", "tls", "ws". ruri etc. parsed.
-    pai, ppi, rpid, diversion: first value of that header or ""; trusted only from peers. privacy: all its values,
-    separated by ";". contact: the first Contact of a call, as written; contacts: all of a REGISTER.
-    received_ms: Unix time. cseq: number as text.
+    pai, ppi, rpid, diversion: first value of that header or ""; trusted only from peers. history: of History-Info, all
+    its values. privacy: all its values, separated by ";". contact: the first Contact of a call, as written; contacts:
+    all of a REGISTER. received_ms: Unix time. cseq: number as text. expires, path: of a REGISTER, the header as written
+    and the proxies on the way to the phone, nearest to us first; supported: what it says that it knows.
+    is_from_us: its source is an address where this node listens; asked of a REGISTER only. is_wildcard: one of its
+    Contact headers is `*`, which is not among contacts.
     """
 
     method: str
@@ -91,6 +103,12 @@ class CallRequest(NamedTuple):
     user_agent: str = ""
     contact: str = ""
     contacts: tuple[Contact, ...] = ()
+    history: str = ""
+    expires: str = ""
+    path: tuple[Contact, ...] = ()
+    supported: str = ""
+    is_from_us: bool = False
+    is_wildcard: bool = False
 
 
 UNCOUNTED: Final = -1
@@ -107,6 +125,10 @@ class Facts(NamedTuple):
     store_up: False while the breaker is open: then nothing more can be fetched or held. may_trust: whether accounts'
     word for that time counts, as it does not where only a fetch did not bring what it should.
     zones: time zones by their IANA names; one that is not there is not known.
+    without: accounts that cannot take part where this call is led on, as a refused hold has told. busy: funds of lines
+    and users that have as many calls as they may, full: of those that lead on as many as they may, likewise. unled:
+    nobody leads it on to a number any more, since too many could not.
+    listens: `host:port` of where this node hears SIP.
     """
 
     records: Fetched
@@ -122,6 +144,11 @@ class Facts(NamedTuple):
     draining: bool = False
     config_pass: int = 0
     zones: Mapping[str, tzinfo] = MappingProxyType({})
+    without: frozenset[int] = frozenset()
+    busy: frozenset[str] = frozenset()
+    full: frozenset[str] = frozenset()
+    unled: bool = False
+    listens: tuple[str, ...] = ()
 
 
 NOTHING_KNOWN = Facts(records=MappingProxyType({}), rates=MappingProxyType({}), node="", secret=b"")

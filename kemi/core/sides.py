@@ -1,7 +1,8 @@
 """The two sides of a call as we saw them ourselves: where to, and with which numbers, a request of the call goes.
 
 Rule 1: what a side says of itself counts only when it comes from that side's address.
-Rule 2: nothing here resolves names: where a Contact is no plain IP address, the way is back to where it came from.
+Rule 2: nothing here resolves names: where a Contact is no plain IP address, or one of a network's inside, the way is
+back to where it came from.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from kemi.core.uri import parse_uri
+from kemi.core.uri import is_inside, parse_uri
 
 CSEQ_MAX: Final = 2**31 - 2**16  # of a request that we pass on; above it there is room for our own BYE
 CSEQ_OURS: Final = 17  # over the last request: the stack counts our logins on the called side, at most one an attempt
@@ -53,7 +54,7 @@ class Side(NamedTuple):
         """Where a request to this side is sent; "" = where its R-URI says."""
         if self.route:
             return self.route[0]
-        return "" if _is_plain(self.ruri) else self.hop
+        return "" if _is_plain(self.ruri) and not is_inside(host_of(self.ruri), self.ip) else self.hop
 
     def socket_to(self, next_hop: str) -> str:
         """Return the socket of ours to send from, "" where another transport or address family leads there."""
@@ -68,9 +69,11 @@ class Side(NamedTuple):
         hosts = {host_of(uri) for uri in (self.target, *self.route[:1]) if uri}
         return ip == self.ip or ip in hosts
 
-    def refreshed(self, ip: str, hop: str, contact: str) -> Side:
-        """Return this side after it gave a new Contact, from its own address only (RFC 3261 §12.2)."""
-        target = contact_uri(contact)
+    def refreshed(self, ip: str, hop: str, target: str) -> Side:
+        """Return this side after it gave a new Contact, from its own address only (RFC 3261 §12.2).
+
+        target: its URI, as contact_uri returns it; "" = it gave none that can be used.
+        """
         return self._replace(target=target, hop=hop) if target and ip == self.ip else self
 
     def as_told(self) -> Side:

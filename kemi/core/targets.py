@@ -146,23 +146,28 @@ def to_emergency(group: PeeringGroup, server: PeerServer, route: EmergencyRoute,
 
 
 def to_phone(draft: Draft, called: Called, caller: CallerId) -> Target:
-    """Return the attempt at the phones registered for a line of ours.
+    """Return the attempt at the phones registered for a line of ours."""
+    return to_address(draft, called.address_of_record, called.subscriber.domain, caller)
 
-    The From is in the called line's own domain, where the number can be dialled back. Who diverted the call is told
-    where that is not hidden.
+
+def to_address(draft: Draft, address_of_record: str, host: str, caller: CallerId) -> Target:
+    """Return the attempt at the phones registered for an address of record.
+
+    The From is in the domain `host`, the called line's own, where the number can be dialled back. Who diverted the call
+    is told where that is not hidden.
     """
-    user, host = _with_plus(caller.number), called.subscriber.domain
+    user = _with_plus(caller.number)
     open_to_all = tuple(diverted for diverted in caller.diversions if not diverted.is_hidden)
     target = Target(
         kind="local",
-        ruri=f"sip:{called.address_of_record}",
+        ruri=f"sip:{address_of_record}",
         next_hop="",
         from_uri=from_uri(caller, user, host),
         from_display=_display(caller, user, is_replaced=caller.replaced),
         headers=_diversions(open_to_all, _with_plus, host),
         remove=ALWAYS_REMOVED,
-        pinned=PinnedTarget(0, 0, called.address_of_record),
-        address_of_record=called.address_of_record,
+        pinned=PinnedTarget(0, 0, address_of_record),
+        address_of_record=address_of_record,
     )
     return _hidden(draft.call, target) if caller.anonymous else target
 

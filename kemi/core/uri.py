@@ -8,7 +8,7 @@ spellings of one user are equal, no control character reaches a header, a log or
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from kemi.core.request import SipUri
@@ -16,6 +16,13 @@ from kemi.core.request import SipUri
 URI_MAX: Final = 512  # characters
 PORT_MAX: Final = 65_535
 DEFAULT_PORTS: Final = {"sip": 5060, "sips": 5061}
+INSIDE: Final = tuple(  # private addresses, of carriers' NAT, of one link
+    ip_network(text)
+    for text in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
+        *("fc00::/7", "fe80::/10"),
+    )
+)
 
 # RFC 3261 §25.1 `user` without ";", which begins the user's parameters, and without escapes.
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,?/")
@@ -58,6 +65,17 @@ def parse_uri(text: str) -> SipUri | None:
 def default_port(uri: SipUri) -> int:
     """Return the port of `uri`, its scheme's default where it names none; 0 for tel."""
     return uri.port or DEFAULT_PORTS.get(uri.scheme, 0)
+
+
+def is_inside(host: str, source_ip: str) -> bool:
+    """Tell whether a host is an address of a network's inside, and its owner's messages come from somewhere else."""
+    if host == source_ip:
+        return False
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in INSIDE)
 
 
 def _user(text: str) -> str:

@@ -41,6 +41,7 @@ from kemi.records.calls import (
     PinnedTarget,
     Window,
 )
+from kemi.records.locations import Location
 from kemi.records.peering import (
     Emergency,
     EmergencyRoute,
@@ -61,6 +62,17 @@ from kemi.records.peering import (
     Source,
     SourceKind,
     Sources,
+)
+from kemi.records.people import (
+    Callflow,
+    Extension,
+    Forward,
+    MediaServer,
+    Member,
+    RingGroup,
+    Step,
+    TrunkPlace,
+    User,
 )
 from kemi.records.prices import (
     Band,
@@ -84,6 +96,7 @@ __all__ = [
     "BarringRule",
     "CallEnd",
     "CallEvent",
+    "Callflow",
     "Choice",
     "CliPolicy",
     "DayRange",
@@ -94,14 +107,19 @@ __all__ = [
     "EmergencyRoute",
     "Exchange",
     "ExchangeRate",
+    "Extension",
+    "Forward",
     "FundPosting",
     "HuntRule",
     "Identity",
     "InboundRule",
     "Lengths",
+    "Location",
     "Lock",
     "Login",
     "Masks",
+    "MediaServer",
+    "Member",
     "Number",
     "Opening",
     "PeerServer",
@@ -121,6 +139,7 @@ __all__ = [
     "ReplyOverride",
     "RewriteRule",
     "RewriteSet",
+    "RingGroup",
     "ServerQuality",
     "SipDomain",
     "Source",
@@ -128,8 +147,11 @@ __all__ = [
     "Sources",
     "Span",
     "Status",
+    "Step",
     "Subscriber",
     "Tariff",
     "TimeSet",
+    "TrunkPlace",
+    "User",
     "Window",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
+from kemi.records.people import Forward, TrunkPlace
 from kemi.records.prices import Span
 
 
@@ -70,7 +71,8 @@ class Account(NamedTuple):
     above says. offline_calls: how many calls at a time each node lets in for this account, and for all below it that
     say nothing of their own, while nothing can be held because the store is down: 0 = none here and below, as for every
     prepaid account; -1 = what the account above says, and none where nobody says anything. offline_s: the longest such
-    call, and how long one goes on beyond what is held for it when the store goes down meanwhile.
+    call, and how long one goes on beyond what is held for it when the store goes down meanwhile. media: whether sound
+    goes through our relay: "relay", "direct"; "" = as the account above says, direct where nobody says anything.
     """
 
     id: int
@@ -95,12 +97,14 @@ class Account(NamedTuple):
     attempts_max: int = 0
     offline_calls: int = -1
     offline_s: int = 600
+    media: str = ""
 
 
 class SipDomain(NamedTuple):
     """`dom:<name>`: a SIP domain with the defaults of its subscribers.
 
-    rewrite_set_id: 0 = none. region: whose emergency numbers count, "" = none in particular.
+    rewrite_set_id: 0 = none. region: whose emergency numbers count, "" = none in particular. digest: what its lines are
+    asked for: "md5", "sha256", "both".
     """
 
     id: int
@@ -109,6 +113,7 @@ class SipDomain(NamedTuple):
     enabled: bool
     rewrite_set_id: int = 0
     region: str = ""
+    digest: str = "md5"
 
 
 class Subscriber(NamedTuple):
@@ -118,6 +123,14 @@ class Subscriber(NamedTuple):
     cli: own number, E.164 digits without "+". allowed_clis: shell patterns (`* ? [a-z]`) over such digits.
     rewrite_set_id: 0 = use the domain's. barring_id, own_barring_id, blocked_in, blocked_out: as in Account.
     is_hidden: the number is never shown (CLIR), whatever the call asks. region: "" = the domain's. lock: a Lock.
+    kind: "line"; "pilot" (its numbers, with an extension of the account behind them, reach that extension); "trunk" (a
+    PBX that registers) and "ip_trunk" (one at `places`), which are told the dialled number where did_in says: "ruri" or
+    "to". user_id: whose device it is, 0 = nobody's. dnd: it takes no calls. forwards: in the order in which they are
+    looked at. ring_s: how long it rings, 0 = the node's. contacts_max: phones that may be registered, 0 = the node's.
+    expires_min_s, expires_max_s: bounds of a registration, 0 = the node's. register_from: networks in CIDR form from
+    which it may register, () = all. digest: as of the domain, "" = the domain's. counted: the funds that count its
+    calls, by name: its own, and its user's; those of them that have limits, or are in a group that passes over who is
+    in a call. The limits themselves are terms of these funds.
     """
 
     id: int
@@ -138,15 +151,33 @@ class Subscriber(NamedTuple):
     is_hidden: bool = False
     region: str = ""
     lock: int = Lock.NONE
+    kind: str = "line"
+    user_id: int = 0
+    dnd: bool = False
+    forwards: tuple[Forward, ...] = ()
+    ring_s: int = 0
+    did_in: str = "ruri"
+    places: tuple[TrunkPlace, ...] = ()
+    contacts_max: int = 0
+    expires_min_s: int = 0
+    expires_max_s: int = 0
+    register_from: tuple[str, ...] = ()
+    digest: str = ""
+    counted: tuple[str, ...] = ()
 
 
 class Number(NamedTuple):
-    """`num:<E.164 digits>`: a DID, alias or extension and the subscriber that it reaches."""
+    """`num:<E.164 digits>`: a DID or alias and what it reaches.
+
+    subscriber: address of record, "" = none. to, to_user: where it reaches no line, a destination as in people.py.
+    """
 
     number: str
     account_id: int
     status: int
     subscriber: str
+    to: str = ""
+    to_user: str = ""
 
 
 class BarringRule(NamedTuple):

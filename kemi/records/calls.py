@@ -14,7 +14,8 @@ class PinnedLeg(NamedTuple):
     in Postgres only (what we owe a carrier). level: 1 = the payer nearest to the caller.
     currency: of the tariff, so of the rate and of what the payee earns. exchange_nanos: what the fund pays for 10^9 of
     it; 0 = the fund is in the same currency. rounding, round_to_micros: as in Tariff. bands: where the price changes
-    during the longest possible call, rising; () = rate holds all the time.
+    during the longest possible call, rising; () = rate holds all the time. forward: it is paid only where the call was
+    answered behind this forward of the call, counted from 1; 0 = always.
     """
 
     level: int
@@ -30,15 +31,25 @@ class PinnedLeg(NamedTuple):
     rounding: str = "up"
     round_to_micros: int = 1
     exchange_nanos: int = 0
+    forward: int = 0
 
 
 class PinnedTarget(NamedTuple):
-    """A candidate of the call as chosen: where it goes and what it would cost the owner of the carrier."""
+    """A candidate of the call as chosen: where it goes and what it would cost the owner of the carrier.
+
+    forwards: those of the call over which it comes there, as in PinnedLeg. joins: funds of its line and user, which
+    count the call from its answer on, whatever their limits; one that the call holds anyway counts it once. leads:
+    funds of all lines and users that led it there over a number, which the call holds: those that did not lead to who
+    has answered count it no more.
+    """
 
     group_id: int
     server_id: int
     name: str
     cost: PinnedLeg | None = None
+    forwards: tuple[int, ...] = ()
+    joins: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
 
 
 class Choice(NamedTuple):
@@ -100,6 +111,7 @@ class Attempt(NamedTuple):
     asked_ms, ended_ms: Unix time of our INVITE and of that answer, 0 = not known. pdd_ms: until it first rang or
     answered, -1 = it did neither. why: a word where the status does not say it: "channels", "cps" (it was not asked:
     it has enough calls), "pdd" (it said nothing in time), "ring" (it rang too long), "redirect", "unreachable".
+    place: of the target among those of the call, -1 = not known.
     """
 
     server_id: int
@@ -108,6 +120,7 @@ class Attempt(NamedTuple):
     ended_ms: int = 0
     pdd_ms: int = -1
     why: str = ""
+    place: int = -1
 
 
 class CallEnd(NamedTuple):
@@ -116,7 +129,8 @@ class CallEnd(NamedTuple):
     answered_ms: Unix time of the 200, 0 if never. talk_ms: measured; billed_s: min(real, granted), whole
     seconds, rounded up. ended_by: caller, callee, maximum, noc, sweeper; money: more was refused; store_down: Redis
     could not be asked for more; node_lost: nobody asked in time; lost_hold: Redis did not know the hold; "": none.
-    account_id: the level that refused it, 0 = none did. Outcome "talking": of an event of kind "part".
+    account_id: the level that refused it, 0 = none did. Outcome "talking": of an event of kind "part". place: of the
+    target that answered, as in Attempt.
     """
 
     outcome: str
@@ -132,6 +146,7 @@ class CallEnd(NamedTuple):
     attempts: tuple[Attempt, ...] = ()
     trace: tuple[str, ...] = ()
     account_id: int = 0
+    place: int = -1
 
 
 class FundPosting(NamedTuple):

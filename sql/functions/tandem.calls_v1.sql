@@ -1,10 +1,12 @@
 -- The calls of an account that ended from `since` on and before `until`, as the acting account may read them; by end and rid.
 -- of_account: one that it sees, the root included if it is the root. All of the account's calls are here: those of the lines below it
 -- today, and those that it paid a part of, so that paid, sold and cost sum to what the ledger has for these calls, to the micro.
+-- Of an account that came to be seen by a move, only calls that began since; such a call may still be one that the account paid a part of.
 --   whose line the reader sees: all of the call, but for who hides from the called
 --   whose line stands deeper:  what it cost, where to or where from; never a number or a name of the line's side
+-- A call is said to be of the nearest account that the reader sees and saw then: of one from before a move, of whom the reader saw pay it.
 -- Prices: what the account paid, what those directly below it paid it, what its own carriers charge it; of another account's only
--- payments between two that the reader sees, so a new parent does not learn what was paid before a move. Carriers by name: those of
+-- payments between two that the reader sees, and saw when the call began. Carriers by name: those of
 -- accounts that are seen; of those above only with the right carriers_seen. No trace and no attempts: they name what is above.
 -- Compiling the query would take longer than a thousand calls. Returns no row twice. An account that is not seen: the error for one that is not there. Locks nothing. Called by `tandem report`.
 set local role tandem_owner;
@@ -26,6 +28,9 @@ declare
   is_own       constant boolean := is_root or viewer = of_account;
   may_see_all  constant boolean := is_root or tandem.has_right(viewer, 'carriers_seen');
   uppers       constant bigint[] := array(select link.account_id from tandem.chain(viewer) as link where link.distance > 0);
+  told_from    constant timestamptz := coalesce(
+    (select v.since from tandem.visibility v where v.viewer_id = viewer and v.account_id = of_account), '-infinity');
+  began        constant timestamptz := greatest(calls_v1.since - interval '2 days', told_from);
 begin
   if not is_root and not exists (
        select from tandem.visibility v where v.viewer_id = viewer and v.account_id = of_account)
@@ -34,29 +39,29 @@ begin
   end if;
   return query
   with recursive scope as (  -- the account and all below it, each with the nearest one above it that the reader sees
-    select of_account as id, of_account as shown_id
+    select of_account as id, of_account as shown_id, told_from as shown_since
     union all
-    select a.id, case when is_root or v.account_id is not null then a.id else s.shown_id end
+    select a.id, case when is_root or v.account_id is not null then a.id else s.shown_id end,
+           case when is_root then '-infinity' when v.account_id is not null then coalesce(v.since, '-infinity') else s.shown_since end
       from scope s
       join tandem.account a on a.parent_id = s.id
       left join tandem.visibility v on v.viewer_id = viewer and v.account_id = a.id
   ), found as (  -- a call lasts a day at most and rings an hour, so it began in the two days before it ended
     select c.* from tandem.cdr c
-     where c.started_at >= since - interval '2 days' and c.started_at < until and c.ended_at >= since and c.ended_at < until
+     where c.started_at >= began and c.started_at < until and c.ended_at >= since and c.ended_at < until
        and of_account = root_id
     union all
     select c.* from scope s join tandem.cdr c on c.account_id = s.id
-     where c.started_at >= since - interval '2 days' and c.started_at < until and c.ended_at >= since and c.ended_at < until
+     where c.started_at >= began and c.started_at < until and c.ended_at >= since and c.ended_at < until
        and of_account <> root_id
-    union all  -- what others called here, and calls of accounts that have moved away since; a leg is written after the end
-    select c.* from (
-        select distinct l.rid from tandem.cdr_leg l
-         where l.payer_id = of_account and l.created_at >= since - interval '1 day') as l
-      join tandem.cdr c on c.rid = l.rid
-     where c.ended_at >= since and c.ended_at < until and not exists (select from scope s where s.id = c.account_id)
-       and of_account <> root_id
+    union all  -- what others called here, and calls of accounts that have moved away since; from the calls of that time, as the
+    select c.* from tandem.cdr c  -- account's payments since an old day may be millions
+     where c.started_at >= began and c.started_at < until and c.ended_at >= since and c.ended_at < until
+       and exists (select from tandem.cdr_leg l
+                    where l.rid = c.rid and l.payer_id = of_account and l.created_at >= since - interval '1 day')  -- written after the end
+       and not exists (select from scope s where s.id = c.account_id) and of_account <> root_id
   ), sided as (
-    select c.*, x.*, p.*,
+    select c.*, x.*, p.*, t.top,
            case when c.direction = 'in' then c.account_id when c.direction = 'internal' then x.called_payer_id end as called_id
       from found c
       cross join lateral (  -- the called number's levels stand behind the first payment to the root
@@ -77,8 +82,8 @@ begin
     select c.*, is_root or (c.direction <> 'in' and up.account_id is not null) as sees_caller,
            is_root or down.account_id is not null as sees_called
       from sided c
-      left join tandem.visibility up on up.viewer_id = viewer and up.account_id = c.account_id
-      left join tandem.visibility down on down.viewer_id = viewer and down.account_id = c.called_id
+      left join tandem.visibility up on up.viewer_id = viewer and up.account_id = c.account_id and c.started_at >= coalesce(up.since, '-infinity')
+      left join tandem.visibility down on down.viewer_id = viewer and down.account_id = c.called_id and c.started_at >= coalesce(down.since, '-infinity')
   )
   select c.rid,
          case when c.sees_caller or c.sees_called then c.call_id else '' end,
@@ -101,7 +106,15 @@ begin
     from seen c
     left join scope out_of on out_of.id = c.account_id and c.direction <> 'in'
     left join scope into_it on into_it.id = c.called_id
-    left join tandem.account whose on whose.id = coalesce(out_of.shown_id, into_it.shown_id)
+    left join lateral (  -- whose the call was for the reader before the account moved: the nearest that paid it and was seen then
+      select l.payer_id as id
+        from tandem.cdr_leg l
+        join tandem.visibility v on v.viewer_id = viewer and v.account_id = l.payer_id and c.started_at >= coalesce(v.since, '-infinity')
+       where l.rid = c.rid and l.book = 'fund' and (out_of.id is null) = (c.direction = 'in' or coalesce(l.level > c.top, false))
+         and c.started_at < coalesce(out_of.shown_since, into_it.shown_since)
+       order by l.level limit 1) as was on true
+    left join tandem.account whose on whose.id = case when c.started_at < coalesce(out_of.shown_since, into_it.shown_since) then was.id
+                                                      else coalesce(out_of.shown_id, into_it.shown_id) end
     left join tandem.peering_group via on via.id = c.group_id and (c.sees_caller or c.pays_out) and (
       is_root or (may_see_all and via.account_id = any (uppers))
       or exists (select from tandem.visibility v where v.viewer_id = viewer and v.account_id = via.account_id))
@@ -110,14 +123,16 @@ begin
         select coalesce(l.fund_currency, l.currency) as currency, sum(coalesce(l.charged_micros, l.price_micros)) as micros
           from tandem.cdr_leg l
          where l.rid = c.rid and l.book = 'fund' and l.payer_id = of_account
-           and (is_own or exists (select from tandem.visibility v where v.viewer_id = viewer and v.account_id = l.payee_id))
+           and (is_own or exists (select from tandem.visibility v where v.viewer_id = viewer and v.account_id = l.payee_id
+                                    and c.started_at >= coalesce(v.since, '-infinity')))
          group by 1) as l) as own
     cross join lateral (
       select jsonb_object_agg(l.currency, l.micros) as sold from (
         select l.currency, sum(l.price_micros) as micros
           from tandem.cdr_leg l
          where l.rid = c.rid and l.book = 'fund' and l.payee_id = of_account
-           and (is_own or exists (select from tandem.visibility v where v.viewer_id = viewer and v.account_id = l.payer_id))
+           and (is_own or exists (select from tandem.visibility v where v.viewer_id = viewer and v.account_id = l.payer_id
+                                    and c.started_at >= coalesce(v.since, '-infinity')))
          group by 1) as l) as below
     cross join lateral (
       select jsonb_object_agg(l.currency, l.micros) as cost from (

@@ -1,7 +1,8 @@
 -- Locks or unlocks an account with all below it; the only way to lower a lock.
 -- account_id: which one. lock: none, foreign, outgoing, all, global. actor, note: who and why, for people; the audit has
 -- the note, and the actor as the platform says it: of a tenant the one that its transaction acts for.
--- A tenant locks accounts which it sees below itself. Returns the lock before. Locks the account's row until commit.
+-- A tenant locks accounts which it sees below itself; it neither lowers nor restates what one above it has said, which stays that one's
+-- also where it is made stronger. Returns the lock before. Locks the account's row until commit.
 -- Called by `tandem account lock` and `unlock`.
 set local role tandem_owner;
 
@@ -23,10 +24,17 @@ begin
   elsif coalesce(btrim(lock_v1.note), '') = '' or coalesce(btrim(lock_v1.actor), '') = '' then
     raise check_violation using message = 'a lock says why and by whom';
   end if;
+  if tandem.is_held(lock_v1.account_id, 'lock') and tandem.lock_rank(lock_v1.lock) <= tandem.lock_rank(before) then
+    raise insufficient_privilege using message = format(
+      'account %s was locked by one above this one: that one, or one above it, lowers its lock', lock_v1.account_id);
+  end if;
   if tandem.is_platform() then  -- a tenant's own word is none for the audit
     perform set_config('tandem.actor', lock_v1.actor, true);
   end if;
   update tandem.account a set lock = lock_v1.lock, lock_note = lock_v1.note where a.id = lock_v1.account_id;
+  if lock_v1.lock <> 'none' then
+    perform tandem.note_hold(lock_v1.account_id, 'lock');
+  end if;
   perform set_config('tandem.actor', coalesce(acting, ''), true);
   return before;
 end $$;

@@ -4,7 +4,8 @@
 --   credit  a present, a refund     fund +                  income of its parent −
 --   debit   a fee                   fund −                  income of its parent +
 --   adjust  a correction, a payout  fund ±                  cash of its parent ∓
--- note, actor: why and who, for people. request: a name of the wish; the same one again changes nothing; null = a new wish.
+-- note, actor: why and who, for people; of a tenant the actor is the one that its transaction acts for. request: a name of the wish under
+-- this parent; the same one again changes nothing; null = a new wish.
 -- currency: of one of its funds; null = what the account pays in. Returns the transaction; origin pg.
 -- A tenant has the right money, and moves that of accounts which it sees below itself.
 -- What an account gets is bounded by its parent's overcommit_pct; a closed one gets nothing and can only be paid out.
@@ -20,10 +21,10 @@ declare
   account  tandem.account;
   amount   bigint := tandem.whole_micros(move_v1.micros);
   other    text := case when kind in ('credit', 'debit') then 'income' else 'cash' end;
-  txn      uuid := case when request is null then gen_random_uuid()
-                        else tandem.posting_id_v1('topup ' || move_v1.account_id || ' ' || request) end;
-  fund_id  uuid := tandem.posting_id_v1(txn || ' fund');
-  other_id uuid := tandem.posting_id_v1(txn || ' cash');
+  who      constant text := case when tandem.is_platform() then move_v1.actor else tandem.actor() end;  -- a tenant's own word is none
+  txn      uuid;
+  fund_id  uuid;
+  other_id uuid;
   earlier  record;
 begin
   perform tandem.admit(move_v1.account_id, below => true), tandem.demand('money');
@@ -42,6 +43,17 @@ begin
   elsif coalesce(btrim(move_v1.note), '') = '' or coalesce(btrim(move_v1.actor), '') = '' then
     raise check_violation using message = format('a %s says why and by whom', case kind when 'topup' then 'top-up' else kind end);
   end if;
+  -- A wish is one between two: the same name under another parent is another wish, of which this one is told nothing. Before this release
+  -- the parent was no part of the name; it stands in the other entry.
+  txn := tandem.posting_id_v1('topup ' || account.id || ' ' || request);
+  if request is null then
+    txn := gen_random_uuid();
+  elsif not exists (select from tandem.ledger_entry e
+                     where e.id = tandem.posting_id_v1(txn || ' cash') and e.account_id = account.parent_id) then
+    txn := tandem.posting_id_v1('topup ' || account.id || ' of ' || account.parent_id || ' ' || request);
+  end if;
+  fund_id := tandem.posting_id_v1(txn || ' fund');
+  other_id := tandem.posting_id_v1(txn || ' cash');
   amount := case kind when 'debit' then -amount else amount end;
   currency := coalesce(move_v1.currency, account.currency);
   -- Locked before the look for an earlier answer: of the same request twice at once the second finds what the first has posted.
@@ -56,8 +68,8 @@ begin
     perform tandem.check_overcommit(account, move_v1.currency, amount);
     insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, note, actor)
     values
-      (fund_id, txn, account.id, 'fund', move_v1.currency, amount, 'pg', move_v1.note, move_v1.actor),
-      (other_id, txn, account.parent_id, other, move_v1.currency, -amount, 'pg', move_v1.note, move_v1.actor)
+      (fund_id, txn, account.id, 'fund', move_v1.currency, amount, 'pg', move_v1.note, who),
+      (other_id, txn, account.parent_id, other, move_v1.currency, -amount, 'pg', move_v1.note, who)
     on conflict (id) do nothing;
     perform tandem.check_thresholds_v1(jsonb_build_array(jsonb_build_object('account_id', account.id, 'currency', move_v1.currency)));
   end if;

@@ -17,6 +17,7 @@ declare
   txn        uuid := case when request is null then gen_random_uuid()
                           else tandem.posting_id_v1('pay carrier ' || pay_carrier_v1.group_id || ' ' || request) end;
   carrier_id uuid := tandem.posting_id_v1(txn || ' carrier');
+  who        constant text := case when tandem.is_platform() then pay_carrier_v1.actor else tandem.actor() end;  -- a tenant's own word is none
   earlier    record;
 begin
   perform from tandem.account a join tandem.peering_group g on g.account_id = a.id
@@ -33,9 +34,9 @@ begin
   currency := coalesce(pay_carrier_v1.currency, (select t.currency from tandem.tariff t where t.id = carrier.tariff_id));
   insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, group_id, note, actor)
   values
-    (carrier_id, txn, carrier.account_id, 'carrier', pay_carrier_v1.currency, -amount, 'pg', carrier.id, pay_carrier_v1.note, pay_carrier_v1.actor),
+    (carrier_id, txn, carrier.account_id, 'carrier', pay_carrier_v1.currency, -amount, 'pg', carrier.id, pay_carrier_v1.note, who),
     (tandem.posting_id_v1(txn || ' cash'), txn, carrier.account_id, 'cash', pay_carrier_v1.currency, amount, 'pg', carrier.id,
-     pay_carrier_v1.note, pay_carrier_v1.actor)
+     pay_carrier_v1.note, who)
   on conflict (id) do nothing;
   select e.amount_micros, e.currency into earlier from tandem.ledger_entry e where e.id = carrier_id;
   if (earlier.amount_micros, earlier.currency) is distinct from (-amount, pay_carrier_v1.currency) then

@@ -25,7 +25,14 @@ begin
       'account %s %L stays, closed: it or one below it has entries in the ledger', account.id, account.name);
   end if;
   perform tandem.return_numbers(ids, account.parent_id);
+  delete from tandem.extension x where x.account_id = any (ids);
+  delete from tandem.forward f where f.account_id = any (ids);
+  delete from tandem.callflow_step s where s.account_id = any (ids);
+  delete from tandem.ring_group g where g.account_id = any (ids);
+  delete from tandem.callflow c where c.account_id = any (ids);
   delete from tandem.subscriber s where s.account_id = any (ids);
+  delete from tandem.user u where u.account_id = any (ids);
+  delete from tandem.media_server m where m.account_id = any (ids);
   delete from tandem.sip_domain d where d.account_id = any (ids);
   delete from tandem.peering_group g where g.account_id = any (ids);
   update tandem.account a set contact_id = null, barring_id = null, own_barring_id = null

@@ -1,5 +1,6 @@
 -- Ends the suspension of an account. Those below it call again, unless they are suspended themselves; so does it, unless one above it is.
--- account_id: below the acting account, never itself nor the root. Returns its status before; one that is active stays so.
+-- account_id: below the acting account, never itself nor the root. Returns its status before; one that is active stays so. Not where one above the
+-- acting account suspended it.
 -- Locks the account's row until commit. Called by `tandem account resume`.
 set local role tandem_owner;
 
@@ -11,6 +12,9 @@ declare
 begin
   if account.status = 'closed' then
     raise check_violation using message = format('account %s %L is closed for ever', account.id, account.name);
+  elsif tandem.is_held(account.id, 'status') then
+    raise insufficient_privilege using message = format(
+      'account %s %L was suspended by one above this one: that one, or one above it, resumes it', account.id, account.name);
   end if;
   update tandem.account a set status = 'active' where a.id = account.id and a.status <> 'active';
   return account.status;

@@ -4,8 +4,9 @@
 -- credit grows instead. The entries name no call, so a late end of it neither sees nor undoes them.
 -- A closed account, and one below a closed one, can only be paid out: a reversal that would credit it is refused. That of a
 -- debit is not bounded by overcommit_pct: what was taken by mistake is given back.
--- A tenant sees all accounts of the transaction, which has none of its own fund, and has the right money, for a payment to a
--- carrier carriers_own. Returns the new transaction. Locks the sums of its funds until commit; looks at their thresholds.
+-- What an account that moved brought along is no such transaction.
+-- A tenant sees all accounts of the transaction, and did so then; it has none of its own fund. It has the right money, for a
+-- payment to a carrier carriers_own. Returns the new transaction. Locks the sums of its funds until commit; looks at their thresholds.
 -- Called by `tandem account`.
 set local role tandem_owner;
 
@@ -15,6 +16,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   tenant   bigint := case when not tandem.is_platform() then tandem.acting_account_v1() end;
+  who      constant text := case when tandem.is_platform() then reverse_v1.actor else tandem.actor() end;  -- a tenant's own word is none
   made     uuid := tandem.posting_id_v1('reversal ' || txn);
   of_call  text;
   closed   record;
@@ -24,7 +26,10 @@ begin
    order by a.id for key share;  -- no move of them meanwhile
   select max(e.rid), max(e.reverses::text)::uuid into of_call, reversal from tandem.ledger_entry e where e.txn_id = reverse_v1.txn having count(*) > 0;
   if not found or exists (
-    select from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and not tandem.acting_sees(e.account_id))
+    select from tandem.ledger_entry e
+     where e.txn_id = reverse_v1.txn
+       and not (tandem.acting_saw(e.account_id, e.posted_at)  -- what is posted late is of the time of its call
+                and tandem.acting_saw(e.account_id, (select c.started_at from tandem.cdr c where c.rid = e.rid))))
   then
     raise foreign_key_violation using message = format('there is no transaction %s', reverse_v1.txn);
   elsif exists (select from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and e.book = 'fund' and e.account_id = tenant) then
@@ -39,8 +44,12 @@ begin
     raise check_violation using message = format(
       'transaction %s is of call %s, whose charges stand in Redis too: it can only be given back as an adjustment', reverse_v1.txn, of_call);
   end if;
-  perform tandem.demand(case when exists (select from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and e.book = 'fund')
-                             then 'money' else 'carriers_own' end);
+  if not exists (select from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and e.book <> 'cash') then
+    raise check_violation using message = format(
+      'transaction %s is the balance that came along with an account that moved: move the account back instead', reverse_v1.txn);
+  end if;
+  perform tandem.demand(case when exists (select from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and e.book = 'carrier')
+                             then 'carriers_own' else 'money' end);
   select a.id, a.name, above.id as closed_id, above.name as closed_name into closed
     from (select e.account_id from tandem.ledger_entry e where e.txn_id = reverse_v1.txn and e.book = 'fund'
            group by e.account_id, e.currency having sum(e.amount_micros) < 0) as credited
@@ -55,7 +64,7 @@ begin
   end if;
   insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, group_id, reverses, note, actor)
   select tandem.posting_id_v1('reversal ' || e.id), made, e.account_id, e.book, e.currency, -e.amount_micros, 'pg', e.group_id, e.txn_id,
-         reverse_v1.note, reverse_v1.actor
+         reverse_v1.note, who
     from tandem.ledger_entry e where e.txn_id = reverse_v1.txn order by e.id;
   perform tandem.check_thresholds_v1((
     select coalesce(jsonb_agg(distinct jsonb_build_object('account_id', e.account_id, 'currency', e.currency)), '[]')

@@ -28,6 +28,7 @@ begin
       on conflict (tariff_id, valid_from) do update set rate_set_id = excluded.rate_set_id;
     end if;
   end loop;
+  perform tandem.check_summary('rates', file -> 'summary');
   insert into tandem.import_file(account_id, kind, target_id, target, file_name, sha256, lines, summary, before, after)
   values (tariff.account_id, 'rates', of_tariff, tariff.name, file ->> 'file_name', file ->> 'sha256', (file ->> 'lines')::integer,
           file -> 'summary', before, tandem.prices_ahead(of_tariff, here))

@@ -29,7 +29,8 @@ begin
   ), tried as (
     select c.*, g.id as group_id, g.name, a.status / 100 = 2 as took_it, a.pdd_ms as rang_ms
       from calls c
-      join tandem.cdr_attempt a on a.rid = c.rid and a.why not in ('channels', 'cps', 'redirect')
+      cross join lateral (  -- the offset keeps Postgres from reading the tries of all times for those of a day
+        select a.* from tandem.cdr_attempt a where a.rid = c.rid and a.why not in ('channels', 'cps', 'redirect') offset 0) as a
       join tandem.peering_server s on s.id = a.server_id
       join shown g on g.id = s.group_id
      where c.direction <> 'in'

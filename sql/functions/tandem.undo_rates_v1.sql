@@ -1,6 +1,6 @@
 -- Gives a tariff back the prices that it would have now, and later, without an import. What was talked meanwhile stays as priced.
--- of_import: one of rates, not undone. Error when the tariff's prices are no more those that the import left: what came
--- after it has to be undone first, or stands on it for good.
+-- of_import: one of rates, not undone, whoever imported it: who undoes it sees the account, and did so then, and has the right prices itself.
+-- Error when the tariff's prices are no more those that the import left: what came after it has to be undone first, or stands on it for good.
 set local role tandem_owner;
 
 create or replace function tandem.undo_rates_v1(of_import bigint) returns void
@@ -15,7 +15,7 @@ declare
   deck   record;
 begin
   select * into file from tandem.import_file f where f.id = of_import and f.kind = 'rates'
-     and (tandem.is_platform() or f.account_id = any ((select tandem.visible_ids_v1())::bigint[])) for no key update;
+     and tandem.acting_saw(f.account_id, f.created_at) for no key update;
   if not found then
     raise check_violation using message = format('import %s does not exist', of_import);
   end if;

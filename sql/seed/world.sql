@@ -12,6 +12,7 @@
 --   select world.trusted('alice@a.example', '127.0.2.9', 'udp');
 --   select world.carrier('acme', '127.0.1.1', 5080, '44', '0.004');      -- of the root; takes every number
 --   select world.carrier_of('North', 'own', '127.0.1.9', 5080, '44', '0.003');   -- and North may sell at a loss, if it is no root
+--   select world.chain('u30', '88630');     -- u30-reseller below the root, u30-customer, and alice@u30.example, whose number is 886301000001
 --
 -- Prices are units of the currency per minute, 'forbidden' or
 --   '<per minute> [<first s>/<next s>] [+<connect fee>] [min <least price of a call>] [@<period> <per minute>[+<connect fee>]] …'
@@ -62,6 +63,24 @@
 --   world.subscriber_option(aor, key, value)                 -- blocked_in, blocked_out, clir, region, cli, cli_policy, allowed_clis, status, lock, rewrite_set
 --   world.domain_option(domain, key, value)                  -- region, enabled, rewrite_set
 --   world.reply(account, reason, status, phrase)             -- a tenant's own answer
+--
+-- People. `to` is a destination: 'alice@a.example', 'user:Eva', 'group:Sales', 'callflow:Main', 'number:442079460000',
+-- 'media:ivr/box1' (a server and the user part that is called there). `who` of a forward: an address of record, or 'user:Eva'.
+--   world.user(name, account, variadic lines text[])         -- its lines' addresses of record
+--   world.user_option(user, key, value)                      -- dnd, ring_s, calls_max, status
+--   world.ring_group(name, account, policy, members text[], member_s => 0, total_s => 0, skip_busy => false, overflow => null)
+--                                                            -- policy: parallel, serial, random, circular; a member: 'alice@a.example', 'user:Eva 15' (s)
+--   world.media_server(owner, name, address, port => 0, transport => 'udp')
+--   world.callflow(name, account, variadic steps text[])     -- 'ring user:Eva 20', 'ring group:Sales', 'forward 442079460000', 'flow Night',
+--                                                            -- 'media ivr/box1', 'reject 486 Busy Here', 'time office else 4' (a time set),
+--                                                            -- 'caller 4420*,anonymous else 3'; else: the step to go on with, from 1
+--   world.extension(dialled, account, to)
+--   world.number(number, account, to)                        -- world.did is for a line
+--   world.forward(who, kind, to, after_s => 0, time_set => null, callers text[] => '{}')  -- kind: always, busy, no_answer, timeout, unreachable
+--   world.place(aor, address, port => 0, priority => 0, weight => 1, transport => 'udp')  -- of an ip_trunk
+--   Also world.subscriber_option: kind (line, pilot, trunk, ip_trunk), user (a name, null = nobody's), dnd, ring_s, calls_max, calls_in_max,
+--   calls_out_max, did_in (ruri, to), contacts_max, expires_min_s, expires_max_s, register_from, digest (md5, sha256, both);
+--   world.domain_option: digest; world.account_option: media (relay, direct).
 --   world.rewrite(owner, set_name, side, pattern, replacement)   -- side: caller_in, callee_in, caller_out, callee_out, caller_lnp, callee_lnp
 
 create schema if not exists world;
@@ -98,6 +117,18 @@ begin
     raise exception 'world: there is no subscriber %', aor;
   end if;
   return found_id;
+end $$;
+
+-- of_table: user, ring_group, callflow, media_server, whose names are unique enough in a small world.
+create or replace function world.named(of_table text, of_name text) returns bigint language plpgsql as $$
+declare
+  ids bigint[];
+begin
+  execute format('select coalesce(array_agg(t.id), ''{}'') from tandem.%I t where t.name = $1', of_table) into ids using of_name;
+  if cardinality(ids) <> 1 then
+    raise exception 'world: % of % are called %', cardinality(ids), of_table, of_name;
+  end if;
+  return ids[1];
 end $$;
 
 -- null for null: no time set.
@@ -410,6 +441,21 @@ create or replace function world.did(number text, aor text) returns bigint langu
   returning id
 $$;
 
+-- For worlds whose point lies elsewhere than in who pays what: a minute to the prefix costs the customer 0.012 and its reseller 0.009.
+create or replace function world.chain(label text, prefix text) returns bigint language plpgsql as $$
+declare
+  root     constant text := (select a.name from tandem.account a where a.kind = 'root');
+  reseller constant text := label || '-reseller';
+  customer constant text := label || '-customer';
+begin
+  perform world.tariff(root, label, 'EUR', prefix, '0.009 60/60');
+  perform world.reseller(reseller, root, label, 50);
+  perform world.tariff(reseller, 'retail', 'EUR', prefix, '0.012 60/60');
+  perform world.customer(customer, reseller, 'retail', 10);
+  perform world.domain(label || '.example', customer);
+  return world.subscriber('alice@' || label || '.example', customer, 'demo-secret', prefix || '1000001');
+end $$;
+
 create or replace function world.trusted(aor text, network cidr, transport text default '', from_pattern text default '')
 returns bigint language sql as $$
   insert into tandem.trusted_source(subscriber_id, network, transport, from_pattern)
@@ -516,7 +562,9 @@ create or replace function world.account_option(account text, key text, value te
 $$;
 
 create or replace function world.subscriber_option(aor text, key text, value text) returns void language sql as $$
-  select world.set_option('subscriber', world.subscriber_id(aor), case key when 'rewrite_set' then 'rewrite_set_id' else key end, value)
+  select world.set_option('subscriber', world.subscriber_id(aor),
+                          case key when 'rewrite_set' then 'rewrite_set_id' when 'user' then 'user_id' else key end,
+                          case when key = 'user' and value is not null then world.named('user', value)::text else value end)
 $$;
 
 create or replace function world.domain_option(domain text, key text, value text) returns void language sql as $$
@@ -654,4 +702,143 @@ $$;
 
 create or replace function world.reply(account text, reason text, status integer, phrase text) returns void language sql as $$
   insert into tandem.reply_override(account_id, reason, status, phrase) values (world.account_id(account), reason, status, phrase)
+$$;
+
+-- People
+
+-- What a destination means; null: nothing.
+create or replace function world.destination(said text, out line bigint, out person bigint, out people bigint, out flow bigint, out number text,
+                                             out media bigint, out box text) language plpgsql as $$
+declare
+  kind constant text := substring(said from '^(user|group|callflow|number|media):');
+  rest constant text := substring(said from '^[a-z]+:(.*)$');
+begin
+  case kind
+    when 'user' then person := world.named('user', rest);
+    when 'group' then people := world.named('ring_group', rest);
+    when 'callflow' then flow := world.named('callflow', rest);
+    when 'number' then number := rest;
+    when 'media' then
+      media := world.named('media_server', split_part(rest, '/', 1));
+      box := split_part(rest, '/', 2);
+    else
+      if said is not null then
+        line := world.subscriber_id(said);
+      end if;
+  end case;
+end $$;
+
+create or replace function world.user(name text, account text, variadic lines text[] default '{}') returns bigint language plpgsql as $$
+declare
+  made bigint;
+  line text;
+begin
+  insert into tandem.user(account_id, name) values (world.account_id(account), "user".name) returning id into made;
+  foreach line in array lines loop
+    perform world.subscriber_option(line, 'user', "user".name);
+  end loop;
+  return made;
+end $$;
+
+create or replace function world.user_option(of_user text, key text, value text) returns void language sql as $$
+  select world.set_option('user', world.named('user', of_user), key, value)
+$$;
+
+create or replace function world.ring_group(name text, account text, policy text, members text[], member_s integer default 0, total_s integer default 0,
+                                            skip_busy boolean default false, overflow text default null) returns bigint language plpgsql as $$
+declare
+  made bigint;
+begin
+  insert into tandem.ring_group(account_id, name, policy, member_s, total_s, skip_busy, overflow_subscriber_id, overflow_user_id,
+                                overflow_ring_group_id, overflow_callflow_id, overflow_e164, overflow_media_server_id, overflow_media_user)
+  select world.account_id(account), ring_group.name, ring_group.policy, ring_group.member_s, ring_group.total_s, ring_group.skip_busy,
+         d.line, d.person, d.people, d.flow, d.number, d.media, d.box
+    from world.destination(overflow) as d
+  returning id into made;
+  insert into tandem.ring_group_member(ring_group_id, position, subscriber_id, user_id, ring_s)
+  select made, m.place, d.line, d.person, coalesce(substring(m.said from ' ([0-9]+)$')::integer, 0)
+    from unnest(members) with ordinality as m(said, place)
+    cross join lateral world.destination(regexp_replace(m.said, ' [0-9]+$', '')) as d;
+  return made;
+end $$;
+
+create or replace function world.media_server(owner text, name text, address inet, port integer default 0, transport text default 'udp')
+returns bigint language sql as $$
+  insert into tandem.media_server(account_id, name, address, port, transport) values (world.account_id(owner), name, address, port, transport)
+  returning id
+$$;
+
+create or replace function world.callflow(name text, account text, variadic steps text[] default '{}') returns bigint language plpgsql as $$
+declare
+  made  bigint;
+  said  text;
+  parts text[];
+  to_   record;
+begin
+  insert into tandem.callflow(account_id, name) values (world.account_id(account), callflow.name) returning id into made;
+  for place in 1 .. cardinality(steps) loop
+    said := steps[place];
+    case
+      when said ~ '^ring ' then
+        parts := regexp_match(said, '^ring (.*?)(?: ([0-9]+))?$');
+        to_ := world.destination(parts[1]);
+        insert into tandem.callflow_step(callflow_id, position, kind, subscriber_id, user_id, ring_group_id, ring_s)
+        values (made, place, 'ring', to_.line, to_.person, to_.people, coalesce(parts[2]::integer, 0));
+      when said ~ '^forward [0-9]+$' then
+        insert into tandem.callflow_step(callflow_id, position, kind, e164) values (made, place, 'forward', substring(said from 9));
+      when said ~ '^flow ' then
+        insert into tandem.callflow_step(callflow_id, position, kind, flow_id) values (made, place, 'flow', world.named('callflow', substring(said from 6)));
+      when said ~ '^media .+/' then
+        to_ := world.destination(replace(said, 'media ', 'media:'));
+        insert into tandem.callflow_step(callflow_id, position, kind, media_server_id, media_user) values (made, place, 'media', to_.media, to_.box);
+      when said ~ '^reject [0-9]{3}' then
+        insert into tandem.callflow_step(callflow_id, position, kind, status, phrase)
+        values (made, place, 'reject', substring(said from 8 for 3)::integer, substring(said from 12));
+      when said ~ '^time .* else [0-9]+$' then
+        parts := regexp_match(said, '^time (.*) else ([0-9]+)$');
+        insert into tandem.callflow_step(callflow_id, position, kind, time_set_id, otherwise)
+        values (made, place, 'time', world.time_set_id(parts[1]), parts[2]::integer);
+      when said ~ '^caller .* else [0-9]+$' then
+        parts := regexp_match(said, '^caller (.*) else ([0-9]+)$');
+        insert into tandem.callflow_step(callflow_id, position, kind, callers, otherwise)
+        values (made, place, 'caller', string_to_array(parts[1], ','), parts[2]::integer);
+      else
+        raise exception 'world: % is no step', said;
+    end case;
+  end loop;
+  return made;
+end $$;
+
+create or replace function world.extension(dialled text, account text, said text) returns bigint language sql as $$
+  insert into tandem.extension(account_id, dialled, subscriber_id, user_id, ring_group_id, callflow_id, e164, media_server_id, media_user)
+  select world.account_id(account), dialled, d.line, d.person, d.people, d.flow, d.number, d.media, d.box from world.destination(said) as d
+  returning id
+$$;
+
+create or replace function world.number(e164 text, account text, said text) returns bigint language sql as $$
+  insert into tandem.number(account_id, e164, subscriber_id, user_id, ring_group_id, callflow_id, media_server_id, media_user)
+  select world.account_id(account), number.e164, d.line, d.person, d.people, d.flow, d.media, d.box from world.destination(said) as d
+  returning id
+$$;
+
+create or replace function world.forward(who text, kind text, said text, after_s integer default 0, time_set text default null,
+                                         callers text[] default '{}') returns bigint language plpgsql as $$
+declare
+  whose constant record := world.destination(who);
+  made  bigint;
+begin
+  insert into tandem.forward(subscriber_id, user_id, kind, priority, after_s, time_set_id, callers, to_subscriber_id, to_user_id, to_ring_group_id,
+                             to_callflow_id, to_e164, to_media_server_id, to_media_user)
+  select whose.line, whose.person, forward.kind,
+         1 + (select count(*) from tandem.forward f where f.kind = forward.kind and (f.subscriber_id = whose.line or f.user_id = whose.person)),
+         forward.after_s, world.time_set_id(forward.time_set), forward.callers, d.line, d.person, d.people, d.flow, d.number, d.media, d.box
+    from world.destination(said) as d
+  returning id into made;
+  return made;
+end $$;
+
+create or replace function world.place(aor text, address inet, port integer default 0, priority integer default 0, weight integer default 1,
+                                       transport text default 'udp') returns bigint language sql as $$
+  insert into tandem.trunk_place(subscriber_id, address, port, priority, weight, transport)
+  values (world.subscriber_id(aor), address, port, priority, weight, transport) returning id
 $$;

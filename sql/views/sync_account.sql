@@ -27,6 +27,7 @@ select 'acct:' || a.id as name,
        case when a.parent_id is not null and not exists (
          select from tandem.fund f where (f.account_id, f.currency) = (a.id, a.currency) and f.credit_limit_micros <> 0)
          then 0 else coalesce(a.offline_calls, -1) end as offline_calls,
-       a.offline_s
+       a.offline_s,
+       a.media
   from tandem.account a;
 comment on view sync.account is 'Account of kemi/records.';

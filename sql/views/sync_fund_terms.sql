@@ -1,4 +1,5 @@
--- What Postgres owns of a fund. name: <account id>:<currency>; key_account_id finds it by an index. Not a record: its bytes are money.lua's.
+-- What Postgres owns of a fund. name: <account id>:<currency>; line<id>: and user<id>: have limits and no money. key_…: find it by an index.
+-- Not a record: its bytes are money.lua's.
 -- Windows: 8 days and 3 months from the fund's calendar on, in the account's time zone.
 set local role tandem_owner;
 
@@ -27,10 +28,24 @@ select f.account_id || ':' || f.currency as name,
        case when k.opening_version > 0 and (f.day_max_micros > 0 or f.month_max_micros > 0)
          then jsonb_build_array(k.opening_version, k.opening_day_id, k.opening_day_micros, k.opening_month_id, k.opening_month_micros)
          end as opening,
-       f.account_id as key_account_id
+       f.account_id as key_account_id,
+       null::bigint as key_subscriber_id,
+       null::bigint as key_user_id
   from tandem.fund f
   join tandem.fund_calendar k using (account_id, currency)
   join tandem.fund_credit c using (account_id, currency)
-  join tandem.account a on a.id = f.account_id;
-comment on view sync.fund_terms is 
+  join tandem.account a on a.id = f.account_id
+union all
+select 'line' || s.id || ':', 1, 0, -1, 0, s.calls_max, 0, s.calls_in_max, s.calls_out_max, 0, 0, '[]', '[]', null, null, s.id, null
+  from tandem.subscriber s
+ where s.calls_max + s.calls_in_max + s.calls_out_max > 0
+    or exists (select from tandem.ring_group_member m join tandem.ring_group g on g.id = m.ring_group_id
+                where m.subscriber_id = s.id and g.skip_busy)
+union all
+select 'user' || u.id || ':', 1, 0, -1, 0, u.calls_max, 0, 0, 0, 0, 0, '[]', '[]', null, null, null, u.id
+  from tandem.user u
+ where u.calls_max > 0
+    or exists (select from tandem.ring_group_member m join tandem.ring_group g on g.id = m.ring_group_id
+                where m.user_id = u.id and g.skip_busy);
+comment on view sync.fund_terms is
   'What FundTerms of kemi/adapters/redis_funds.py has, of each fund; days and months: [id, end in Unix ms], and what they begin with, only where there is a cap.';

@@ -8,6 +8,7 @@ select 'dom:' || d.name as name,
        d.account_id,
        d.enabled,
        coalesce(d.rewrite_set_id, 0) as rewrite_set_id,
-       d.region
+       d.region,
+       d.digest
   from tandem.sip_domain d;
 comment on view sync.sip_domain is 'SipDomain of kemi/records.';

@@ -1,6 +1,6 @@
 -- Calls as the acting account may read them: of accounts that it sees, and those within the cell that it pays a part of.
 -- Who is called learns neither line, account nor carrier of the caller, nor his number where he hides it. No trace and no
--- attempts: they name carriers and accounts above.
+-- attempts: they name carriers and accounts above. Of an account that came to be seen by a move, calls that began since.
 set local role tandem_owner;
 
 create view tandem.call_record with (security_invoker = true) as
@@ -11,16 +11,20 @@ create view tandem.call_record with (security_invoker = true) as
          c.callee, c.outcome, c.sip_status,
          case when w.is_caller or c.direction = 'in' then c.reason else '' end as reason,
          c.q850, c.ended_by, c.talk_ms, c.billed_s, c.hidden
-    from (select tandem.visible_ids_v1() as ids,
+    from (select tandem.visible_ids_v1() as ids, tandem.known_since() as known,
                  exists (select from tandem.account a
                           where a.id = tandem.acting_account_v1() and a.kind = 'root') as is_root) as viewer
    cross join tandem.cdr c
    cross join lateral (
-     select viewer.is_root or (c.direction <> 'in' and c.account_id = any (viewer.ids)) as is_caller) as w
+     select c.account_id = any (viewer.ids)
+            and c.started_at >= coalesce((viewer.known ->> c.account_id::text)::timestamptz, '-infinity') as is_told) as t
+   cross join lateral (select viewer.is_root or (c.direction <> 'in' and t.is_told) as is_caller) as w
    where w.is_caller
-      or (c.direction = 'in' and c.account_id = any (viewer.ids))
+      or (c.direction = 'in' and t.is_told)
       or (c.direction = 'internal' and exists (
-            select from tandem.cdr_leg l where l.rid = c.rid and l.book = 'fund' and l.payer_id = any (viewer.ids)));
+            select from tandem.cdr_leg l
+             where l.rid = c.rid and l.book = 'fund' and l.payer_id = any (viewer.ids)
+               and c.started_at >= coalesce((viewer.known ->> l.payer_id::text)::timestamptz, '-infinity')));
 comment on view tandem.call_record is 'Calls as the acting account may read them: hidden callers, carriers and traces are not in it.';
 comment on column tandem.call_record.rid is 'As in cdr, like all that is not explained here.';
 comment on column tandem.call_record.call_id is 'SIP Call-ID.';

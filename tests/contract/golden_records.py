@@ -55,6 +55,16 @@ _END_3 = records.CallEnd(
     "answered", 1_700_000_060_000, 1_700_000_001_000, 58_500, 59, 200, "", 16, "caller", 8,
     (_ATTEMPT_2, records.Attempt(8, 200, 1_700_000_000_360, 1_700_000_001_000, 420)), ("done",),
 )  # fmt: skip
+_LEG_3 = _LEG_2._replace(level=2, payer_id=6, fund="6:EUR", forward=1)
+_TARGET_3 = records.PinnedTarget(0, 0, "bob@a.example", None, (), ("line5:", "user7:"))
+_TARGET_4 = _TARGET_2._replace(forwards=(1, 2))
+_TARGET_5 = _TARGET_4._replace(leads=("line5:", "user7:"))
+_CALL_7 = _CALL_6._replace(legs=(_LEG, _LEG_3), targets=(_TARGET_3, _TARGET_4))
+_CALL_8 = _CALL_7._replace(targets=(_TARGET_3, _TARGET_5))
+_ATTEMPT_3 = records.Attempt(0, 0, 1_700_000_000_100, 1_700_000_001_000, 250, "", 2)
+_END_4 = _END_3._replace(
+    attempts=(_ATTEMPT_3, records.Attempt(0, 200, 1_700_000_000_100, 1_700_000_001_000, 420)), place=3
+)
 _HUNT_RULE = records.HuntRule(480, "stop", 486, "Busy Here")
 _IDENTITY = records.Identity(False, "own", ("ppi", "rpid"), "sip.us.example")
 _LOGIN = records.Login("trunk-7", "acme.example", "a" * 32, 600, "trunk7")
@@ -73,6 +83,11 @@ _DESTINATION = records.Destination("4420", 95)
 _SERVER_QUALITY = records.ServerQuality(7, 55, 120, 2_500)
 _EMERGENCY_ROUTE_2 = records.EmergencyRoute("", "112", (3,), "london", "442070000112")
 _EMERGENCY_ROUTE = records.EmergencyRoute("a.example", "112", (3, 4))
+_FORWARD = records.Forward(21, "timeout", "media:2", "box1", 15, 6, ("4420*", "anonymous"))
+_PLACE = records.TrunkPlace(4, "2001:db8::7", 5080, "tcp", 1, 3)
+_MEMBER = records.Member("user:7", 15)
+_STEP = records.Step("media", "media:2", "box1", 20, 6, ("4420*",), 3, 480, "Nobody here")
+_STEP_2 = _STEP._replace(position=40)
 _OVERRIDE = records.ReplyOverride("credit", 402, "Top up please")
 
 EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
@@ -96,12 +111,16 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
             9, 2, records.AccountKind.CUSTOMER, records.Status.ACTIVE, "South", "USD", 4, "UTC", (), (), (), False,
             records.Lock.NONE, 0, 0, (), (), "all", 0, 0, 12, 300,
         ),
+        records.Account(
+            9, 2, records.AccountKind.CUSTOMER, records.Status.ACTIVE, "South", "USD", 4, "UTC", (), (), (), False,
+            records.Lock.NONE, 0, 0, (), (), "all", 0, 0, -1, 600, "relay",
+        ),
     ),
-    "Attempt": (_ATTEMPT, _ATTEMPT_2),
+    "Attempt": (_ATTEMPT, _ATTEMPT_2, _ATTEMPT_3),
     "Band": _BANDS,
     "BarringLevel": (records.BarringLevel(4, "no premium", True, (_BARRING_RULE,), 6, True),),
     "BarringRule": (_BARRING_RULE,),
-    "CallEnd": (_END, _END_2, _END_3),
+    "CallEnd": (_END, _END_2, _END_3, _END_4),
     "CallEvent": (
         records.CallEvent("settle", 2, _CALL.rid, 3, (_POSTING,), _CALL, _END),
         records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_2, _END_2, 3_600),
@@ -109,6 +128,12 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
         records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_4, _END_3, 3_600),
         records.CallEvent("part", 2, _CALL.rid, 64, (_POSTING,), _CALL_5, _END_3, 3_600),
         records.CallEvent("late", 2, _CALL.rid, 64, (), _CALL_6, _END_3),
+        records.CallEvent("late", 2, _CALL.rid, 64, (), _CALL_7, _END_4),
+        records.CallEvent("late", 2, _CALL.rid, 64, (), _CALL_8, _END_4),
+    ),
+    "Callflow": (
+        records.Callflow(4, 5, "Main", (_STEP, records.Step("ring", "sub:alice@a.example"))),
+        records.Callflow(4, 5, "Main", (_STEP_2, records.Step("ring", "sub:alice@a.example"))),
     ),
     "Choice": (_CHOICE,),
     "DayRange": (_HOLIDAYS,),
@@ -119,14 +144,27 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
     "EmergencyRoute": (_EMERGENCY_ROUTE, _EMERGENCY_ROUTE_2),
     "Exchange": (records.Exchange((_EXCHANGE_RATE,)),),
     "ExchangeRate": (_EXCHANGE_RATE,),
+    "Extension": (records.Extension(5, "*98", "media:2", "box1"),),
+    "Forward": (_FORWARD,),
     "FundPosting": (_POSTING,),
     "HuntRule": (_HUNT_RULE,),
     "Identity": (_IDENTITY,),
     "InboundRule": (_INBOUND,),
     "Lengths": (records.Lengths((12, 4)),),
+    "Location": (
+        records.Location(
+            "sip:bob@192.168.7.9:5060", "sip:203.0.113.7:1024", "<sip:198.51.100.7;lr>", 1_700_000_300, 300,
+            "call-1@ua", 7, "phone 1.0", "udp:192.0.2.1:5060", "<urn:uuid:1>", 1, 1_700_000_000, "n1",
+        ),
+    ),
     "Login": (_LOGIN,),
     "Masks": (records.Masks((32, 24), (128, 64)),),
-    "Number": (records.Number("442079460001", 5, records.Status.ACTIVE, "alice@a.example"),),
+    "MediaServer": (records.MediaServer(2, 1, "ivr", "192.0.2.5", 5070, "tcp"),),
+    "Member": (_MEMBER,),
+    "Number": (
+        records.Number("442079460001", 5, records.Status.ACTIVE, "alice@a.example"),
+        records.Number("442079460001", 5, records.Status.ACTIVE, "", "media:2", "box1"),
+    ),
     "PeerServer": (_SERVER, _SERVER_2),
     "PeeringGroup": (
         records.PeeringGroup(3, "acme", 1, 10, True, 4, "EUR", 2, (_SERVER,), (_INBOUND,)),
@@ -139,9 +177,9 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
     "Period": (_PERIOD,),
     "PeriodPrice": (_PERIOD_PRICE,),
     "Opening": (records.Opening(17, 20_261_122, 1_250_000, 202_611, 90_000_000),),
-    "PinnedCall": (_CALL, _CALL_2, _CALL_3, _CALL_4, _CALL_5, _CALL_6),
-    "PinnedLeg": (_LEG, _LEG_2),
-    "PinnedTarget": (_TARGET, _TARGET_2),
+    "PinnedCall": (_CALL, _CALL_2, _CALL_3, _CALL_4, _CALL_5, _CALL_6, _CALL_7, _CALL_8),
+    "PinnedLeg": (_LEG, _LEG_2, _LEG_3),
+    "PinnedTarget": (_TARGET, _TARGET_2, _TARGET_3, _TARGET_4, _TARGET_5),
     "PortedNumber": (_PORTED,),
     "Quality": (records.Quality((_SERVER_QUALITY,)),),
     "Rate": (_RATE, _RATE_2),
@@ -156,14 +194,17 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
         records.RewriteSet(2, "as dialled", (_RULE,), (_RULE, _RULE), (), (_RULE,)),
         records.RewriteSet(2, "as dialled", (_RULE,), (), (), (_RULE,), (_RULE, _RULE), (_RULE,)),
     ),
+    "RingGroup": (records.RingGroup(3, 5, "Sales", "serial", (_MEMBER,), 10, 60, True, "media:2", "sales"),),
     "ServerQuality": (_SERVER_QUALITY,),
     "SipDomain": (
         records.SipDomain(6, "a.example", 2, True, 2),
         records.SipDomain(6, "a.example", 2, True, 2, "london"),
+        records.SipDomain(6, "a.example", 2, True, 2, "london", "sha256"),
     ),
     "Source": (_SOURCE,),
     "Sources": (records.Sources((_SOURCE,)),),
     "Span": (_PERIOD.spans[0],),
+    "Step": (_STEP, _STEP_2),
     "Subscriber": (
         records.Subscriber(
             8, "alice", "a.example", 5, records.Status.ACTIVE, "0" * 32, "f" * 64, "442079460001",
@@ -173,6 +214,11 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
             8, "alice", "a.example", 5, records.Status.ACTIVE, "0" * 32, "f" * 64, "442079460001", (),
             records.CliPolicy.OVERRIDE, 2, 4, 5, ("anonymous",), ("44[89]*",), True, "london",
             records.Lock.OUTGOING,
+        ),
+        records.Subscriber(
+            8, "alice", "a.example", 5, records.Status.ACTIVE, "0" * 32, "f" * 64, "442079460001", (),
+            records.CliPolicy.OVERRIDE, 2, 4, 5, (), (), False, "", records.Lock.NONE, "ip_trunk", 7, True, (_FORWARD,),
+            25, "to", (_PLACE,), 3, 60, 3_600, ("10.0.0.0/8", "2001:db8::/32"), "sha256", ("line8:", "user7:"),
         ),
     ),
     "Tariff": (
@@ -184,6 +230,10 @@ EXAMPLES: Final[dict[str, tuple[object, ...]]] = {
             6, "office", "Europe/London", (records.Span(480, 1_080),), (_HOLIDAYS,),
             (records.DayRange(20_261_224, 20_261_224),),
         ),
+    ),
+    "TrunkPlace": (_PLACE,),
+    "User": (
+        records.User(7, 5, "Eva", records.Status.ACTIVE, ("alice@a.example",), True, 25, 3, (_FORWARD,)),
     ),
     "Window": (records.Window(20_261_122, 1_795_388_400_000),),
 }  # fmt: skip

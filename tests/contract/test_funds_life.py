@@ -213,7 +213,7 @@ def test_sums_end_below_2_to_the_53(bench: Bench) -> None:
     bench.keeper.restore_fund(CUSTOMER, 2**53 - 600, 1)
     bench.keeper.arm(EPOCH)
     assert reserve(bench, "a", hold(CUSTOMER, rows=((30, 300), (60, 599)))) == Held(60, (), 0, 1)
-    assert reserve(bench, "b", hold(CUSTOMER, rows=((30, 1), (60, 599)))) == Refused("full", 11, (), 0)
+    assert reserve(bench, "b", hold(CUSTOMER, rows=((30, 1), (60, 599)))) == Refused("full", 11, (), 0, "11:EUR")
 
 
 def test_a_stalled_reserve_that_runs_after_its_release_is_void(bench: Bench) -> None:

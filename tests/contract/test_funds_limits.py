@@ -85,7 +85,7 @@ def test_a_limit_of_one_side_counts_that_side_only(
     bench.set_terms(CUSTOMER, terms)
     assert isinstance(reserve(bench, "a", hold(CUSTOMER, rows=ROW, sides=first)), Held)
     got = reserve(bench, "b", hold(CUSTOMER, rows=ROW, sides=second))
-    assert got == (Refused(reason, 11, (), 0) if reason else Held(60, (), 0, 2))
+    assert got == (Refused(reason, 11, (), 0, "11:EUR") if reason else Held(60, (), 0, 2))
 
 
 def test_a_refusal_of_channels_names_the_level(bench: Bench) -> None:
@@ -94,7 +94,7 @@ def test_a_refusal_of_channels_names_the_level(bench: Bench) -> None:
     bench.set_terms(RESELLER, FundTerms(1, 10**6, channels_in_max=1))
     called = Hold((HoldFund(CUSTOMER, 11, 1, IN), HoldFund(RESELLER, 5, 2, IN)), (HoldRow(60, (0, 0)),), ())
     assert isinstance(reserve(bench, "a", called), Held)
-    assert reserve(bench, "b", called) == Refused("channels_in", 5, (), 0)
+    assert reserve(bench, "b", called) == Refused("channels_in", 5, (), 0, "5:EUR")
 
 
 @pytest.mark.parametrize("side", [0, 4, -1])
@@ -114,18 +114,18 @@ def test_a_cap_counts_what_is_charged_and_what_is_held(bench: Bench, day_max: in
     bench.set_terms(CUSTOMER, capped(bench, day_max, month_max))
     pay(bench, "a", 100)
     assert isinstance(reserve(bench, "b", hold(CUSTOMER, rows=ROW)), Held)
-    assert reserve(bench, "c", hold(CUSTOMER, rows=((60, 51),))) == Refused(reason, 11, (), 0)
+    assert reserve(bench, "c", hold(CUSTOMER, rows=((60, 51),))) == Refused(reason, 11, (), 0, "11:EUR")
     assert isinstance(reserve(bench, "d", hold(CUSTOMER, rows=((60, 50), (120, 51)))), Held)
-    assert reserve(bench, "e", hold(CUSTOMER, rows=((60, 1),))) == Refused(reason, 11, (), 0)
+    assert reserve(bench, "e", hold(CUSTOMER, rows=((60, 1),))) == Refused(reason, 11, (), 0, "11:EUR")
 
 
 def test_credit_is_named_before_a_cap_and_the_day_before_the_month(bench: Bench) -> None:
     """One reason per refusal, the one that money can mend first."""
     terms = capped(bench, 10, 10)
     bench.set_terms(CUSTOMER, terms._replace(cred_micros=10))
-    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 11),))) == Refused("credit", 11, (), 0)
+    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 11),))) == Refused("credit", 11, (), 0, "11:EUR")
     bench.set_terms(CUSTOMER, terms)
-    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 11),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 11),))) == Refused("spend_day", 11, (), 0, "11:EUR")
 
 
 def test_an_unlimited_credit_has_its_caps_all_the_same(bench: Bench) -> None:
@@ -168,7 +168,7 @@ def test_a_new_day_begins_anew_and_takes_the_holds_along(bench: Bench) -> None:
     pay(bench, "a", 200)
     reserve(bench, "b", hold(CUSTOMER, rows=((60, 50),)))
     bench.set_terms(CUSTOMER, capped(bench, 250, 1_000, day=NEXT_DAY))
-    assert reserve(bench, "c", hold(CUSTOMER, rows=((60, 201),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "c", hold(CUSTOMER, rows=((60, 201),))) == Refused("spend_day", 11, (), 0, "11:EUR")
     assert isinstance(reserve(bench, "d", hold(CUSTOMER, rows=((60, 200),))), Held)
     assert spent(bench) == (Spent(NEXT_DAY, 0), Spent(MONTH, 200))
 
@@ -188,7 +188,7 @@ def test_when_all_known_windows_are_over_the_last_one_goes_on(bench: Bench) -> N
     bench.set_terms(CUSTOMER, terms._replace(days=(Window(DAY - 1, now_ms - 2), Window(DAY, now_ms - 1))))
     pay(bench, "a", 200)
     assert spent(bench)[0] == Spent(DAY, 200)
-    assert reserve(bench, "b", hold(CUSTOMER, rows=((60, 51),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "b", hold(CUSTOMER, rows=((60, 51),))) == Refused("spend_day", 11, (), 0, "11:EUR")
 
 
 def test_a_window_never_rolls_back(bench: Bench) -> None:
@@ -196,7 +196,7 @@ def test_a_window_never_rolls_back(bench: Bench) -> None:
     bench.set_terms(CUSTOMER, capped(bench, 250, day=NEXT_DAY))
     pay(bench, "a", 200)
     bench.set_terms(CUSTOMER, capped(bench, 250, day=DAY - 1))
-    assert reserve(bench, "b", hold(CUSTOMER, rows=((60, 51),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "b", hold(CUSTOMER, rows=((60, 51),))) == Refused("spend_day", 11, (), 0, "11:EUR")
     pay(bench, "c", 50)
     assert spent(bench)[0] == Spent(NEXT_DAY, 250)
 
@@ -205,7 +205,7 @@ def test_a_cap_without_any_window_is_a_cap_for_ever(bench: Bench) -> None:
     """Nobody says when it ends."""
     bench.set_terms(CUSTOMER, capped(bench, 250)._replace(days=()))
     pay(bench, "a", 200)
-    assert reserve(bench, "b", hold(CUSTOMER, rows=((60, 51),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "b", hold(CUSTOMER, rows=((60, 51),))) == Refused("spend_day", 11, (), 0, "11:EUR")
 
 
 def test_without_a_cap_nothing_is_counted(bench: Bench) -> None:
@@ -215,7 +215,7 @@ def test_without_a_cap_nothing_is_counted(bench: Bench) -> None:
     reserve(bench, "b", hold(CUSTOMER, rows=ROW))
     assert spent(bench) == (Spent(), Spent())
     bench.set_terms(CUSTOMER, capped(bench, 250))
-    assert reserve(bench, "c", hold(CUSTOMER, rows=((60, 151),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "c", hold(CUSTOMER, rows=((60, 151),))) == Refused("spend_day", 11, (), 0, "11:EUR")
     assert isinstance(reserve(bench, "d", hold(CUSTOMER, rows=((60, 150),))), Held)
     bench.funds.batch([Settle("b:1", "b", 1, 60, (100,), ended())])
     assert spent(bench)[0] == Spent(DAY, 100)
@@ -238,7 +238,7 @@ def opened(terms: FundTerms, version: int, day: Spent, month: Spent) -> FundTerm
 def test_windows_begin_with_what_was_spent_before_there_was_a_cap(bench: Bench) -> None:
     """Day and month, once: what is charged afterwards comes on top."""
     bench.set_terms(CUSTOMER, opened(capped(bench, 250, 900), 1, Spent(DAY, 150), Spent(MONTH, 700)))
-    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 101),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 101),))) == Refused("spend_day", 11, (), 0, "11:EUR")
     pay(bench, "b", 90)
     pay(bench, "c", 10)
     assert spent(bench) == (Spent(DAY, 250), Spent(MONTH, 800))
@@ -252,10 +252,10 @@ def test_a_cap_taken_off_and_set_again_begins_with_the_new_opening(bench: Bench)
     pay(bench, "b", 60)
     assert spent(bench)[0] == Spent(DAY, 100)
     bench.set_terms(CUSTOMER, opened(capped(bench, 250), 2, Spent(DAY, 160), Spent(MONTH, 160)))
-    assert reserve(bench, "c", hold(CUSTOMER, rows=((60, 91),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "c", hold(CUSTOMER, rows=((60, 91),))) == Refused("spend_day", 11, (), 0, "11:EUR")
     pay(bench, "d", 50)
     bench.set_terms(CUSTOMER, opened(capped(bench, 250), 3, Spent(DAY, 160), Spent(MONTH, 160)))
-    assert reserve(bench, "e", hold(CUSTOMER, rows=((60, 41),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "e", hold(CUSTOMER, rows=((60, 41),))) == Refused("spend_day", 11, (), 0, "11:EUR")
     pay(bench, "f", 40)
     assert spent(bench)[0] == Spent(DAY, 250)
 
@@ -292,9 +292,9 @@ def test_the_spend_of_windows_is_restored(bench: Bench) -> None:
     bench.keeper.arm(EPOCH)
     assert spent(bench) == (Spent(DAY, 200), Spent(MONTH, 700))
     bench.set_terms(CUSTOMER, capped(bench, 250, 750))
-    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 51),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 51),))) == Refused("spend_day", 11, (), 0, "11:EUR")
     bench.set_terms(CUSTOMER, capped(bench, 250, 750, day=NEXT_DAY))
-    assert reserve(bench, "b", hold(CUSTOMER, rows=((60, 51),))) == Refused("spend_month", 11, (), 0)
+    assert reserve(bench, "b", hold(CUSTOMER, rows=((60, 51),))) == Refused("spend_month", 11, (), 0, "11:EUR")
     assert isinstance(reserve(bench, "c", hold(CUSTOMER, rows=((60, 50),))), Held)
     assert spent(bench) == (Spent(NEXT_DAY, 0), Spent(MONTH, 700))
 
@@ -306,6 +306,6 @@ def test_spend_near_2_to_the_53_is_exact(bench: Bench) -> None:
     bench.keeper.restore_fund(CUSTOMER, top - 10, 9, Spent(DAY, top - 10), Spent(MONTH, top - 10))
     bench.keeper.arm(EPOCH)
     bench.set_terms(CUSTOMER, capped(bench, top - 3, top)._replace(credit_limit_micros=-1))
-    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 8),))) == Refused("spend_day", 11, (), 0)
+    assert reserve(bench, "a", hold(CUSTOMER, rows=((60, 8),))) == Refused("spend_day", 11, (), 0, "11:EUR")
     pay(bench, "b", 7)
     assert spent(bench) == (Spent(DAY, top - 3), Spent(MONTH, top - 3))

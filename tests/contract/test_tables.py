@@ -26,11 +26,12 @@ from tests.fakes.config_writer import ConfigWriter, stored_pass
 from tests.fakes.world import ABROAD, ALICE, CUSTOMER, World, carrier_of, crowd, enrich, invite
 from tests.redis_server import running_redis
 
-LINK = re.compile(r'\{ kind = "(\w+)", at = \{ ([\d, ]+) \}, field = "([\w.]+)", to = "(\w+):" \}')
+LINK = re.compile(r'\{ kind = "(\w+)", at = \{ ([\d, ]+) \}, field = "([\w.]+)", to = "(?:(\w+):)?" \}')
 WORDS = {
     "account_id": "acct", "parent_id": "acct", "tariff_id": "tar", "domain": "dom", "rewrite_set_id": "rws",
     "subscriber": "sub", "group_id": "pg", "group_ids": "pg", "rate_set_id": "rset",
     "inbound_rate_set_id": "rset", "barring_id": "bar", "own_barring_id": "bar", "time_set_id": "tset",
+    "lines": "sub", "to": "", "overflow": "",
 }  # fmt: skip
 MANY_ATTEMPTS = Limits(attempts_max=16)
 
@@ -170,12 +171,12 @@ def cold_call(world: World, tables: Tables, callee: str) -> Decision:
 
 
 def test_a_fetch_is_bounded(redis_client: RedisClient, tables: Tables) -> None:
-    """At most 512 records and 12 levels, whatever somebody chained together; the rest stays unknown."""
+    """At most 512 records and 24 levels, whatever somebody chained together; the rest stays unknown."""
     account = Account(1, 0, 1, 0, "a", "EUR", 0, "UTC")
     chain = {keys.account(n): account._replace(id=n, parent_id=n + 1) for n in range(1, 600)}
     ConfigWriter(redis_client).load(chain, {})
     tables.fetch(Need((keys.account(1),)))
-    assert tables.records.keys() == {keys.account(n) for n in range(1, 13)}
+    assert tables.records.keys() == {keys.account(n) for n in range(1, 25)}
     tables.fetch(Need(tuple(chain)))
     assert len(tables.records) == 512
 

@@ -12,14 +12,23 @@ from kemi.core.outcome import Need
 from kemi.records import (
     Account,
     BarringLevel,
+    Callflow,
     Destination,
     Destinations,
+    Extension,
+    Forward,
+    MediaServer,
+    Member,
+    Number,
     PeeringRule,
     PeeringRules,
     Peers,
     PortedNumber,
+    RingGroup,
+    Step,
     Subscriber,
     TimeSet,
+    User,
 )
 from tests.fakes.config_writer import ConfigWriter
 from tests.fakes.world import ALICE, CUSTOMER, World
@@ -48,6 +57,45 @@ def barred_and_timed(world: World) -> dict[str, object]:
         keys.ported("332"): PortedNumber("332", "33992"),
         keys.PEERS: Peers((3, 4)),
     }
+
+
+def people(world: World) -> dict[str, object]:
+    """Return users, groups, callflows, extensions and forwards that lead to each other and to everything else."""
+    alice = world.records[keys.subscriber(ALICE)]
+    assert isinstance(alice, Subscriber)
+    forwards = (Forward(1, "always", keys.callflow(4)), Forward(2, "busy", keys.media_server(6), "box", 0, 2, ("44*",)))
+    steps = (
+        Step("time", time_set_id=3, otherwise=2), Step("ring", keys.ring_group(3), ring_s=20),
+        Step("forward", "num:4930"), Step("media", keys.media_server(6), "main"),
+    )  # fmt: skip
+    return {
+        keys.subscriber(ALICE): alice._replace(user_id=2, forwards=forwards),
+        keys.user(2): User(2, CUSTOMER, "Eva", 0, (ALICE,), forwards=(Forward(3, "busy", "num:4931", time_set_id=4),)),
+        keys.ring_group(3): RingGroup(
+            3, CUSTOMER, "Sales", "serial", (Member(keys.user(2)), Member("sub:none@a.example")),
+            overflow=keys.callflow(5),
+        ),
+        keys.callflow(4): Callflow(4, CUSTOMER, "Main", steps),
+        keys.callflow(5): Callflow(5, CUSTOMER, "Night", (Step("flow", keys.callflow(4)),)),
+        keys.extension(CUSTOMER, "200"): Extension(CUSTOMER, "200", keys.ring_group(3)),
+        keys.media_server(6): MediaServer(6, 1, "ivr", "192.0.2.5"),
+        keys.number("4930"): Number("4930", CUSTOMER, 0, "", keys.user(2)),
+        **{keys.time_set(n): TimeSet(n, "times", "UTC") for n in range(2, 5)},
+    }  # fmt: skip
+
+
+def test_all_that_a_destination_leads_to_comes_with_it(redis_client: RedisClient) -> None:
+    """Whatever is called, one round trip brings every person, step and time that may count, and who pays."""
+    world = World()
+    world.records.update(people(world))
+    ConfigWriter(redis_client).load(world.records, world.rates)
+    for name in people(world).keys() - {keys.media_server(6), *map(keys.time_set, range(2, 5))}:
+        fresh = Tables(redis_client)
+        fresh.fetch(Need((name,)))
+        assert missing([name], fresh.records, fresh.rates, "") == Need(())
+        assert people(world).keys() - {keys.extension(CUSTOMER, "200")} <= fresh.records.keys()
+        assert {keys.account(CUSTOMER), "sub:none@a.example", "num:4931"} <= fresh.records.keys()
+        assert fresh.records["num:4931"] is None
 
 
 def test_every_link_is_followed_in_redis(redis_client: RedisClient) -> None:

@@ -13,9 +13,9 @@ from kemi import keys
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Funds
 from tests.fix_stack import free_address
+from tests.wait import until
 from tools.stack import plan, process
 from tools.stack.stack import Stack
-from tools.wait import until
 
 TIMEOUT_MS: Final = 2_000
 GONE_S: Final = 15

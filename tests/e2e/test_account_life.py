@@ -10,24 +10,24 @@ import psycopg
 import pytest
 
 from tests.e2e.traffic import answered_calls, sipp
+from tests.wait import until
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
-from tools.wait import until
 
 PAID_S: Final = 14  # what each has money for: several slices of the stack of the tests
-CALLEE, CALLER, NUMBER = "127.1.202.1", "127.1.202.9", "888920000001"
+CALLEE, CALLER, NUMBER = "127.1.202.1", "127.1.202.9", "887020000001"
 USER: Final = "user{0};c{0}.life.example;[authentication username=user{0} password=demo-secret]\n"
 WORLD: Final = """
-select world.tariff('Tandem', 'life', 'EUR', '88892', '0.03');
+select world.tariff('Tandem', 'life', 'EUR', '88702', '0.03');
 select world.reseller('life-old', 'Tandem', 'life', 50);
 select world.reseller('life-new', 'Tandem', 'life', 50);
-select world.tariff('life-old', 'retail', 'EUR', '88892', '0.06');
-select world.tariff('life-new', 'retail', 'EUR', '88892', '0.12');
-select world.carrier('life-carrier', '127.1.202.1', 5080, '88892', '0.012');
+select world.tariff('life-old', 'retail', 'EUR', '88702', '0.06');
+select world.tariff('life-new', 'retail', 'EUR', '88702', '0.12');
+select world.carrier('life-carrier', '127.1.202.1', 5080, '88702', '0.012');
 select world.customer('life-customer-' || i, 'life-old', 'retail', 0.014),
        world.domain('c' || i || '.life.example', 'life-customer-' || i),
        world.subscriber('user' || i || '@c' || i || '.life.example', 'life-customer-' || i, 'demo-secret',
-                        (888921000000 + i)::text)
+                        (887021000000 + i)::text)
   from generate_series(1, 6) as i;
 select world.domain('other.life.example', 'life-customer-5');
 """

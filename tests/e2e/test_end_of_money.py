@@ -9,25 +9,25 @@ import psycopg
 import pytest
 
 from tests.e2e.traffic import sipp
+from tests.wait import until
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
-from tools.wait import until
 
 CALLS = 50
 PAID_S = 3
 PRICE_MICROS = 3_000
-CALLEE, CALLER, NUMBER = "127.1.201.1", "127.1.201.9", "888910000001"
+CALLEE, CALLER, NUMBER = "127.1.201.1", "127.1.201.9", "887010000001"
 
 USER = "user{0};[authentication username=user{0} password=demo-secret]\n"
 
 WORLD = """
-select world.tariff('Tandem', 'race', 'EUR', '88891', '0.03');
+select world.tariff('Tandem', 'race', 'EUR', '88701', '0.03');
 select world.reseller('race-reseller', 'Tandem', 'race', 50);
-select world.tariff('race-reseller', 'retail', 'EUR', '88891', '0.06');
-select world.carrier_of('race-reseller', 'race-carrier', '127.1.201.1', 5080, '88891', '0.012');
+select world.tariff('race-reseller', 'retail', 'EUR', '88701', '0.06');
+select world.carrier_of('race-reseller', 'race-carrier', '127.1.201.1', 5080, '88701', '0.012');
 select world.domain('race.example', 'race-reseller');
 select world.customer('race-customer-' || i, 'race-reseller', 'retail', 0.003),
-       world.subscriber('user' || i || '@race.example', 'race-customer-' || i, 'demo-secret', (888911000000 + i)::text)
+       world.subscriber('user' || i || '@race.example', 'race-customer-' || i, 'demo-secret', (887011000000 + i)::text)
   from generate_series(1, 50) as i;
 """
 

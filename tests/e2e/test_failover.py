@@ -22,6 +22,7 @@ from kemi import keys
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
 from tests.e2e.traffic import answered_calls, invited_at, sipp
 from tests.fix_stack import SHORT, free_address, short_directory
+from tests.wait import until
 from tools.noc import ask
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
@@ -29,7 +30,6 @@ from tools.settle.command import options_from, verdict
 from tools.stack import plan, redis_server
 from tools.stack.layout import Layout, Server
 from tools.stack.stack import Stack
-from tools.wait import until
 
 CALLS: Final = 240
 RATE: Final = 12

@@ -11,26 +11,26 @@ import psycopg
 
 from kemi.core.health import FAILURES_MAX
 from tests.e2e.traffic import sipp
+from tests.wait import until
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
 from tools.scenario.sipp import received
-from tools.wait import until
 
 CALLER: Final = "127.1.205.9"
-NUMBER, ITS_OWN = "888950000001", "888959000001"  # what both carriers sell, and the sick one alone
+NUMBER, ITS_OWN = "887050000001", "887059000001"  # what both carriers sell, and the sick one alone
 SICK, WELL = "127.1.205.1", "127.1.205.2"
 STATUS = "__STATUS__"
 
 WORLD = """
-select world.tariff('Tandem', 'sick', 'EUR', '88895', '0.03');
+select world.tariff('Tandem', 'sick', 'EUR', '88705', '0.03');
 select world.reseller('sick-reseller', 'Tandem', 'sick', 50);
-select world.tariff('sick-reseller', 'retail', 'EUR', '88895', '0.06');
+select world.tariff('sick-reseller', 'retail', 'EUR', '88705', '0.06');
 select world.customer('sick-customer', 'sick-reseller', 'retail', 50);
 select world.domain('sick.example', 'sick-customer');
-select world.subscriber('pbx@sick.example', 'sick-customer', null, '888951000001');
+select world.subscriber('pbx@sick.example', 'sick-customer', null, '887051000001');
 select world.trusted('pbx@sick.example', '127.1.205.9/32', 'udp');
-select world.carrier_of('sick-reseller', 'sick-sick', '127.1.205.1', 5080, '88895', '0.010');
-select world.carrier_of('sick-reseller', 'sick-well', '127.1.205.2', 5080, '888950', '0.012');
+select world.carrier_of('sick-reseller', 'sick-sick', '127.1.205.1', 5080, '88705', '0.010');
+select world.carrier_of('sick-reseller', 'sick-well', '127.1.205.2', 5080, '887050', '0.012');
 """
 
 ATTEMPTS = """

@@ -17,11 +17,11 @@ import pytest
 
 from tests.e2e.test_recovery import SETTINGS, TALKING, WORLD, Site
 from tests.fix_stack import free_address, short_directory
+from tests.wait import until
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S
 from tools.stack.layout import Layout, venv_bin
 from tools.stack.stack import Stack
-from tools.wait import until
 
 PLACED: Final = 5
 WORKERS: Final = 4

@@ -24,13 +24,13 @@ from kemi.adapters.redis_client import RedisClient
 from tests.e2e.disasters import Disasters
 from tests.e2e.traffic import sipp
 from tests.fix_stack import SHORT, free_address, short_directory
+from tests.wait import until
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
 from tools.settle.command import options_from, verdict
 from tools.stack import plan
 from tools.stack.layout import Layout, venv_bin
 from tools.stack.stack import Stack
-from tools.wait import until
 
 TALKING: Final = 8  # calls that are up while it happens
 TALK_MS: Final = 20_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kemi import keys
-from kemi.core.rating import charge
+from kemi.core.rating import charge, legs_at
 from kemi.core.sides import Side
 from kemi.records import Attempt, CallEnd, CallEvent, FundPosting, PinnedCall, PinnedLeg, PinnedTarget, Rate
 
@@ -100,10 +100,12 @@ def exchanged(paid: PinnedLeg, currency: str, nanos: int) -> PinnedLeg:
     return paid._replace(fund=keys.fund(paid.payer_id, currency), exchange_nanos=nanos)
 
 
-def fund_prices(pinned: PinnedCall, billed_s: int, answered_ms: int = STARTED_MS + 2_000) -> dict[str, int]:
-    """Fund -> what its legs cost together, in order of first appearance."""
+def fund_prices(
+    pinned: PinnedCall, billed_s: int, answered_ms: int = STARTED_MS + 2_000, place: int = -1
+) -> dict[str, int]:
+    """Fund -> what its legs cost together, in order of first appearance. place: where the call was answered."""
     prices: dict[str, int] = {}
-    for each in pinned.legs:
+    for each in legs_at(pinned.legs, pinned.targets, place):
         if each.fund:
             prices[each.fund] = prices.get(each.fund, 0) + charge(each, billed_s, answered_ms)
     return prices
@@ -148,8 +150,8 @@ def paid(  # noqa: PLR0917  the fields of an event
     epoch: int,
     seq: int,
 ) -> CallEvent:
-    before = fund_prices(pinned, before_s, end.answered_ms)
-    now = fund_prices(pinned, end.billed_s, end.answered_ms)
+    before = fund_prices(pinned, before_s, end.answered_ms, end.place)
+    now = fund_prices(pinned, end.billed_s, end.answered_ms, end.place)
     postings = tuple(
         FundPosting(fund, micros - before[fund], (numbers or {}).get(fund, 1), (charged or {}).get(fund, micros))
         for fund, micros in now.items()

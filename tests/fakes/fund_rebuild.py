@@ -38,6 +38,7 @@ class RebuiltFunds:
         self.building = 0
         self.adopted_nodes: dict[str, tuple[int, int]] = {}
         self.states: dict[str, FundState] = {}
+        self.turns: dict[int, int] = {}
         self._rows: dict[str, Row] = {}
         self.node = node
         self._grace_s = grace_s

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import msgpack
 
+from kemi import keys
 from kemi.adapters.redis_funds import LEGS_MAX, NOTHING_SPENT, FundTerms, Part, Rehold, Settle, Spent
+from kemi.adapters.redis_operations import LEFT
 from kemi.core.outcome import IN, OUT, Hold, HoldRow
 from kemi.records import Status, Window
 
@@ -17,6 +19,10 @@ AMOUNT_END = 2**53
 SEQ_END = 2**31
 SWEEP = ":sweep:"
 OPEN = ("held", "answered")
+FUNDS_MAX = 32
+ASKS_MAX = 64
+TURNS_MAX = 8
+NO_LIMIT = FundTerms(0, 0, -1)
 
 
 @dataclass
@@ -48,7 +54,7 @@ class FundState:
 
     def take(self, side: int, count: int) -> None:
         """Take `count` channels of a side, or give back -`count`."""
-        self.channels += count
+        self.channels += count * (side != LEFT)
         self.channels_out += count * bool(side & OUT)
         self.channels_in += count * bool(side & IN)
 
@@ -101,7 +107,10 @@ class FundState:
 
 @dataclass
 class Row:
-    """A reservation. ops: operation id on the wire -> seconds answered, oldest first; the first is the reserve's."""
+    """A reservation. ops: operation id on the wire -> seconds answered, oldest first; the first is the reserve's.
+
+    counts, turns: what its reserve was told.
+    """
 
     phase: str
     seq: int = 0
@@ -118,6 +127,10 @@ class Row:
     node_answered_ms: int = 0
     legs: bytes = b""
     adopted_epoch: int = 0
+    place: int = -1
+    joins: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    turns: tuple[int, ...] = ()
     ops: dict[str, int] = field(default_factory=dict)
 
     def remember(self, op_id: str, seq: int) -> None:
@@ -160,6 +173,10 @@ def told_row(told: Rehold, node: str, known: Row | None, now_ms: int) -> Row:
         node_answered_ms=told.node_answered_ms,
         legs=told.legs if len(told.legs) <= LEGS_MAX else b"",
         adopted_epoch=told.epoch,
+        place=told.place,
+        joins=told.joins,
+        counts=known.counts if known else (),
+        turns=known.turns if known else (),
         ops=known.ops if known else {told.op_id: told.granted_s},
     )
 
@@ -170,8 +187,13 @@ def told_fault(told: Rehold) -> str:
         return "funds are merged, each with its side, what it holds and what parts have charged"
     if any(not 0 <= posted <= held < AMOUNT_END for posted, held in zip(told.posted, told.held, strict=True)):
         return "an amount is whole, and within what its fund holds"
-    if not set(told.sides) <= {0, OUT, IN, OUT | IN} or not 0 <= told.billed_s <= told.granted_s:
+    if not set(told.sides) <= {0, OUT, IN, OUT | IN, LEFT} or not 0 <= told.billed_s <= told.granted_s:
         return "a side is out, in, both or not known; billed seconds are within those granted"
+    left = [fund for fund, side in zip(told.funds, told.sides, strict=True) if side == LEFT]
+    if not all(map(keys.counts_only, left)):
+        return "only lines and users leave a call"
+    if set(told.joins) & set(told.funds) or not all(map(keys.counts_only, told.joins)):
+        return "funds that have joined are of lines and users, and merged"
     return "" if isinstance(msgpack.unpackb(told.pinned), list) else "the pinned call is an array"
 
 
@@ -182,7 +204,9 @@ def hold_fault(hold: Hold, pinned: bytes) -> str:
         return "the pinned call is an array"
     if not all(fund.sides in (OUT, IN, OUT | IN) for fund in hold.funds):
         return "a side is out, in or both"
-    return "" if len(names) == len(hold.funds) <= 24 else "at most 24 funds, merged"
+    if len(hold.asks) > ASKS_MAX or len(hold.turns) > TURNS_MAX:
+        return "at most 64 funds are asked for, and 8 turns"
+    return "" if len(names) == len(hold.funds) <= FUNDS_MAX else "at most 32 funds, merged"
 
 
 def rows_fault(rows: tuple[HoldRow, ...], floor: HoldRow) -> str:

@@ -1,6 +1,6 @@
 """The money functions in memory: what `Funds` answers, without Redis. tests/contract/test_funds.py holds both to it.
 
-The test's own handles: `terms`, `states`, `changed`, `now_ms`, `memory_full`, `events`, `leases`, `node`,
+The test's own handles: `terms`, `states`, `turns`, `changed`, `now_ms`, `memory_full`, `events`, `leases`, `node`,
 `building`, `adopted_nodes`.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgpack
 
-from kemi import codec
+from kemi import codec, keys
 from kemi.adapters.redis_funds import (
     LEGS_MAX,
     Adopt,
@@ -18,6 +18,7 @@ from kemi.adapters.redis_funds import (
     Applied,
     Balance,
     Extend,
+    FundTerms,
     Held,
     Invalid,
     Late,
@@ -37,11 +38,13 @@ from kemi.adapters.redis_funds import (
     Unknown,
     Void,
 )
-from kemi.core.outcome import Hold, HoldRow
+from kemi.adapters.redis_operations import LEFT
+from kemi.core.outcome import IN, OUT, Hold, HoldRow
 from kemi.records import CallEnd, CallEvent, FundPosting, PinnedCall
 from tests.fakes.fund_rebuild import RebuiltFunds
 from tests.fakes.fund_rows import (
     CHANGED_MAX,
+    NO_LIMIT,
     OPEN,
     SEQ_END,
     SWEEP,
@@ -68,19 +71,26 @@ class FakeFunds(RebuiltFunds):
         if rid in self._rows:
             row = self._rows[rid]
             mine = row.phase in OPEN and next(iter(row.ops)) == op_id
-            return Held(row.ops[op_id], (), seen_pass, self.opseq, replayed=True) if mine else Void(self.opseq)
+            if not mine:
+                return Void(self.opseq)
+            return Held(row.ops[op_id], (), seen_pass, self.opseq, True, row.counts, row.turns)
         changed = self._changed_since(seen_pass)
         if changed is None or set(changed) & set(hold.used):
             return Stale(changed or (), self.config_pass)
         refusal = self._refusal(hold)
         if not isinstance(refusal, HoldRow):
-            reason, account_id = refusal
-            return Refused(reason, account_id, changed, self.config_pass)
+            reason, at = refusal
+            named = (hold.funds[at].account_id, hold.funds[at].fund) if at >= 0 else (0, "")
+            return Refused(reason, named[0], changed, self.config_pass, named[1])
+        counts = tuple(self.states.get(fund, FundState()).channels for fund in hold.asks)
+        turns = tuple(self.turns.get(group, 0) for group in hold.turns)
+        self.turns.update({group: taken + 1 for group, taken in zip(hold.turns, turns, strict=True)})
         self._grant(rid, hold, refusal)
+        self._rows[rid].counts, self._rows[rid].turns = counts, turns
         self._rows[rid].pinned = pinned
         self._rows[rid].ops[op_id] = refusal.talk_s
         self.leases[rid] = self.now_ms + self._lease_ms(lease_s)
-        return Held(refusal.talk_s, changed, self.config_pass, self.opseq)
+        return Held(refusal.talk_s, changed, self.config_pass, self.opseq, counts=counts, turns=turns)
 
     def batch(self, operations: Sequence[Operation]) -> list[Result]:
         """Apply operations in order."""
@@ -108,6 +118,8 @@ class FakeFunds(RebuiltFunds):
             legs=row.legs,
             sides=row.sides,
             adopted_epoch=row.adopted_epoch,
+            place=row.place,
+            joins=row.joins,
         )
 
     def described(self, rids: Sequence[str]) -> dict[str, Reservation]:
@@ -155,28 +167,30 @@ class FakeFunds(RebuiltFunds):
 
     def _rolled(self, funds: Sequence[str]) -> list[FundState]:
         """Return copies of states, in the windows of now."""
-        return [self.states.get(fund, FundState()).rolled(self.terms.get(fund), self.now_ms) for fund in funds]
+        return [self.states.get(fund, FundState()).rolled(self._terms_of(fund), self.now_ms) for fund in funds]
+
+    def _terms_of(self, fund: str) -> FundTerms | None:
+        return self.terms.get(fund, NO_LIMIT if keys.counts_only(fund) else None)
 
     def _refusal(self, hold: Hold) -> tuple[str, int] | HoldRow:
-        """Return (reason, account) or the row to grant."""
+        """Return (reason, place of the fund, -1 = none) or the row to grant."""
         if self.memory_full:
-            return "full", 0
+            return "full", -1
         names = tuple(fund.fund for fund in hold.funds)
-        for fund, state in zip(hold.funds, self._rolled(names), strict=True):
-            bar = state.bar(self.terms.get(fund.fund), fund.sides, self.now_ms)
+        for at, (fund, state) in enumerate(zip(hold.funds, self._rolled(names), strict=True)):
+            bar = state.bar(self._terms_of(fund.fund), fund.sides, self.now_ms)
             if bar:
-                return bar, fund.account_id
+                return bar, at
         for row in reversed(hold.rows):
             refusal = self._too_dear(row, names, (0,) * len(names))
             if refusal is None:
                 return row
-        reason, position = refusal or ("", 0)
-        return reason, hold.funds[position].account_id
+        return refusal or ("", 0)
 
     def _too_dear(self, row: HoldRow, funds: tuple[str, ...], held: tuple[int, ...]) -> tuple[str, int] | None:
         """Return why and where a row cannot be paid beyond what is held, None when it can."""
         for at, state in enumerate(self._rolled(funds)):
-            short = state.shortage(self.terms.get(funds[at]), row.price_micros[at] - held[at])
+            short = state.shortage(self._terms_of(funds[at]), row.price_micros[at] - held[at])
             if short:
                 return short, at
         return None
@@ -241,12 +255,38 @@ class FakeFunds(RebuiltFunds):
                 return self._finish("release", operation, row, row.posted, 0)
 
     def _answer(self, operation: Answer, row: Row) -> Result:
+        if not all(map(keys.counts_only, (*operation.joins, *operation.leaves))):
+            return Invalid("only funds of lines and users join, and leave")
+        if row.phase != "answered":
+            self._answered_by(operation, row)
         row.phase, row.node, row.server_id = "answered", self.node, operation.server_id
         row.answered_ms = row.answered_ms or self.now_ms
         row.node_answered_ms = row.node_answered_ms or operation.answered_ms
         row.legs = operation.legs if 0 < len(operation.legs) <= LEGS_MAX else row.legs
         self.leases[operation.rid] = self.now_ms + self._lease_ms(operation.lease_s)
         return self._applied(operation, row)
+
+    def _answered_by(self, operation: Answer, row: Row) -> None:
+        """Lower what the funds hold to what the answer needs, and count the call for those who gave it."""
+        row.place = operation.place
+        wanted = operation.held_micros if operation.held_s == row.granted_s else ()
+        if len(wanted) == len(row.funds):
+            held = tuple(map(max, row.posted, map(min, row.held, wanted)))
+            for fund, before, after in zip(row.funds, row.held, held, strict=True):
+                self.states[fund].held -= before - after
+            row.held = held
+        for fund in dict.fromkeys(operation.joins):
+            if fund not in row.funds:
+                row.joins += (fund,)
+                self.states.setdefault(fund, FundState()).take(IN, 1)
+        for at, fund in enumerate(row.funds):
+            before = after = row.sides[at]
+            if keys.counts_only(fund) and (fund in operation.joins or operation.place >= 0):
+                out = 0 if fund in operation.leaves else before & OUT
+                after = (out | IN if fund in operation.joins else out) or LEFT
+            self.states[fund].take(before, -1)
+            self.states[fund].take(after, 1)
+            row.sides = (*row.sides[:at], after, *row.sides[at + 1 :])
 
     def _extend(self, operation: Extend, row: Row) -> Result:
         fault = rows_fault(operation.rows, HoldRow(row.granted_s, row.held))
@@ -290,6 +330,9 @@ class FakeFunds(RebuiltFunds):
         for fund, held, price, side in zip(row.funds, row.held, prices, row.sides, strict=True):
             self.states[fund].held -= held - price
             self.states[fund].take(side, -1)
+        for fund in row.joins:
+            self.states[fund].take(IN, -1)
+        row.joins = ()
         self._add_event(kind, operation.rid, operation.seq, postings, row.pinned, operation.end, billed_before_s)
         row.phase = "settled" if kind == "settle" else "released"
         if SWEEP not in operation.op_id:

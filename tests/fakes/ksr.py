@@ -20,6 +20,7 @@ from tests.fakes.ksr_modules import (
     Maxfwd,
     Module,
     Mqueue,
+    Nathelper,
     Pv,
     Pvx,
     Registrar,
@@ -28,7 +29,9 @@ from tests.fakes.ksr_modules import (
     Siputils,
     Sl,
     Statistics,
+    Tcpops,
     Textops,
+    Textopsx,
     Tm,
     Tmx,
     Uac,
@@ -58,17 +61,17 @@ class FakeKsr(Module):
         self.message = b"INVITE sip:33140000000@a.example SIP/2.0\r\nCall-ID: call-1\r\n\r\n"
         self.results: dict[str, int] = {}
         self.avps: dict[str, list[str]] = {}
-        self.dialog_vars: dict[str, str] = {}
         self.tables: dict[str, dict[str, Xval]] = {
             name: {}
             for name in (
                 *("calls", "noc", "sides", "failing", "health", "proven", "nonce", "loops"),
-                *("busy", "channels", "cps", "earlies", "store", "unheld", "offline"),
+                *("busy", "channels", "cps", "earlies", "store", "unheld", "offline", "turns", "media", "connections"),
             )
         }
         self.iterators: dict[str, deque[str]] = {}
         self.queue: deque[tuple[str, str]] = deque()
         self.queue_max = 1000
+        self.flags: set[int] = set()
         self.taken = ("", "")
         self.calls: list[tuple[object, ...]] = []
         self.is_dropped = False
@@ -82,7 +85,8 @@ class FakeKsr(Module):
         self.rr, self.maxfwd, self.sanity = Rr(self), Maxfwd(self), Sanity(self)
         self.siputils, self.textops, self.uac = Siputils(self), Textops(self), Uac(self)
         self.registrar, self.htable, self.mqueue = Registrar(self), Htable(self), Mqueue(self)
-        self.statistics = Statistics(self)
+        self.statistics, self.nathelper = Statistics(self), Nathelper(self)
+        self.tcpops, self.textopsx = Tcpops(self), Textopsx(self)
 
     def pv_value(self, name: str) -> Xval:
         """Return a pseudo-variable; bytes that are not UTF-8 raise, as in the real module."""
@@ -95,6 +99,11 @@ class FakeKsr(Module):
 
     @strict
     def info(self, text: str, /) -> int:
+        self.log.append(text)
+        return 0
+
+    @strict
+    def notice(self, text: str, /) -> int:
         self.log.append(text)
         return 0
 
@@ -118,6 +127,19 @@ class FakeKsr(Module):
     @strict
     def is_myself(self, uri: str, /) -> bool:
         return uri.startswith("sip:127.0.0.1:5060")
+
+    @strict
+    def setbflag(self, flag: int, /) -> bool:
+        self.flags.add(flag)
+        return True
+
+    @strict
+    def isbflagset(self, flag: int, /) -> bool:
+        return flag in self.flags
+
+    @strict
+    def set_forward_no_connect(self) -> bool:
+        return True
 
     @strict
     def set_drop(self) -> int:

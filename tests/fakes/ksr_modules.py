@@ -179,6 +179,10 @@ class Tm(Module):
         return YES if callback else NO
 
     @strict
+    def t_on_branch_failure(self, callback: str, /) -> int:
+        return YES if callback else NO
+
+    @strict
     def t_is_canceled(self) -> int:
         return NO
 
@@ -231,20 +235,6 @@ class Dialog(Module):
     @strict
     def dlg_set_timeout_id(self, seconds: int, entry: int, number: int, /) -> int:
         return YES if seconds > 0 and (entry, number) != (0, 0) else NO
-
-    @strict
-    def var_sets(self, name: str, value: str, /) -> int:
-        self.fake.dialog_vars[name] = value
-        return YES
-
-    @strict
-    def var_gete(self, name: str, /) -> Xval:
-        return self.fake.dialog_vars.get(name, "")
-
-    @strict
-    def var_rm(self, name: str, /) -> int:
-        self.fake.dialog_vars.pop(name, None)
-        return YES
 
 
 class Rr(Module):
@@ -303,6 +293,10 @@ class Uac(Module):
         return YES if display or uri else NO
 
     @strict
+    def uac_replace_to(self, display: str, uri: str, /) -> int:
+        return YES if display or uri else NO
+
+    @strict
     def uac_auth_mode(self, mode: int, /) -> int:
         return YES if mode == 1 and self.fake.avps.get("login_ha1") else NO
 
@@ -312,18 +306,70 @@ class Registrar(Module):
 
     @strict
     def save(self, table: str, flags: int, /) -> int:
-        return YES if table and flags == 0 else NO
+        return YES if table and flags in (2, 2 | 16) else NO
+
+    @strict
+    def save_uri(self, table: str, flags: int, uri: str, /) -> int:
+        return YES if table and flags in (2, 2 | 16) and uri else NO
+
+    @strict
+    def reg_send_reply(self) -> int:
+        return YES
+
+    @strict
+    def reg_fetch_contacts(self, table: str, uri: str, profile: str, /) -> int:
+        return YES if table and uri and profile and self.fake.pvs.get("$(ulc(locs=>count)[0])") else NO
+
+    @strict
+    def reg_free_contacts(self, profile: str, /) -> int:
+        return YES if profile else NO
+
+    @strict
+    def unregister_ruid(self, table: str, uri: str, ruid: str, /) -> int:
+        return YES if table and uri and ruid else NO
 
     @strict
     def lookup(self, table: str, /) -> int:
         return YES if table else NO
+
+    @strict
+    def lookup_to_dset(self, table: str, uri: str, /) -> int:
+        return YES if table and uri else NO
+
+
+class Nathelper(Module):
+    module = "nathelper."
+
+    @strict
+    def fix_nated_register(self) -> int:
+        return YES
+
+
+class Tcpops(Module):
+    module = "tcpops."
+
+    @strict
+    def tcp_set_connection_lifetime_cid(self, number: int, seconds: int, /) -> int:
+        return YES if number > 0 and seconds > 0 else NO
+
+    @strict
+    def tcp_close_connection_id(self, number: int, /) -> int:
+        return YES if number > 0 else NO
+
+
+class Textopsx(Module):
+    module = "textopsx."
+
+    @strict
+    def msg_apply_changes(self) -> int:
+        return YES
 
 
 class Htable(Module):
     """Tables that count begin at 0, the others have no initial value: −255 when counted, as in C."""
 
     module = "htable."
-    COUNTED = ("earlies", "failing", "nonce", "loops", "channels", "cps", "offline")
+    COUNTED = ("earlies", "failing", "nonce", "loops", "channels", "cps", "offline", "turns")
     NOT_A_NUMBER = -255
 
     @strict
@@ -389,17 +435,18 @@ class Htable(Module):
 
 class Mqueue(Module):
     module = "mqueue."
+    QUEUES = ("agent", "locations")
 
     @strict
     def mq_add(self, queue: str, key: str, value: str, /) -> int:
-        if queue != "agent" or len(self.fake.queue) >= self.fake.queue_max:
+        if queue not in self.QUEUES or len(self.fake.queue) >= self.fake.queue_max:
             return NO
         self.fake.queue.append((key, value))
         return YES
 
     @strict
     def mq_fetch(self, queue: str, /) -> int:
-        if queue != "agent" or not self.fake.queue:
+        if queue not in self.QUEUES or not self.fake.queue:
             return -2
         self.fake.taken = self.fake.queue.popleft()
         return YES

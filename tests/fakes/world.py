@@ -274,6 +274,9 @@ _LEADS: Mapping[str, Any] = {
     "barring_id": keys.barring_level,
     "own_barring_id": keys.barring_level,
     "time_set_id": keys.time_set,
+    "user_id": keys.user,
+    "to": str,
+    "overflow": str,
 }
 
 
@@ -284,6 +287,8 @@ def _led_to(record: object) -> Iterator[str]:
     for field, value in zip(getattr(record, "_fields", ()), record, strict=False):
         if field in _LEADS and value:
             yield _LEADS[field](value)
+        if field == "lines":
+            yield from map(keys.subscriber, value)
         for part in value if isinstance(value, tuple) else ():
             yield from _led_to(part)
 
@@ -381,12 +386,13 @@ class Answer(NamedTuple):
     nonce: str = ""
     made_ms: int = NOW_MS - 1000
     algorithm: str = "MD5"
+    asked_from: str = ""
 
 
 def credentials(call: CallRequest, answer: Answer = Answer()) -> Credentials:  # noqa: B008  a NamedTuple never changes
     """Return the credentials of a client for this request."""
     username, realm = answer.username or call.from_uri.user, answer.realm or call.from_uri.host
-    nonce = answer.nonce or make_nonce(SECRET, answer.made_ms, "salt")
+    nonce = answer.nonce or make_nonce(SECRET, answer.made_ms, "salt", answer.asked_from or call.source_ip)
     digest_uri = answer.uri or str(call.ruri)
     name = {"MD5": "md5", "SHA-256": "sha256"}[answer.algorithm]
     secret = ha1(username, realm, answer.password, name)
@@ -464,7 +470,9 @@ def _lines(world: World) -> None:
         ),
     )
     for domain_id, name, account_id in ((1, "a.example", DEALER), (2, "b.example", NEIGHBOUR)):
-        world.put(keys.sip_domain(name), SipDomain(domain_id, name, account_id, enabled=True, rewrite_set_id=1))
+        world.put(
+            keys.sip_domain(name), SipDomain(domain_id, name, account_id, enabled=True, rewrite_set_id=1, digest="both")
+        )
     lines = ((1, ALICE, CUSTOMER, ALICE_NUMBER), (2, BOB, CUSTOMER, BOB_NUMBER), (3, CAROL, NEIGHBOUR, CAROL_NUMBER))
     for line_id, name, account_id, number in (*lines, (4, TRUNK, CUSTOMER, "442070000010")):
         user, _, domain = name.partition("@")

@@ -296,3 +296,72 @@ select tandem.retire_rate_sets_v1('0 s');
 select world.edit_rates('North', 'retail', '4420', '0.5'), world.tariff('North', 'retail', 'EUR', '44', '0.02');
 select tandem.retire_rate_sets_v1('0 s'), tandem.retire_rate_sets_v1('0 s');
 update tandem.tariff set rate_set_id = (select max(id) from tandem.rate_set where retired) where id = world.tariff_id('North', 'retail');
+
+select world.user('Eva', 'Alpha', 'alice@a.example'), world.user_option('Eva', 'calls_max', '2');
+
+select world.user('Eva', 'Alpha', 'alice@a.example', 'anna@a.example'), world.user('Adam', 'Alpha');
+select world.user_option('Eva', 'name', 'Ada'), world.subscriber_option('alice@a.example', 'user', 'Adam');
+
+select world.user('Eva', 'Alpha', 'alice@a.example'), world.forward('user:Eva', 'busy', 'anna@a.example'), world.forward('anna@a.example', 'busy', 'number:4420');
+delete from tandem.user where name = 'Eva';
+
+select world.user('Eva', 'Alpha', 'alice@a.example'), world.extension('201', 'Alpha', 'anna@a.example'), world.forward('user:Eva', 'busy', 'anna@a.example'),
+  world.ring_group('Sales', 'Alpha', 'serial', '{anna@a.example,user:Eva}'), world.callflow('Main', 'Alpha', 'ring anna@a.example'),
+  world.ring_group('More', 'Alpha', 'serial', '{}', overflow => 'anna@a.example'), world.forward('alice@a.example', 'busy', 'anna@a.example');
+update tandem.subscriber set username = 'berta' where username = 'anna';
+
+select world.user('Eva', 'Alpha', 'alice@a.example'), world.extension('201', 'Alpha', 'anna@a.example'), world.forward('user:Eva', 'busy', 'anna@a.example'),
+  world.ring_group('Sales', 'Alpha', 'serial', '{anna@a.example,user:Eva}'), world.callflow('Main', 'Alpha', 'ring anna@a.example'),
+  world.ring_group('More', 'Alpha', 'serial', '{}', overflow => 'anna@a.example'), world.forward('alice@a.example', 'busy', 'anna@a.example');
+update tandem.sip_domain set name = 'c.example' where name = 'a.example';
+
+select world.extension('201', 'Alpha', 'anna@a.example'), world.extension('202', 'Alpha', 'number:4420'), world.extension('*9', 'Alpha', 'number:4420');
+select world.subscriber_option('alice@a.example', 'kind', 'pilot');
+
+select world.subscriber_option('alice@a.example', 'kind', 'pilot'), world.extension('201', 'Alpha', 'anna@a.example');
+update tandem.extension set dialled = '202' where dialled = '201';
+
+select world.subscriber_option('alice@a.example', 'kind', 'pilot'), world.extension('201', 'Alpha', 'anna@a.example');
+select world.subscriber_option('alice@a.example', 'lock', 'all');
+
+select world.subscriber_option('alice@a.example', 'kind', 'pilot'), world.extension('201', 'Alpha', 'anna@a.example'), world.extension('01', 'Alpha', 'alice@a.example');
+select world.subscriber('next@a.example', 'Alpha'), world.subscriber_option('next@a.example', 'kind', 'pilot'), world.number('4420794600012', 'Alpha', 'next@a.example');
+delete from tandem.number where e164 = '4420794600012';
+
+select world.subscriber_option('alice@a.example', 'kind', 'pilot'), world.extension('201', 'Alpha', 'anna@a.example');
+select world.number('442079460001201', 'Alpha', 'alice@a.example');
+update tandem.number set e164 = '4420794602' where e164 = '442079460001';
+
+select world.subscriber_option('alice@a.example', 'kind', 'pilot'), world.extension('201', 'Alpha', 'anna@a.example');
+update tandem.sip_domain set name = 'c.example' where name = 'a.example';
+update tandem.extension set subscriber_id = world.subscriber_id('alice@c.example') where dialled = '201';
+
+select world.user('Eva', 'Alpha', 'alice@a.example'), world.ring_group('Sales', 'Alpha', 'serial', '{anna@a.example,user:Eva}');
+update tandem.ring_group set skip_busy = true;
+
+select world.user('Eva', 'Alpha', 'alice@a.example'), world.ring_group('Sales', 'Alpha', 'serial', '{anna@a.example,user:Eva}', skip_busy => true);
+delete from tandem.ring_group;
+
+select world.user('Eva', 'Alpha', 'alice@a.example'), world.ring_group('Sales', 'Alpha', 'serial', '{anna@a.example,user:Eva}', skip_busy => true);
+delete from tandem.ring_group_member where user_id is not null;
+
+select world.subscriber_option('alice@a.example', 'calls_in_max', '2'), world.subscriber_option('anna@a.example', 'calls_max', '2');
+select world.subscriber_option('anna@a.example', 'calls_max', '0');
+
+select world.user('Eva', 'Alpha'), world.extension('eva', 'Alpha', 'alice@a.example');
+delete from tandem.extension;
+
+select world.media_server('Tandem', 'ivr', '127.0.5.1'), world.callflow('Main', 'Alpha', 'media ivr/main');
+update tandem.media_server set port = 5070;
+
+select world.callflow('Main', 'Alpha', 'ring alice@a.example', 'reject 480');
+update tandem.callflow set name = 'Mean';
+delete from tandem.callflow_step where position = 2;
+
+select world.place('alice@a.example', '127.0.6.1'), world.place('anna@a.example', '127.0.6.1');
+update tandem.trunk_place set subscriber_id = world.subscriber_id('anna@a.example'), port = 5070 where subscriber_id = world.subscriber_id('alice@a.example');
+
+select world.forward('alice@a.example', 'busy', 'anna@a.example'), world.forward('anna@a.example', 'no_answer', 'number:4420');
+update tandem.forward set subscriber_id = world.subscriber_id('anna@a.example'), to_subscriber_id = null, to_e164 = '49' || '30123' where kind = 'busy';
+
+select world.account_option('Alpha', 'media', 'relay'), world.domain_option('a.example', 'digest', 'sha256');

@@ -1225,3 +1225,210 @@ select world.server_named('acme', 'named', 'sip.acme.example', 5060), world.reso
 
 -- lock_is_known
 select world.subscriber_option('alice@a.example', 'lock', 'some');
+
+-- ## People, and where calls end
+
+-- a_number_reaches_at_most_one
+select world.user('Eva', 'Alpha');
+update tandem.number set user_id = world.named('user', 'Eva') where e164 = '442079460001';
+
+-- number_reaches_a_user_of_its_account
+select world.user('Bo', 'Beta');
+update tandem.number set user_id = world.named('user', 'Bo'), subscriber_id = null where e164 = '442079460001';
+
+-- device_is_of_a_user_of_its_account
+select world.user('Bo', 'Beta', 'alice@a.example');
+
+-- user_name_is_unique_whatever_its_case
+select world.user('Eva', 'Alpha'), world.user('eva', 'Alpha');
+
+-- extension_is_up_to_8_digits_or_a_lower_case_word
+select world.extension('123456789', 'Alpha', 'alice@a.example');
+
+-- an_extension_reaches_exactly_one
+insert into tandem.extension(account_id, dialled) values (world.account_id('Alpha'), '200');
+
+-- belongs to account 6, which is not account 5 nor above it
+select world.media_server('Beta', 'box', '127.0.5.1'), world.extension('200', 'Alpha', 'media:box/one');
+
+-- media_server_and_media_user_come_together
+select world.media_server('Alpha', 'box', '127.0.5.1');
+update tandem.number set subscriber_id = null, media_server_id = world.named('media_server', 'box') where e164 = '442079460001';
+
+-- a_member_is_one_line_or_one_user
+select world.ring_group('Sales', 'Alpha', 'serial', '{group:Sales}');
+
+-- a_line_is_in_a_group_once
+select world.ring_group('Sales', 'Alpha', 'serial', '{alice@a.example,alice@a.example}');
+
+-- the group would have 65 members; at most 64 are allowed
+select world.user('u' || n, 'Alpha') from generate_series(1, 65) as n;
+select world.ring_group('Sales', 'Alpha', 'serial', array(select 'user:u' || n from generate_series(1, 65) as n));
+
+-- the subscriber would have 17 forwards; at most 16 are allowed
+select world.forward('alice@a.example', 'busy', 'number:4420') from generate_series(1, 17);
+
+-- a_timeout_has_after_s_of_1_or_more_and_other_kinds_have_none
+select world.forward('alice@a.example', 'busy', 'number:4420', 20);
+
+-- a_timeout_has_after_s_of_1_or_more_and_other_kinds_have_none
+select world.forward('alice@a.example', 'timeout', 'number:4420');
+
+-- callers_are_shell_patterns_over_digits
+select world.forward('alice@a.example', 'busy', 'number:4420', callers => '{44[9-0]}');
+
+-- a_forward_names_a_number_and_other_kinds_do_not
+insert into tandem.callflow_step(callflow_id, position, kind, subscriber_id, e164)
+select world.callflow('Main', 'Alpha'), 1, 'ring', world.subscriber_id('alice@a.example'), '4420';
+
+-- a_ring_names_a_line_or_user_or_group_and_other_kinds_do_not
+insert into tandem.callflow_step(callflow_id, position, kind) select world.callflow('Main', 'Alpha'), 1, 'ring';
+
+-- a_flow_names_the_callflow_that_goes_on_and_other_kinds_do_not
+insert into tandem.callflow_step(callflow_id, position, kind) select world.callflow('Main', 'Alpha'), 1, 'flow';
+
+-- a_media_step_names_a_media_server_and_other_kinds_do_not
+insert into tandem.callflow_step(callflow_id, position, kind) select world.callflow('Main', 'Alpha'), 1, 'media';
+
+-- a_reject_has_a_status_and_other_kinds_do_not
+insert into tandem.callflow_step(callflow_id, position, kind) select world.callflow('Main', 'Alpha'), 1, 'reject';
+
+-- a_time_step_names_a_time_set_and_other_kinds_do_not
+insert into tandem.callflow_step(callflow_id, position, kind, otherwise) select world.callflow('Main', 'Alpha'), 1, 'time', 2;
+
+-- a_caller_step_has_callers_and_other_kinds_do_not
+insert into tandem.callflow_step(callflow_id, position, kind, otherwise) select world.callflow('Main', 'Alpha'), 1, 'caller', 2;
+
+-- time_and_caller_have_an_otherwise_and_other_kinds_do_not
+insert into tandem.callflow_step(callflow_id, position, kind, callers) select world.callflow('Main', 'Alpha'), 1, 'caller', '{44*}';
+
+-- only_a_ring_has_ring_s
+insert into tandem.callflow_step(callflow_id, position, kind, status, ring_s) select world.callflow('Main', 'Alpha'), 1, 'reject', 480, 9;
+
+-- only_a_reject_has_a_phrase
+insert into tandem.callflow_step(callflow_id, position, kind, subscriber_id, phrase)
+select world.callflow('Main', 'Alpha'), 1, 'ring', world.subscriber_id('alice@a.example'), 'Busy';
+
+-- contacts_are_0_to_30
+update tandem.subscriber set contacts_max = 31;
+
+-- extension '112': it is an emergency number, which is called first
+select world.extension('112', 'Alpha', 'alice@a.example');
+
+-- extension '999': it is an emergency number, which is called first
+select world.emergency('999', '{acme}', domain => 'a.example'), world.extension('999', 'Alpha', 'alice@a.example');
+
+-- extension '999': it is an emergency number, which is called first
+update tandem.subscriber set region = 'GB' where username = 'alice';
+select world.emergency('999', '{acme}', region => 'GB'), world.extension('999', 'Alpha', 'alice@a.example');
+
+-- forward: number '112' is an emergency number, to which no call is led
+select world.forward('alice@a.example', 'busy', 'number:112');
+
+-- extension: number '112' is an emergency number, to which no call is led
+select world.extension('9', 'Alpha', 'number:112');
+
+-- ring group: number '112' is an emergency number, to which no call is led
+select world.ring_group('Sales', 'Alpha', 'serial', '{}', overflow => 'number:112');
+
+-- callflow step: number '112' is an emergency number, to which no call is led
+select world.callflow('Main', 'Alpha', 'forward 112');
+
+-- user 'Eva': its forward busy/1 leads back to it
+select world.user('Eva', 'Alpha'), world.forward('user:Eva', 'busy', 'user:Eva');
+
+-- leads back to it
+select world.user('Eva', 'Alpha'), world.forward('user:Eva', 'busy', 'alice@a.example'), world.forward('alice@a.example', 'busy', 'user:Eva');
+
+-- group 'Sales': its overflow leads back to it
+select world.ring_group('Sales', 'Alpha', 'serial', '{}'), world.ring_group('More', 'Alpha', 'serial', '{}', overflow => 'group:Sales');
+update tandem.ring_group set overflow_ring_group_id = world.named('ring_group', 'More') where name = 'Sales';
+
+-- user 'Eva': number '442079460009', where it leads to, leads back to it
+select world.user('Eva', 'Alpha'), world.forward('user:Eva', 'busy', 'number:442079460009');
+set constraints all immediate;
+select world.number('442079460009', 'Alpha', 'user:Eva');
+
+-- callflow 'Main': step 1 (forward) leads back to it
+select world.callflow('Main', 'Alpha', 'reject 480'), world.number('442079460009', 'Alpha', 'callflow:Main');
+update tandem.callflow_step set kind = 'forward', status = null, e164 = '442079460009';
+
+-- a call would be led on more than 5 times
+select world.user('u' || n, 'Alpha') from generate_series(1, 7) as n;
+select world.forward('user:u' || n, 'busy', 'user:u' || n + 1) from generate_series(1, 6) as n;
+
+-- user 'u4': with its forward busy/1 a call would be led on more than 5 times
+select world.user('u' || n, 'Alpha') from generate_series(1, 7) as n;
+select world.forward('user:u' || n, 'busy', 'user:u' || n + 1) from unnest('{1,2,3,5,6}'::integer[]) as n;
+set constraints all immediate;
+select world.forward('user:u4', 'busy', 'user:u5');
+
+-- extension '200': callflow 'Main' has no steps
+select world.callflow('Main', 'Alpha'), world.extension('200', 'Alpha', 'callflow:Main');
+
+-- number '442079460009': callflow 'Main' has no steps
+select world.callflow('Main', 'Alpha'), world.number('442079460009', 'Alpha', 'callflow:Main');
+
+-- user 'Eva', its forward busy/1: callflow 'Main' has no steps
+select world.user('Eva', 'Alpha'), world.callflow('Main', 'Alpha'), world.forward('user:Eva', 'busy', 'callflow:Main');
+
+-- group 'Sales', its overflow: callflow 'Main' has no steps
+select world.callflow('Main', 'Alpha'), world.ring_group('Sales', 'Alpha', 'serial', '{}', overflow => 'callflow:Main');
+
+-- callflow 'Day', step 1: callflow 'Main' has no steps
+select world.callflow('Main', 'Alpha'), world.callflow('Day', 'Alpha', 'flow Main');
+
+-- callflow 'Main': it has no steps, and number '442079460009' leads to it
+select world.callflow('Main', 'Alpha', 'reject 480'), world.number('442079460009', 'Alpha', 'callflow:Main');
+set constraints all immediate;
+delete from tandem.callflow_step;
+
+-- callflow 'Main': nothing leads to step 2 (ring)
+select world.callflow('Main', 'Alpha', 'forward 4420', 'ring alice@a.example');
+
+-- callflow 'Main': nothing leads to step 3 (ring)
+select world.callflow('Main', 'Alpha', 'ring alice@a.example', 'reject 480', 'ring alice@a.example');
+
+-- callflow 'Main': step 1 (caller) leads to step 3, which is not there
+select world.callflow('Main', 'Alpha', 'caller 44* else 3', 'reject 480');
+
+-- callflow 'Main': step 2 (caller) leads to step 3, which is not there
+select world.callflow('Main', 'Alpha', 'ring alice@a.example', 'caller 44* else 3');
+
+-- otherwise_is_a_later_step
+select world.callflow('Main', 'Alpha', 'reject 480', 'caller 44* else 1');
+
+-- the callflow would have 65 steps; at most 64 are allowed
+select world.callflow('Main', 'Alpha', variadic array(select 'ring alice@a.example' from generate_series(1, 65)));
+
+-- place_is_not_said_twice
+select world.place('alice@a.example', '127.0.6.1'), world.place('alice@a.example', '127.0.6.1');
+
+-- expires_min_is_not_above_its_max
+update tandem.subscriber set expires_min_s = 600, expires_max_s = 60;
+
+-- address_is_one_host
+select world.media_server('Tandem', 'ivr', '192.0.2.0/24');
+
+-- address_is_neither_multicast_nor_reserved
+select world.media_server('Tandem', 'ivr', '224.0.0.1');
+
+-- address_is_neither_multicast_nor_reserved
+select world.place('alice@a.example', '0.0.0.0');
+
+-- address_is_neither_multicast_nor_reserved
+select world.place('alice@a.example', 'ff02::1');
+
+-- trunk place: 127.0.1.1 is the address of server 'acme' of account 1, which would take the calls for our own
+select world.place('alice@a.example', '127.0.1.1');
+
+-- media server: 127.0.1.1 is the address of server 'acme' of account 1, which would take the calls for our own
+select world.media_server('Alpha', 'ivr', '127.0.1.1');
+
+-- media server: 127.0.1.1 is the address of server 'acme' of account 1, which would take the calls for our own
+select world.media_server('Alpha', 'ivr', '127.0.5.1');
+update tandem.media_server set address = '127.0.1.1';
+
+-- number_reaches_a_user_of_its_account" on table "number"
+select world.user('Eva', 'Alpha'), world.number('442079460009', 'Alpha', 'user:Eva');
+delete from tandem.user;

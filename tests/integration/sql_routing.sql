@@ -21,3 +21,21 @@ select world.rule('blue', '442', block => true, time_set => 'office', valid_from
 select world.ported('442071234567', '449901', 'acme'), world.ported('4420', '4499');
 select world.destination('4', 180), world.destination('4420', 95), world.destination('49', 60);
 select world.quality('acme/acme', 52, 118, 2700), world.quality('crown/crown', 50, 60, 500, 19), world.quality('by name', 0, 0, 0);
+-- People, below an account with lines of its own.
+select world.user('Eva', 'Alpha', 'alice@a.example'), world.user_option('Eva', 'ring_s', '25'), world.user_option('Eva', 'calls_max', '2'),
+  world.user_option('Eva', 'dnd', 'true'), world.user_option('Eva', 'status', 'suspended');
+select world.media_server('Tandem', 'ivr', '127.0.5.1', 5070, 'tcp');
+select world.ring_group('Sales', 'Alpha', 'circular', '{anna@a.example 15,user:Eva}', 10, 60, true, 'media:ivr/sales');
+select world.callflow('Night', 'Alpha', 'media ivr/night');
+select world.callflow('Main', 'Alpha', 'time office else 4', 'caller 4420*,anonymous else 3', 'ring user:Eva 20', 'flow Night'),
+  world.callflow('Closed', 'Alpha', 'ring anna@a.example', 'reject 480 Nobody here');
+select world.extension('200', 'Alpha', 'user:Eva'), world.extension('201', 'Alpha', 'anna@a.example'), world.extension('*98', 'Alpha', 'media:ivr/box1');
+select world.number('442079461000', 'Alpha', 'callflow:Main'), world.number('442079461001', 'Alpha', 'media:ivr/box2');
+select world.forward('anna@a.example', 'busy', 'user:Eva', time_set => 'office', callers => '{44*}'), world.forward('anna@a.example', 'always', 'media:ivr/box1'),
+  world.forward('user:Eva', 'timeout', 'number:442071234567', 15, 'office'), world.forward('user:Eva', 'busy', 'media:ivr/box1');
+select world.subscriber('pbx1@a.example', 'Alpha'), world.place('pbx1@a.example', '127.0.6.1', 5080, 1, 3, 'tcp');
+select world.subscriber_option('pbx1@a.example', key, value) from (values ('kind', 'ip_trunk'), ('did_in', 'to'), ('dnd', 'true'), ('ring_s', '30'),
+  ('calls_max', '9'), ('calls_in_max', '8'), ('calls_out_max', '7'), ('contacts_max', '3'), ('expires_max_s', '3600'), ('expires_min_s', '60'),
+  ('register_from', '10.0.0.0/8,2001:db8::/32'), ('digest', 'sha256')) as o(key, value);
+select world.subscriber('head@a.example', 'Alpha'), world.subscriber_option('head@a.example', 'kind', 'pilot'), world.number('4420794620', 'Alpha', 'head@a.example');
+select world.domain_option('b.example', 'digest', 'md5'), world.account_option('Alpha', 'media', 'relay');

@@ -14,9 +14,10 @@ import yaml
 
 from tests.file_world import FileWorld, Said
 from tests.fix_postgres import Database
+from tests.locks import held
+from tests.wait import until
 from tools.errors import OperatorError
 from tools.tenant import apply
-from tools.wait import until
 
 NOTHING = "nothing to change\n"
 EXAMPLE = Path(apply.__file__).parent / "examples" / "harbour.yaml"
@@ -296,6 +297,53 @@ def test_a_line_without_a_password_is_announced(world: FileWorld) -> None:
     assert plan == ["+ subscriber zoe@a.example of Alpha (without a password)"]
 
 
+@pytest.mark.parametrize("words", [(), ("--full",)])
+def test_a_value_that_no_file_may_say_is_left_out_of_an_export(world: FileWorld, words: tuple[str, ...]) -> None:
+    """It was taken by a former release; the file says so, is taken, and leaves it as it is."""
+    world.database.run("update tandem.account set language = 'de' where name = 'North'")
+    text = world.export("North", *words)
+    assert "# Left out, as no file may say it: account North: language: 'de' is not one of en, fr, ru" in text
+    assert "language: de" not in text
+    assert world.apply(text) == NOTHING
+    assert world.database.one("select language from tandem.account where name = 'North'") == "de"
+
+
+@pytest.mark.parametrize("viewer", ["Tandem", "North"])
+def test_a_name_in_another_case_is_refused_as_what_it_is(world: FileWorld, viewer: str) -> None:
+    users = [{"name": "Eva"}, {"name": "eva"}]
+    said = world.refused(alpha(users=users) | {"below": "North"}, "--as", viewer)
+    assert said.endswith("user: 'eva' is there already, in another case")
+
+
+def test_what_reaches_nobody_yet_is_said(world: FileWorld) -> None:
+    """A trunk without a place, and a word that goes before the name of a user; where nothing is wrong, nothing is."""
+    lines = [line(kind="ip_trunk", password=PASSWORD), line("alice"), line("anna")]
+    users = [{"name": "Eva"}, {"name": "Bob"}]
+    hidden = {"dialled": "eva", "user": "Bob"}
+    plan = world.plan(alpha(subscribers=lines, users=users, extensions=[hidden, {"dialled": "bob", "user": "Bob"}]))
+    notes = [said for said in plan if said.endswith(")")]
+    assert notes == [
+        "+ subscriber zoe@a.example of Alpha: kind ip_trunk, password given (without a place, so it takes no calls)",
+        "+ extension eva of Alpha: user Bob (it goes before the name of user 'Eva')",
+    ]
+    new = {"users": [{"name": "Zed"}, {"name": "Max Muster"}], "groups": [{"name": "Sales"}], "subscribers": lines[1:]}
+    notes = [
+        said for said in world.plan(alpha(**new, extensions=[{"dialled": "anna", "user": "Zed"}])) if said.endswith(")")
+    ]
+    assert [said.partition(" (")[2] for said in notes] == [
+        "not called by its name: that is no word of a-z, 0-9, dot, _ and -, and has not up to 8 digits)",
+        "without a member, so it calls nobody)",
+        "it goes before the user name of line 'anna@a.example')",
+    ]
+    placed = line(kind="ip_trunk", password=PASSWORD, places=[{"address": "127.0.9.1"}])
+    assert not [said for said in world.plan(alpha(subscribers=[placed, *lines[1:]])) if said.endswith(")")]
+
+
+def test_what_is_still_in_use_is_refused_with_what_uses_it(world: FileWorld) -> None:
+    said = world.refused(alpha(subscribers=[]), "--prune", "--yes")
+    assert said.endswith("is still in use by number '442079460001'")
+
+
 def test_a_login_is_whole(world: FileWorld) -> None:
     """A new one needs a password; without it the server comes without a login; another name needs it again."""
 
@@ -395,6 +443,20 @@ def test_two_files_about_one_tenant_wait_for_each_other(world: FileWorld) -> Non
         other.rollback()
         thread.join(30)
     assert finished.is_set()
+
+
+def test_who_is_in_the_way_is_said_once(world: FileWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are written together are not tried one by one when somebody else holds what they wait for."""
+    monkeypatch.setattr("tools.session._BOUND_WAIT", "set local lock_timeout = '50ms'")
+    before = world.state()
+    number = (
+        b"insert into tandem.number(account_id, e164) select id, '442079460100' from tandem.account where name = 'Beta'"
+    )
+    with held(world.database, number) as other:
+        said = world.refused(alpha(numbers=[{"number": "442079460100"}, {"number": "442079460101"}]))
+        other.rollback()
+    assert said == "somebody else is changing what this is about; nothing is changed: run it again"
+    assert world.state() == before
 
 
 # Refusals of the database, with the line

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 import pytest
 
+from tests.file_world import FileWorld
 from tests.fix_postgres import SCHEMA, Database, PostgresServer
 from tests.operator_world import OperatorWorld
 
@@ -95,7 +97,14 @@ def test_who_did_it_is_told_to_those_who_see_whom_they_acted_for(world: Operator
     assert actors("Tandem") == ["rita", "nora"]
     told = [each["acting_name"] for each in changes(world, "--account", "Fjord", "--table", "fund")][:2]
     assert told == ["Tandem", "North"]
-    assert {each["acting_name"] for each in changes(world, "--as", "North")} == {""}
+    own = changes(world, "--account", "Fjord", "--table", "fund", "--as", "North")[:2]
+    assert [(each["acting"], each["acting_name"], each["acting_path"]) for each in own] == [
+        (None, "", ""), (world.id_of("North"), "North", "North"),
+    ]  # fmt: skip
+    assert {each["acting_path"] for each in changes(world, "--account", "Gamma", "--as", "Gamma")} == {""}
+    told = [each["acting_path"] for each in changes(world, "--account", "Fjord", "--table", "fund")][:2]
+    assert told == ["Tandem", "Tandem/North"]
+    assert " for " in world.run("audit", "--account", "Fjord", "--table", "fund", "--as", "North").splitlines()[0]
     assert actors("North") == ["", "nora"]
     assert actors("Fjord") == ["", ""]
     assert [each["actor"] for each in changes(world, "--table", "fund", "--as", "Gamma", "--limit", "1")] == [""]
@@ -112,6 +121,30 @@ def test_a_threshold_that_locked_is_named_to_everybody(database: Database) -> No
     assert (change["actor"][:10], change["changed"]) == ("threshold ", ["lock", "lock_note"])
     own.run("account", "lock", "Alpha", "all", "--note", "fraud")
     assert changes(own, "--as", "Alpha", "--table", "account")[0]["actor"] == ""
+
+
+def test_rows_without_a_name_are_told_by_what_tells_them_apart(demo_database: Database, tmp_path: Path) -> None:
+    """And new ones by what they say: whose they are and where calls go."""
+    demo_database.run("select world.user('Eva', 'Alpha'), world.forward('user:Eva', 'busy', 'number:4420')")
+    demo_database.run("select world.callflow('Main', 'Alpha', 'ring alice@a.example', 'reject 480')")
+    demo_database.run("select world.ring_group('Sales', 'Alpha', 'serial', '{user:Eva}')")
+    demo_database.run(
+        "select world.extension('200', 'Alpha', 'group:Sales'), world.place('alice@a.example', '127.0.6.1')"
+    )
+    told = FileWorld(demo_database, tmp_path).run("audit", "--limit", "9")
+    line, user, group = ((f"#{demo_database.one(query)}") for query in (
+        b"select world.subscriber_id('alice@a.example')", b"select world.named('user', 'Eva')",
+        b"select world.named('ring_group', 'Sales')",
+    ))  # fmt: skip
+    said = {tuple(part.strip() for part in row.split("  ") if part.strip())[-3:] for row in told.splitlines()}
+    assert {
+        ("forward busy/1 (1)", "insert", f"user: {user}; to_e164: 4420"),
+        ("callflow_step 1/ring (1)", "insert", f"callflow: #1; subscriber: {line}"),
+        ("callflow_step 2/reject (2)", "insert", "callflow: #1; status: 480"),
+        ("ring_group_member 1", "insert", f"ring_group: {group}; user: {user}"),
+        ("extension 200 (1)", "insert", f"ring_group: {group}"),
+        ("trunk_place 127.0.6.1/udp (1)", "insert", f"subscriber: {line}; weight: 1"),
+    } <= said, told
 
 
 def test_pages_go_on_where_they_ended(world: OperatorWorld) -> None:

@@ -332,6 +332,37 @@ def test_a_past_hunt_and_its_configuration(pair: SyncPair, capsys: pytest.Captur
     assert [(each["name"], each["status"]) for each in call["candidates"]] == [("acme/acme", 503), ("blue/blue", 200)]
 
 
+def test_a_past_call_of_a_group_says_whose_phones_rang_and_who_answered(
+    pair: SyncPair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the target's number and its line; a record of before has neither, and there is no server 0."""
+    pair.sql(
+        "insert into tandem.cdr(rid, call_id, node, started_at, ended_at, direction, source, account_id, caller,"
+        " callee, outcome, sip_status, attempts, left_out) values ('r5', 'group@ua', 'node1', now(), now(), 'internal',"
+        " 'alice@a.example', 5, '442079460001', '442071234567', 'answered', 200, '[[0, 480], [0, 200]]', %s)",
+        json.dumps([UNREACHED]),
+    )
+    pair.sql(
+        "insert into tandem.cdr_attempt(rid, n, server_id, status, asked_at, ended_at, pdd_ms, why, place, name) values"
+        " ('r5', 1, 0, 480, now(), now(), 400, 'ring', 1, 'bob@a.example'), ('r5', 2, 0, 486, now(), now(), null, '',"
+        " null, ''), ('r5', 3, 0, 200, now(), now(), 300, '', 0, 'eva@c.example')"
+    )
+    explain(call_id="group@ua")
+    out = capsys.readouterr().out
+    assert "tried target 2 (bob@a.example): 480 (ring), rang after 0.4 s\n" in out
+    assert "tried target 1 (eva@c.example): 200, rang after 0.3 s\n" in out
+    assert "tried somebody whom the record does not name: 486\n" in out
+    assert "not asked: target 1 (eva@c.example) took the call\n" in out
+    assert "server 0" not in out
+    explain(call_id="group@ua", as_json=True)
+    call = json.loads(capsys.readouterr().out)[0]
+    assert [(each["target"], each["name"], each["status"]) for each in call["candidates"]] == [
+        (2, "bob@a.example", 480),
+        (0, "", 486),
+        (1, "eva@c.example", 200),
+    ]
+
+
 def test_a_past_call_says_which_carriers_were_not_used(pair: SyncPair, capsys: pytest.CaptureFixture[str]) -> None:
     """Those that the decision left out, with its reason; and candidates whose turn never came, with who came before."""
     pair.sql(

@@ -190,6 +190,25 @@ def test_the_called_reads_his_side(demo_world: Database, told: Told, capsys: pyt
     assert " on node1" not in shown
 
 
+def test_whose_phones_rang_is_told_to_whom_they_belong(demo_world: Database, told: Told) -> None:
+    """Not to who called, and of others' beside them nothing."""
+    known = past(demo_world, "internal")
+    demo_world.connection.execute(CALLED, known)
+    demo_world.run("delete from tandem.cdr_attempt")
+    demo_world.run(
+        "insert into tandem.cdr_attempt(rid, n, server_id, status, why, place, name)"
+        " values ('r1', 1, 0, 480, 'ring', 1, 'carol@b.example'), ('r1', 2, 0, 200, '', 0, 'pbx@a.example')"
+    )
+    for reader, names in (
+        ("Beta", ["pbx@a.example"]),
+        ("Fjord", ["pbx@a.example"]),
+        ("Alpha", []),
+        ("", ["carol@b.example", "pbx@a.example"]),
+    ):
+        (call,) = told(call_id="past@ua", as_account=reader)
+        assert [each["name"] for each in call["candidates"]] == names
+
+
 @pytest.mark.parametrize("reader", ["South", "Gamma"])
 def test_a_call_of_others_is_not_there(demo_world: Database, told: Told, reader: str) -> None:
     """In the words for one that never was."""

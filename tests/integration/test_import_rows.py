@@ -111,8 +111,8 @@ def test_what_is_wrong_with_routes(world: ImportWorld) -> None:
 
 def test_who_may_import_routes(world: ImportWorld) -> None:
     path = world.file("Code", "44")
-    assert world.refused("routes", path, "--carrier", "acme") == "--carrier: 'acme' does not exist"
-    assert world.refused("routes", path, *OWN, as_account="South") == "--carrier: 'own' does not exist"
+    assert world.refused("routes", path, "--carrier", "acme") == "carrier: 'acme' does not exist"
+    assert world.refused("routes", path, *OWN, as_account="South") == "carrier: 'own' does not exist"
     world.database.run("delete from tandem.account_grant where right_name = 'carriers_own'")
     assert "carriers_own: not granted to account" in world.refused("routes", path, *OWN)
     assert world.json("routes", path, "--carrier", "North/own", as_account="")["import"]
@@ -122,7 +122,7 @@ def test_carriers_of_the_same_name(world: ImportWorld) -> None:
     world.database.run("select world.carrier_of('South', 'own', '127.0.1.8', 5080, '44', '0.003')")
     path = world.file("Code", "44")
     refusal = world.refused("routes", path, *OWN, as_account="")
-    assert "--carrier: several are called 'own', give the id or a path: #" in refusal
+    assert "carrier: several are called 'own', give the id or a path: #" in refusal
     assert world.json("routes", path, *OWN)["import"]
 
 
@@ -148,6 +148,26 @@ def test_numbers_of_an_account_and_its_line(world: ImportWorld) -> None:
     for row in world.json("list"):
         world.run("undo", str(row["id"]))
     assert numbers(world) == {}
+
+
+def test_a_line_takes_the_place_of_what_a_number_reached(world: ImportWorld) -> None:
+    """A file that says the line takes all else away; one that says none leaves it; undone, all is as before.
+
+    Also where a release noted the import that did not know all columns.
+    """
+    reached = "select user_id is not null, subscriber_id is not null from tandem.number"
+    world.database.run(
+        "with eva as (insert into tandem.user(account_id, name) select id, 'Eva' from tandem.account"
+        " where name = 'Alpha' returning id, account_id)"
+        " insert into tandem.number(account_id, e164, user_id) select account_id, '442079460001', id from eva"
+    )
+    world.run("numbers", world.file("Number,Line,Status", "442079460001,,suspended"), *ALPHA)
+    assert world.database.run(reached) == [(True, False)]
+    made = world.json("numbers", world.file("Number,Line", "442079460001,alice@a.example"), *ALPHA)["import"]
+    assert world.database.run(reached) == [(False, True)]
+    world.database.run("update tandem.import_change set before = before - 'media_user', after = after - 'media_user'")
+    world.run("undo", str(made))
+    assert world.database.run(reached) == [(True, False)]
 
 
 def test_what_is_wrong_with_numbers(world: ImportWorld) -> None:

@@ -234,9 +234,9 @@ def test_all_that_is_wrong_is_listed_and_nothing_is_imported(world: ImportWorld)
 def test_who_may(world: ImportWorld) -> None:
     """A reseller imports into its own tariffs, with the right; others' and unknown ones are the same to it."""
     path = world.file("Code,Rate", "44,0.11")
-    assert world.refused("rates", path, "--tariff", "wholesale") == "--tariff: 'wholesale' does not exist"
-    assert world.refused("rates", path, "--tariff", "4711") == "--tariff: '4711' does not exist"
-    assert world.refused("rates", path, "--tariff", "South/retail") == "--tariff: 'South/retail' does not exist"
+    assert world.refused("rates", path, "--tariff", "wholesale") == "tariff: 'wholesale' does not exist"
+    assert world.refused("rates", path, "--tariff", "4711") == "tariff: '4711' does not exist"
+    assert world.refused("rates", path, "--tariff", "South/retail") == "tariff: 'South/retail' does not exist"
     assert "prices: not granted to account" in world.refused("rates", path, *RETAIL, as_account="South")
     assert "several are called 'retail'" in world.refused("rates", path, *RETAIL, as_account="")
     made = world.json("rates", path, "--tariff", "North/retail", as_account="")["import"]
@@ -257,7 +257,7 @@ def test_who_may(world: ImportWorld) -> None:
         (("--encoding", "klingon"), "--encoding: 'klingon' is unknown"),
         (("--map", "x=y"), "--map: 'x=y' is not name=column"),
         (("--map", "price=Peak"), "there is no column 'Peak'"),
-        (("--tariff", ""), "--tariff: '' does not exist"),
+        (("--tariff", ""), "tariff: '' does not exist"),
     ],
 )
 def test_options_that_make_no_sense(world: ImportWorld, words: tuple[str, ...], sentence: str) -> None:

@@ -221,3 +221,21 @@ def test_a_call_that_a_carrier_sends_back_is_two_calls_which_end_together(edge: 
         until(lambda: len(edge.events(call_id)) == 2, SOON_S, "both events")
         assert [event.end.ended_by for event in edge.events(call_id)] == ["caller", "caller"]
         assert bob.silent(1.2)
+
+
+def test_who_rings_has_nothing_to_end(edge: Edge, phone: Endpoint) -> None:
+    """A BYE before the answer is nobody's business (RFC 3261 §15): the caller hears nothing of it, the call goes on."""
+    call = dial(phone, f"{ABROAD}@a.example")
+    invite = edge.acme.wait_request("INVITE")
+    edge.acme.send(edge.acme.reply(invite, 180, "Ringing", to_tag="early"))
+    drained(phone)
+
+    edge.acme.send(edge.acme.back("BYE", invite, cseq=5, to_tag="early"))
+
+    assert edge.acme.final().status == 481
+    assert phone.silent()
+    edge.acme.send(edge.acme.reply(invite, 200, "OK", to_tag="early", body=SDP))
+    final = call.final()
+    assert final.status == 200
+    edge.acme.wait_request("ACK")
+    hang_up(edge, phone, final)

@@ -35,7 +35,7 @@ def phone(edge: Edge) -> Iterator[Endpoint]:
     with edge.phone("127.0.0.2") as endpoint:
         yield endpoint
     edge.change(ACME_1, **PLAIN)
-    until(lambda: edge.leases() == 0, SOON_S, "all leases to be gone")
+    edge.wait_idle()
     until(lambda: taken(edge, ACME_1) == 0, SOON_S, "all places to be free")
     until(lambda: not rows(edge), SOON_S, "all rows of the calls to be gone")
     assert edge.node.counter("exceptions") == 0, edge.node.alarms

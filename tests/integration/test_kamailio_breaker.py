@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Final, NamedTuple
 
 import pytest
@@ -17,7 +17,7 @@ from kemi.adapters.redis_funds import Funds
 from tests.edge import ACME_HOST, NOWHERE, SOON_S, Edge
 from tests.edge_world import load_world, place, welcome
 from tests.fakes.world import ABROAD, World
-from tests.kamailio_node import running_kamailio
+from tests.kamailio_node import IN_TIME, PATIENT, running_kamailio
 from tests.redis_server import TIMEOUT_MS, MortalRedis, mortal_redis
 from tests.sip import SDP, Call, Endpoint, Message
 from tests.wait import until
@@ -104,12 +104,26 @@ def redis() -> Iterator[MortalRedis]:
 @pytest.fixture
 def edge(redis: MortalRedis) -> Iterator[Edge]:
     """Run a node with it."""
+    with node_of(redis, PATIENT) as running:
+        yield running
+
+
+@pytest.fixture
+def timed(redis: MortalRedis) -> Iterator[Edge]:
+    """Run a node that waits for it no longer than nodes do."""
+    with node_of(redis, IN_TIME) as running:
+        yield running
+
+
+@contextmanager
+def node_of(redis: MortalRedis, env: Mapping[str, str]) -> Iterator[Edge]:
+    """Run a node with a Redis, and a carrier."""
     with Endpoint(NOWHERE, ACME_HOST) as acme:
         admin, world = RedisClient(redis.url, TIMEOUT_MS), World()
         place(world, acme)
         welcome(world)
         writer = load_world(admin, world)
-        with running_kamailio(redis.worker_url) as node:
+        with running_kamailio(redis.worker_url, env=env) as node:
             acme.server = node.address
             until(lambda: node.noc("status")["agent"], SOON_S, "the agent's first word")
             yield Edge(node, redis.told(), admin, writer, acme, acme, world)
@@ -144,11 +158,11 @@ def lasted(answers: list[Answer]) -> float:
 
 @pytest.mark.parametrize("harm", [die, stall])
 def test_calls_are_refused_in_time_at_once_after_a_moment_and_taken_soon_after(
-    harm: Callable[[MortalRedis], Callable[[], None]], redis: MortalRedis, edge: Edge
+    harm: Callable[[MortalRedis], Callable[[], None]], redis: MortalRedis, timed: Edge
 ) -> None:
     """100 ms at most; without waiting from 300 ms on; taken again 2 s after Redis has come back."""
-    with edge.phone(PBX) as phone:
-        stream = Stream(phone, edge.acme)
+    with timed.phone(PBX) as phone:
+        stream = Stream(phone, timed.acme)
         stream.run(1)
         down = time.monotonic()
         back = harm(redis)
@@ -168,7 +182,7 @@ def test_calls_are_refused_in_time_at_once_after_a_moment_and_taken_soon_after(
     assert lasted(during) <= ANSWER_S, told
     assert lasted(open_) <= AT_ONCE_S, told
     assert {answer.status for answer in after if answer.began > up + BACK_S} == {486}, told
-    assert edge.node.noc("status")["agent"]["store"] == "up"
+    assert timed.node.noc("status")["agent"]["store"] == "up"
 
 
 @pytest.mark.parametrize("harm", [die, stall])

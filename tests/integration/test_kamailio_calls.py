@@ -10,7 +10,7 @@ import pytest
 from kemi import keys
 from kemi.records import Account, AccountKind, Status
 from tests.dialogs import drained
-from tests.edge import SOON_S, Edge, running_edge, tried
+from tests.edge import Edge, running_edge, tried
 from tests.edge_world import set_credit
 from tests.fakes.world import ABROAD, BOB_NUMBER, CUSTOMER, DEALER, TRUNK
 from tests.sip import SDP, Call, Endpoint, Message, dial, parse, register, tag, uri
@@ -32,7 +32,7 @@ def phone(edge: Edge) -> Iterator[Endpoint]:
     before = len(edge.node.alarms)
     with edge.phone() as endpoint:
         yield endpoint
-    until(lambda: edge.leases() == 0, SOON_S, "all leases to be gone")
+    edge.wait_idle()
     assert edge.node.counter("exceptions") == 0, edge.node.alarms
     assert edge.node.alarms[before:] == []
 

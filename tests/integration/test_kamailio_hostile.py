@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.edge import SOON_S, Edge, running_edge
+from tests.edge import Edge, running_edge
 from tests.fakes.world import ABROAD, BOB_NUMBER
 from tests.sip import PASSWORD, SDP, Call, Endpoint, Message, dial, digest, parse, register, tag, uri
-from tests.wait import until
 
 ALICE, BOB = "sip:alice@a.example", "bob@a.example"
 RURI = f"sip:{ABROAD}@a.example"
@@ -28,7 +27,7 @@ def phone(edge: Edge) -> Iterator[Endpoint]:
     """Give the attacker's endpoint; after the test nothing is held, and Python has not failed."""
     with edge.phone() as endpoint:
         yield endpoint
-    until(lambda: edge.leases() == 0, SOON_S, "all leases to be gone")
+    edge.wait_idle()
     assert edge.node.counter("exceptions") == 0, edge.node.alarms
 
 

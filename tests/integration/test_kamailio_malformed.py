@@ -8,10 +8,9 @@ import pytest
 
 from kemi.adapters.ksr_read import HEAD_MAX, LINES_MAX
 from tests.dialogs import confirm
-from tests.edge import SOON_S, Edge, running_edge
+from tests.edge import Edge, running_edge
 from tests.fakes.world import ABROAD
 from tests.sip import SDP, Endpoint, Message, dial, parse
-from tests.wait import until
 
 RURI = f"sip:{ABROAD}@a.example"
 EVE = "<sip:eve@evil.example>"
@@ -51,7 +50,7 @@ def phone(edge: Edge) -> Iterator[Endpoint]:
     """Give the attacker's endpoint; after the test nothing is held, nobody was called, and Python has not failed."""
     with edge.phone() as endpoint:
         yield endpoint
-    until(lambda: edge.leases() == 0, SOON_S, "all leases to be gone")
+    edge.wait_idle()
     assert edge.node.counter("exceptions") == 0, edge.node.alarms
     assert edge.acme.silent(0.05)
 

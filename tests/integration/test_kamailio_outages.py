@@ -18,7 +18,7 @@ from kemi.adapters.redis_client import RedisClient
 from tests.edge import ACME_HOST, NOWHERE, SOON_S, Edge, running_edge
 from tests.edge_world import load_world, place, welcome
 from tests.fakes.world import ABROAD, World
-from tests.kamailio_node import running_kamailio
+from tests.kamailio_node import IN_TIME, running_kamailio
 from tests.redis_server import TIMEOUT_MS, empty, running_redis
 from tests.sip import SDP, Call, Endpoint, Message, dial
 from tests.wait import until
@@ -68,18 +68,19 @@ def agent(edge: Edge) -> dict[str, Any]:
     return defaultdict(int, edge.node.noc("status")["agent"] or {})
 
 
-def test_a_stalled_redis_costs_a_call_no_more_than_100_ms(edge: Edge, phone: Endpoint) -> None:
+def test_a_stalled_redis_costs_a_call_no_more_than_100_ms() -> None:
     """Fresh callers, so that every worker has to ask; after one time-out the node's breaker answers at once."""
-    os.kill(edge.redis.pid, signal.SIGSTOP)
-    try:
-        answers = [refused_in_s(phone) for _ in range(12)]
-    finally:
-        os.kill(edge.redis.pid, signal.SIGCONT)
+    with running_edge(IN_TIME) as edge, edge.phone() as phone:
+        os.kill(edge.redis.pid, signal.SIGSTOP)
+        try:
+            answers = [refused_in_s(phone) for _ in range(12)]
+        finally:
+            os.kill(edge.redis.pid, signal.SIGCONT)
 
-    assert {answer.status for answer, _ in answers} == {503}
-    assert {answer.get("Retry-After") for answer, _ in answers} == {"5"}
-    assert max(lasted_s for _, lasted_s in answers) < 0.25, "80 ms of waiting, and a loaded machine"
-    until(lambda: refused_in_s(phone)[0].status == 407, LONG_S, "calls to be taken again")
+        assert {answer.status for answer, _ in answers} == {503}
+        assert {answer.get("Retry-After") for answer, _ in answers} == {"5"}
+        assert max(lasted_s for _, lasted_s in answers) < 0.25, "80 ms of waiting, and a loaded machine"
+        until(lambda: refused_in_s(phone)[0].status == 407, LONG_S, "calls to be taken again")
 
 
 def dial_emergency(phone: Endpoint) -> Call:

@@ -294,7 +294,7 @@ def test_calls_are_taken_again_and_refused_while_redis_is_not_right(settlement: 
     assert first_s >= 8
     hang_up(settlement.edge, phone, final)
     end_of(settlement, final.get("Call-ID"))
-    until(lambda: settlement.edge.leases() == 0, SOON_S, "all leases to be gone")
+    settlement.edge.wait_idle()
     settlement.assert_balanced()
 
 
@@ -376,5 +376,5 @@ def test_many_ringing_calls_are_told_within_a_second() -> None:
             assert time.monotonic() - began_s < 5
             for invite in invites:
                 edge.acme.send(edge.acme.reply(invite, 486, "Busy Here"))
-            until(lambda: edge.leases() == 0, LONG_S, "all leases to be gone")
+            edge.wait_idle()
             settlement.assert_balanced()

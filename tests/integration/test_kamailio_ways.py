@@ -37,7 +37,7 @@ def ends(edge: Edge) -> Iterator[ExitStack]:
     """Close a test's endpoints; nothing may be held any more, and Python may not have failed."""
     with ExitStack() as stack:
         yield stack
-        until(lambda: edge.leases() == 0, SOON_S, "all leases to be gone")
+        edge.wait_idle()
     assert edge.node.counter("exceptions") == 0, edge.node.alarms
 
 

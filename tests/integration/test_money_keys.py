@@ -16,6 +16,7 @@ from tests.funds_bench import EPOCH, RedisBench, ended, hold, pinned
 from tests.redis_server import RedisServer
 
 HOUR_MS = 3_600_000
+WEEK_MS = 7 * 24 * HOUR_MS
 FUND = "11:EUR"
 
 
@@ -39,6 +40,16 @@ def test_an_open_reservation_lives_until_its_end(bench: RedisBench, redis_client
     """No lifetime while open, also after an answer."""
     bench.funds.batch([Answer("a:1", "a", 1, 60)])
     assert redis_client.execute("PTTL", keys.reservation("a")) == -1
+
+
+def test_a_turn_is_forgotten_a_week_after_the_last_call(bench: RedisBench, redis_client: RedisClient) -> None:
+    """Each call that takes it keeps it for another week."""
+    for rid in ("t1", "t2"):
+        wanted = hold(FUND, rows=((60, 60),))._replace(turns=(3,))
+        bench.funds.reserve(f"{rid}:0", rid, wanted, 60, 0, codec.pack(pinned(rid)))
+        assert WEEK_MS - 60_000 < redis_client.execute("PTTL", keys.turn(3)) <= WEEK_MS
+        redis_client.execute("PEXPIRE", keys.turn(3), 1_000_000)
+    assert redis_client.execute("GET", keys.turn(3)) == b"2"
 
 
 def test_an_ended_reservation_and_a_tombstone_stay_for_an_hour(bench: RedisBench, redis_client: RedisClient) -> None:

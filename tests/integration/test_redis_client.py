@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from kemi import codec
 from kemi.adapters.redis_client import Fcall, FunctionFailed, NodeBreaker, RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Answer, Funds, FundTerms, Held, Release, Settle
 from tests.fakes.redis_wire import FakeFlag
+from tests.fix_stack import free_address
 from tests.funds_bench import RedisBench, ended, hold, pinned
 from tests.redis_server import RedisServer, running_redis
 from tests.wait import until
@@ -139,8 +139,7 @@ def test_nothing_was_sent_while_the_breaker_is_open() -> None:
 
 def test_tcp_works_as_unix_sockets_do() -> None:
     """The same user over TCP, in database 0."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_address().port
     with running_redis("--port", str(port), "--bind", "127.0.0.1") as server:
         login = server.worker_url.removeprefix("unix://").split("@")[0]
         client = RedisClient(f"redis://{login}@127.0.0.1:{port}/0", TIMEOUT_MS)

@@ -179,6 +179,36 @@ def test_a_report_and_an_explanation_tell_alike(
                 assert told[field] == rows[rid][field], (reader, rid, field)
 
 
+def test_a_new_parent_reads_the_calls_since_it_is_one(
+    world: ReportWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Calls that began before are told by no way to whom they were no affair; the account reads on what it read."""
+    scene(world)
+    monkeypatch.setenv("DATABASE_URL", world.dsn)
+    made = {name: set(by_rid(world.json("cdr", as_account=name))) for name in ("Alpha", "North", "South")}
+    assert made["Alpha"]
+    world.database.run("delete from tandem.subscriber where username = 'alice'")  # its domain stays North's
+    world.database.run(
+        "update tandem.account set parent_id = a.id,"
+        " tariff_id = (select id from tandem.tariff t where t.account_id = a.id and t.name = 'retail')"
+        " from tandem.account a where a.name = 'South' and account.name = 'Alpha'"
+    )
+    assert set(by_rid(world.json("cdr", as_account="South"))) == made["South"]
+    assert world.json("cdr", "--account", "Alpha", as_account="South")["rows"] == []
+    assert world.json("traffic", "--account", "Alpha", as_account="South")["rows"] == []
+    for rid in made["Alpha"]:
+        with pytest.raises(OperatorError, match="is settled: it runs still, or it never came here"):
+            explain(call_id=f"{rid}@caller.example", as_account="South")
+    assert set(by_rid(world.json("cdr", as_account="Alpha"))) == made["Alpha"]
+    former = by_rid(world.json("cdr", as_account="North"))
+    assert {"out", "owned"} <= set(former)  # it paid for them and was paid
+    assert (former["out"]["caller"], former["out"]["account"]) == ("", "")
+    world.database.run("update tandem.visibility set since = '2000-01-01' where since is not null")
+    assert set(by_rid(world.json("cdr", "--account", "Alpha", as_account="South"))) == made["Alpha"]
+    explain(call_id="out@caller.example", as_account="South", as_json=True)
+    assert json.loads(capsys.readouterr().out)[0]["source"] == "alice@a.example"
+
+
 def test_totals_are_those_of_the_ledger_to_the_micro(world: ReportWorld) -> None:
     """For every account and currency: a hundred calls, some in parts or corrected by a late end; one account moves."""
     scene(world)

@@ -16,6 +16,7 @@ from kemi.adapters.redis_client import RedisClient
 from tests.dns_responder import Responder, responder
 from tests.fix_postgres import Database, load_seed
 from tests.sync_pair import SyncPair
+from tests.tenant_world import TenantWorld
 from tests.wait import until
 from tools.carrier import carrier
 from tools.errors import OperatorError
@@ -152,7 +153,7 @@ def test_an_address_of_another_carrier_is_refused_and_the_others_count(world: Da
     server_id = named(world, "sip.acme.example")
     with looking_up(world, dns_server):
         until_stands(world, server_id, "198.51.100.7")
-        until_said(world, server_id, "203.0.113.1 is refused")
+        until_said(world, server_id, "203.0.113.1 is left out")
         dns_server.has("sip.acme.example", "A", "203.0.113.1", ttl_s=0)
         asked = dns_server.asked["sip.acme.example"]
         until(lambda: dns_server.asked["sip.acme.example"] > asked + 3, DEADLINE_S, "it to be asked again")
@@ -284,3 +285,26 @@ def test_the_operator_sees_which_names_stand_for_nothing(world: Database, dns_se
     shown = CliRunner().invoke(carrier, ("names",), env=env, catch_exceptions=False).output
     assert "b.acme.example does not exist; the last addresses stay, since" in shown
     assert "c.acme.example does not exist; it gets no calls, since" in shown
+
+
+def test_a_tenants_name_stands_for_what_it_could_write_itself(world: Database, dns_server: Responder) -> None:
+    """What is not available is left out, in these words and no more; the name's others stay, and the root's."""
+    world.run(
+        "select world.reseller('North', 'Tandem', 'wholesale', 5), world.tariff('North', 'r', 'EUR', '44', '0.06')"
+    )
+    world.run("select world.carrier_of('North', 'ours', '192.0.2.1', 5060, '44', '0.012')")
+    bad = ("127.0.0.1", "169.254.7.7", "203.0.113.1", "224.0.0.5")
+    dns_server.has("sip.north.example", "A", *bad, "198.51.100.40", ttl_s=0)
+    dns_server.has("sip.acme.example", "A", "127.0.1.40", ttl_s=0)
+    ours = int(world.one("select world.server_named('ours', 'named', 'sip.north.example', 5060)"))
+    theirs = named(world, "sip.acme.example", "looped")
+    with looking_up(world, dns_server):
+        until_stands(world, ours, "198.51.100.40")
+        until_stands(world, theirs, "127.0.1.40")
+        until_said(world, ours, "224.0.0.5 is left out")
+    expected = "; ".join(f"{address} is left out: the address is not available" for address in bad)
+    assert fault(world, ours) == expected
+    env = {"DATABASE_URL": world.server.dsn(world.name, "tandem_tool"), "TANDEM_AS": "North"}
+    told = json.loads(CliRunner().invoke(carrier, ("names", "--json"), env=env, catch_exceptions=False).output)
+    assert [(row["server"], row["addresses"], row["fault"]) for row in told] == [("named", ["198.51.100.40"], expected)]
+    assert TenantWorld(world).json("peering server show named --as North")["left_out"] == expected

@@ -11,8 +11,9 @@ import psycopg
 import pytest
 
 from tests.fix_postgres import Database
+from tests.locks import held
 from tools.errors import OperatorError
-from tools.session import find_account, refusal, session
+from tools.session import LOCK_WAIT, find_account, refusal, session
 
 _UNBALANCED: Final = b"""
 create function unbalanced() returns void language sql security definer as $$
@@ -101,9 +102,17 @@ def test_several_of_one_name_are_told_apart(demo_database: Database) -> None:
 
 
 def test_a_name_with_a_slash_is_found(demo_database: Database) -> None:
-    demo_database.run("update tandem.account set name = 'A/B' where name = 'Alpha'")
+    """From before names had none; what begins with the name of an account is a path all the same."""
+    with demo_database.connection.transaction():
+        demo_database.run("set local session_replication_role = replica")
+        demo_database.run("update tandem.account set name = 'A/B' where name = 'Alpha'")
     with session(_dsn(demo_database), as_account="A/B") as acting:
         assert acting.name == "A/B"
+    with demo_database.connection.transaction():
+        demo_database.run("set local session_replication_role = replica")
+        demo_database.run("update tandem.account set name = 'South/Gamma' where name = 'A/B'")
+    with session(_dsn(demo_database), as_account="South/Gamma") as acting:
+        assert acting.name == "Gamma"
 
 
 def test_an_empty_database_has_nobody_who_acts(database: Database) -> None:
@@ -169,6 +178,23 @@ def test_what_a_commit_refuses_is_a_sentence_too(demo_database: Database) -> Non
 def _run(database: Database, statement: bytes) -> None:
     with session(_dsn(database)) as acting:
         acting.connection.execute(statement)
+
+
+CHANGED_MEANWHILE: Final = "somebody else is changing what this is about; nothing is changed: run it again"
+
+
+def test_who_waits_too_long_is_told_to_run_it_again(demo_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = b"update tandem.contact set name = 'x'"
+    with session(_dsn(demo_database)) as acting:
+        assert acting.connection.execute("show lock_timeout").fetchall() == [(LOCK_WAIT,)]
+    monkeypatch.setattr("tools.session._BOUND_WAIT", "set local lock_timeout = '50ms'")
+    with held(demo_database, rename), pytest.raises(OperatorError, match=f"^{CHANGED_MEANWHILE}$"):
+        _run(demo_database, rename)
+
+
+def test_who_is_in_a_deadlock_is_told_to_run_it_again() -> None:
+    for is_root in (True, False):
+        assert str(refusal(psycopg.errors.DeadlockDetected("deadlock detected"), is_root=is_root)) == CHANGED_MEANWHILE
 
 
 def test_a_trigger_that_names_both_sides_tells_tenants_nothing() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kemi import codec
-from kemi.records import Attempt, CallEnd, CallEvent
+from kemi.records import Attempt, CallEnd, CallEvent, PinnedTarget
 from tests.fakes import calls
 from tests.fix_postgres import Database, load_seed
 from tools.settle.books import Books, Epoch
@@ -83,6 +83,28 @@ def told(rid: str, *attempts: Attempt, talk_s: int = 60, ended_ms: int = 0, seq:
 def end_of(*attempts: Attempt, talk_s: int = 60, ended_ms: int = 0) -> CallEnd:
     end = calls.answered(talk_s, attempts[-1].server_id)._replace(attempts=attempts)
     return end._replace(ended_ms=ended_ms) if ended_ms else end
+
+
+def test_a_try_keeps_its_place_in_the_call(desk: Desk) -> None:
+    """Several ring at once, of one server or of none; an older node told no place."""
+    rang = Attempt(0, 0, T0, T0 + 900, 100, "", 1), Attempt(desk.zeta, 200, T0, T0 + 900, 450, "", 2)
+    desk.post(told("r1", Attempt(desk.acme, 503), *rang))
+    found = desk.database.run(b"select n, server_id, place from tandem.cdr_attempt order by n")
+    assert found == [(1, desk.acme, None), (2, 0, 1), (3, desk.zeta, 2)]
+
+
+def test_a_try_of_a_phone_keeps_whose_it_was(desk: Desk) -> None:
+    """A server has its name in the tables; what no name is, or nothing that COPY takes as it is, is left out."""
+    names = ("bob@a.example", "media:7", "a\tb@c", "None", "acme/one")
+    targets = tuple(PinnedTarget(0, desk.acme if "/" in name else 0, name) for name in names)
+    call = calls.call("r1", [])._replace(targets=targets)
+    tried = (
+        *(Attempt(0, 480, T0, T0 + 900, 100, "", place) for place in (1, 0, 2, 3, 4, 9, -1)),
+        Attempt(desk.acme, 200),
+    )
+    desk.post(calls.settled(call, end_of(*tried)))
+    found = desk.database.run(b"select coalesce(place, -1), name from tandem.cdr_attempt order by n")
+    assert found == [(1, "media:7"), (0, "bob@a.example"), (2, ""), (3, ""), (4, ""), (9, ""), (-1, ""), (-1, "")]
 
 
 def test_tries_stand_beside_the_record_once(desk: Desk) -> None:

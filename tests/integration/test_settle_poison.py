@@ -95,7 +95,7 @@ def test_an_event_is_shown_with_the_names_of_its_fields(pair: SettlePair) -> Non
     shown = json.loads(run(pair, "show", str(event_id)).output)
     assert shown["event"]["call"]["legs"][0]["rate"]["per_min_micros"] == 60_000
     assert shown["event"]["end"]["billed_s"] == 10
-    assert "1 events set aside" in run(pair, "list").output
+    assert "1 event set aside" in run(pair, "list").output
 
 
 def test_unreadable_events_cannot_be_replayed(pair: SettlePair) -> None:

@@ -13,7 +13,7 @@ from tests.wait import until
 from tools.settle import watch as watched
 from tools.settle.service import connections, run_once
 from tools.settle.stream import Stream
-from tools.settle.watch import Watch
+from tools.settle.watch import CALM_EVERY_S, Watch
 
 
 @pytest.fixture
@@ -53,7 +53,10 @@ def test_a_process_at_work_tells_that_all_agrees(pair: SettlePair) -> None:
         pair.until_posted(3)
         talking = pair.pinned()
         pair.hold(talking)
-        until(lambda: numbers(pair).get("i1_at_ms") and numbers(pair)["funds"], DEADLINE_S, "a comparison")
+        (now_s, _) = pair.redis.execute("TIME")
+        until(lambda: numbers(pair).get("at_ms", 0) > (int(now_s) + 1) * 1000, DEADLINE_S, "word of all that was done")
+        compared = "a comparison, maybe the second: a moment without operations is needed"
+        until(lambda: numbers(pair)["i1_at_ms"] and numbers(pair)["funds"], CALM_EVERY_S + DEADLINE_S, compared)
     found = numbers(pair)
     assert (found["differences"], found["i1_micros"], found["i2_micros"], found["i3_micros"]) == (0, 0, 0, 0)
     assert (found["epoch"], found["funds"], found["poisoned"], found["events_waiting"]) == (1, 3, 0, 0)

@@ -160,18 +160,45 @@ def test_what_an_import_notes_wants_the_right(world: ImportWorld) -> None:
             run("select tandem.keep_changes_v1('numbers', %s, %s)", (world.account("Alpha"), _FILE))
 
 
-@pytest.mark.parametrize("account", ["North", ""])
-def test_an_undo_is_what_the_importer_may_too(world: ImportWorld, account: str) -> None:
-    """Whoever undoes it: what was noted by somebody without the right is not written with the right of another."""
+def test_an_undo_is_by_the_rights_of_whoever_undoes_it(world: ImportWorld) -> None:
+    """Not by those of the importer, who may have lost them: else nobody could take back what it did."""
     world.run("routes", world.file("Code", "44"), "--carrier", "own")
-    made = world.json("routes", world.file("Code,Status", "44,deleted"), "--carrier", "own", "--yes")["import"]
-    world.database.run("delete from tandem.account_grant where right_name = 'carriers_own'")
-    said = world.refused("undo", str(made), as_account=account)
-    assert ("carriers_own" if account else "the account that imported it may not write this itself") in said
-    world.database.run(
-        "insert into tandem.account_grant(account_id, right_name) values (%s, 'carriers_own')", world.account("North")
-    )
-    world.run("undo", str(made), as_account=account)
+    world.run("numbers", world.file("Number", "442079460001"), "--account", "Alpha")
+    made = {
+        "carriers_own": world.json("routes", world.file("Code,Status", "44,deleted"), "--carrier", "own", "--yes"),
+        "numbers": world.json("numbers", world.file("Number", "442079460002"), "--account", "Alpha"),
+        "prices": world.json("rates", world.file("Code,Rate", "44,0.11"), "--tariff", "retail"),
+    }
+    world.database.run("delete from tandem.account_grant")
+    for right, said in made.items():
+        assert f"{right}: not granted to account" in world.refused("undo", str(said["import"]))
+    for said in made.values():
+        world.run("undo", str(said["import"]), as_account="")
+    assert world.database.run("select e164::text from tandem.number") == [("442079460001",)]
+
+
+def test_what_is_kept_is_what_there_was(world: ImportWorld) -> None:
+    """The audit is asked: an undo by somebody with more rights writes nothing that was made up."""
+    world.run("numbers", world.file("Number", "442079460001"), "--account", "Alpha")
+    changed = "update tandem.number set status = 'suspended' where e164 = '442079460001'"
+    keep = "select tandem.keep_changes_v1('numbers', %s, %s)"
+    for before, is_kept in (('{"status": "closed"}', False), ('{"status": "active"}', True)):
+        with acting(world, "North") as run:
+            run("set local timezone = 'UTC'")
+            run("select tandem.stage_changes_v1()")
+            run(changed)
+            run(_ROW, (before, "{}"))
+            if is_kept:
+                run(keep, (world.account("Alpha"), _FILE))
+            else:
+                with pytest.raises(psycopg.Error, match="was not so before"):
+                    run(keep, (world.account("Alpha"), _FILE))
+    with acting(world, "North") as run:
+        run("set local timezone = 'UTC'")
+        run("select tandem.stage_changes_v1()")
+        run(_ROW, ('{"status": "suspended"}', "{}"))  # nothing was changed in this transaction
+        with pytest.raises(psycopg.Error, match="was not so before"):
+            run(keep, (world.account("Alpha"), _FILE))
 
 
 def test_an_undo_is_of_the_account_that_it_was_for(world: ImportWorld) -> None:
@@ -207,3 +234,73 @@ def test_a_deck_has_at_most_so_many_prices(world: ImportWorld) -> None:
     path = world.file("Code,Rate", *(f"6{n},1.{n}" for n in range(10_000, 50_000)))
     sentence = world.refused("rates", path, "--tariff", "retail", "--yes")
     assert sentence == "the deck would have 80000 different prices; at most 65536 are allowed"
+
+
+def test_an_undo_is_noted_when_it_was_one(world: ImportWorld) -> None:
+    """Else the import would stay for good, and could be undone no more: the rows are back at commit."""
+    world.run("numbers", world.file("Number", "442079460001"), "--account", "Alpha")
+    made = world.json("numbers", world.file("Number", "442079460002"), "--account", "Alpha")["import"]
+    with acting(world, "Alpha") as run, pytest.raises(psycopg.Error, match="numbers: not granted to account"):
+        run("select tandem.end_import_v1(%s)", (made,))
+    with acting(world, "North") as run:
+        run("select tandem.end_import_v1(%s)", (made,))
+        with pytest.raises(psycopg.Error, match=f"import {made} is not undone: row"):
+            run("set constraints all immediate")
+    with acting(world, "North") as run, pytest.raises(psycopg.Error, match="is not being undone in this transaction"):
+        run("select tandem.return_rows_v1(%s)", (made,))
+
+
+def test_imports_are_undone_one_after_the_other(world: ImportWorld) -> None:
+    """A row that comes back has the key that it had, by which the import before knows it."""
+    first = world.json("numbers", world.file("Number", "442079460001"), "--account", "Alpha")["import"]
+    keys = world.database.run("select id from tandem.number")
+    second = world.json("numbers", world.file("Number,Status", "442079460001,deleted"), "--account", "Alpha", "--yes")
+    assert world.database.run("select id from tandem.number") == []
+    world.run("undo", str(second["import"]))
+    assert world.database.run("select id from tandem.number") == keys
+    world.run("undo", str(first))
+    assert world.database.run("select id from tandem.number") == []
+
+
+@pytest.mark.parametrize(
+    ("summary", "sentence"),
+    [
+        ("[]", "import of numbers: its summary is an object of at most 100000 characters"),
+        ('{"decks": 5}', "import of rates: decks is a list of objects"),
+        ('{"decks": [{"from": "never"}]}', "import of rates: 'never' is no time at which a deck begins"),
+        ('{"new": "many"}', "import of numbers: its summary says numbers, yes and no"),
+    ],
+)
+def test_a_summary_that_nobody_could_read(world: ImportWorld, summary: str, sentence: str) -> None:
+    """Everybody above would read it."""
+    kind = sentence.split(" ")[2].rstrip(":")
+    assert world.database.refused("select tandem.check_summary(%s, %s)", kind, summary) == sentence
+    file = _FILE.replace("{}", summary)
+    keep, switch = (
+        "select tandem.keep_changes_v1('numbers', %s, %s)",
+        "select tandem.switch_rates_v1(%s, '[]', null, %s)",
+    )
+    with acting(world, "North") as run:
+        run("set local timezone = 'UTC'")
+        run("select tandem.stage_changes_v1()")
+        with pytest.raises(psycopg.Error, match="it changed nothing"):
+            run(keep, (world.account("Alpha"), file))
+    with acting(world, "North") as run, pytest.raises(psycopg.Error, match="import of rates"):
+        run(switch, (world.retail, file))
+
+
+def test_a_summary_of_before_is_listed_all_the_same(world: ImportWorld) -> None:
+    """One that nobody checked when it was written hides no import."""
+    for number, (kind, summary) in enumerate(
+        (
+            ("numbers", '{"decks": 5}'),
+            ("rates", '{"decks": [{"from": "never"}, 7, {"from": 1}]}'),
+            ("rates", '{"decks": 5}'),
+        )
+    ):
+        world.database.run(
+            "insert into tandem.import_file(account_id, kind, target_id, target, file_name, sha256, lines, summary)"
+            " values (%s, %s, 1, 'old', %s, repeat('0', 64), 0, %s)",
+            world.account("Alpha"), kind, f"f{number}", summary,
+        )  # fmt: skip
+    assert {row["state"] for row in world.json("list", as_account="")} == {"in force"}

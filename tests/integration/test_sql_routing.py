@@ -13,6 +13,7 @@ from kemi.adapters.redis_tables import RECORD_TYPES
 from tests.fix_postgres import Database
 from tools.sync.kinds import BY_VIEW, build
 
+DERIVED = "num:4420794620201"  # of a pilot and an extension behind it
 HA1 = "2c2a671248d4d3f9d49704917ac13bdb"
 
 
@@ -74,11 +75,11 @@ def test_a_barring_level_and_whom_it_bars(rich: Database) -> None:
 def test_what_accounts_and_lines_say(rich: Database) -> None:
     """Block lists, carriers, losses, attempts; hidden numbers and regions; an account says nothing by default."""
     alpha, beta = (record(rich, "account", f"acct:{number}") for number in (5, 6))
-    assert alpha[15:] == (("anonymous", "4420*"), ("44[89]*",), "own_only", -1, 3, 0, 600)
+    assert alpha[15:] == (("anonymous", "4420*"), ("44[89]*",), "own_only", -1, 3, 0, 600, "relay")
     assert alpha.routing == ("quality", "share")
-    assert beta[13:] == (0, 0, (), (), "all", 0, 0, 0, 600)
+    assert beta[13:] == (0, 0, (), (), "all", 0, 0, 0, 600, "")
     bob = record(rich, "subscriber", "sub:bob@a.example")
-    assert bob[13:] == (("49?9*",), ("1*",), True, "london", records.Lock.ALL)
+    assert bob[13:18] == (("49?9*",), ("1*",), True, "london", records.Lock.ALL)
     assert record(rich, "sip_domain", "dom:b.example").region == "bavaria"
 
 
@@ -209,3 +210,24 @@ def test_options_are_checked(demo: Database) -> None:
     assert "is no day and no range" in demo.refused("select world.time_set('North', 'x', 'UTC', '{}', '{26-12-24}')")
     assert "0 barring levels are called x" in demo.refused("select world.bar('Alpha', 'x')")
     assert "not by me" in demo.refused("select world.bar('Alpha', null, 'me')")
+
+
+def test_numbers_behind_a_pilot_that_takes_no_calls(rich: Database) -> None:
+    """They stand and fall with its own: suspended, or locked for calls to it."""
+    assert record(rich, "number", DERIVED).status == records.Status.ACTIVE
+    for setting, value, status in (("status", "suspended", 1), ("lock", "all", 1), ("lock", "outgoing", 0)):
+        rich.run(f"select world.subscriber_option('head@a.example', '{setting}', '{value}');".encode())
+        assert record(rich, "number", DERIVED).status == status
+        rest = {"status": "active", "lock": "none"}[setting]
+        rich.run(f"select world.subscriber_option('head@a.example', '{setting}', '{rest}');".encode())
+
+
+def test_a_number_behind_two_pilots_is_that_of_the_longer_one(rich: Database) -> None:
+    """Whoever has which extensions: one name has one row."""
+    rich.run(
+        b"select world.subscriber('next@a.example', 'Alpha'),"
+        b" world.subscriber_option('next@a.example', 'kind', 'pilot'),"
+        b" world.number('44207946202', 'Alpha', 'next@a.example'), world.extension('01', 'Alpha', 'user:Eva');"
+    )
+    eva = of_name(rich, "user", "Eva")
+    assert record(rich, "number", DERIVED).to == f"user:{eva}"

@@ -30,6 +30,9 @@ _PATTERNS: Final = """
 select pattern from tandem.rewrite_rule union select pattern from tandem.inbound_rule
 union select from_pattern from tandem.trusted_source union select callee_pattern from tandem.peering_rule
 """
+_BALANCE: Final = """
+select b.balance_micros from tandem.fund_balance b join tandem.account a on a.id = b.account_id where a.name = %s
+"""
 _RATE: Final = """
 select c.per_min_micros, c.first_s, c.next_s, c.connect_micros, c.forbidden
   from tandem.tariff t join tandem.rate r using (rate_set_id)
@@ -136,6 +139,26 @@ def test_a_world_in_ten_lines(demo: Database) -> None:
         (1, "ready"),
         (2, "ready"),
     ]
+
+
+def test_a_chain_in_one_line(demo: Database) -> None:
+    """A reseller of the root, its customer with a balance, and the customer's line with its own number."""
+    demo.run("select world.chain('s2', '88802')")
+    assert demo.run("""
+        select s.username || '@' || d.name, s.cli, a.name, p.name, r.name
+          from tandem.subscriber s join tandem.sip_domain d on d.id = s.sip_domain_id
+          join tandem.account a on a.id = s.account_id join tandem.account p on p.id = a.parent_id
+          join tandem.account r on r.id = p.parent_id where d.name = 's2.example'
+    """) == [("alice@s2.example", "888021000001", "s2-customer", "s2-reseller", "Tandem")]
+    tariffs = [
+        demo.one("select tariff_id from tandem.account where name = %s", name)
+        for name in ("s2-customer", "s2-reseller")
+    ]
+    assert [demo.run(_RATE, tariff, "88802") for tariff in tariffs] == [
+        [(12_000, 60, 60, 0, False)],
+        [(9_000, 60, 60, 0, False)],
+    ]
+    assert [demo.one(_BALANCE, name) for name in ("s2-customer", "s2-reseller")] == [10_000_000, 50_000_000]
 
 
 def test_the_words_of_money(demo: Database) -> None:

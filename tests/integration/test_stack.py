@@ -14,11 +14,11 @@ import psycopg
 import pytest
 
 from tests.fix_stack import free_address, short_directory
+from tests.wait import until
 from tools.errors import OperatorError
 from tools.stack import kamailio, process
 from tools.stack.layout import Layout, has_ipv6, venv_bin
 from tools.stack.stack import Stack
-from tools.wait import until
 
 DEADLINE_S = 30.0
 RUN_DIR_BYTES_MAX = 83
@@ -78,7 +78,8 @@ def test_status_shows_each_process_for_people_and_for_programs(stack: Stack) -> 
     env = {**os.environ, **stack.env()}
     table = _tandem("stack", "status", env=env)
     assert table.returncode == 0
-    assert [line.split()[:2] for line in table.stdout.splitlines()[1:-1]] == [[name, "up"] for name in PARTS]
+    shown = [*PARTS[:-1], "rtpengine", PARTS[-1]]
+    assert [line.split()[:2] for line in table.stdout.splitlines()[1:-1]] == [[name, "up"] for name in shown]
     assert '"phase": "up"' in _tandem("stack", "status", "--json", env=env).stdout
 
 

@@ -10,11 +10,11 @@ import pytest
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
 from kemi.adapters.redis_place import parse_sentinel_url
 from tests.fix_stack import free_address, short_directory
+from tests.wait import until
 from tools.errors import OperatorError
 from tools.stack import plan, sentinels
 from tools.stack.layout import Layout
 from tools.stack.stack import Stack
-from tools.wait import until
 
 PARTS = ("redis", "redis-replica", "sentinel-1", "sentinel-2", "sentinel-3")
 TIMEOUT_MS = 2_000

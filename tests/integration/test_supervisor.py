@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.toy_stack import STOP_S
+from tests.wait import until
 from tools.stack import leftovers, process
 from tools.stack.layout import PROJECT, Address, Layout
 from tools.stack.process import identity
 from tools.stack.stack import Stack
-from tools.wait import until
 
 DEADLINE_S = 10.0
 STEADY = "exec sleep 1000"

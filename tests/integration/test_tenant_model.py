@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from kemi.core import registration
 from tests.fix_postgres import Database
+from tools.tenant import catalogue_lines
 from tools.tenant.catalogue import RESOURCES, above
 from tools.tenant.model import Resource
 
@@ -20,8 +22,12 @@ ELSEWHERE = {
     "peering_group": {"owed_max_micros", "day_max_micros", "month_max_micros", "disabled_at"},  # tandem carrier limit
     "tariff": {"rate_set_id", "inbound_rate_set_id"},  # tandem import, tandem apply
     "peering_rule": {"account_id"},
+    "callflow_step": {"account_id"},
+    "ring_group_member": {"account_id"},
+    "subscriber_forward": {"account_id", "user_id"},
+    "user_forward": {"account_id", "subscriber_id"},
 }  # fmt: skip
-KEPT = {"id", "created_at", "ways"}
+KEPT = {"id", "created_at", "ways", "is_vouched"}
 
 
 @pytest.mark.parametrize("of", RESOURCES, ids=lambda of: of.name)
@@ -31,7 +37,11 @@ def test_every_column_is_a_field_or_known_to_be_none(demo: Database, of: Resourc
     upper = above(of)
     place = {of.parent_column} if upper else {of.owner_column}
     assert fields | place <= columns
-    assert columns - fields - place - KEPT == {*ELSEWHERE.get(of.table, ())}
+    assert columns - fields - place - KEPT == {*ELSEWHERE.get(of.name, ELSEWHERE.get(of.table, ()))}
+
+
+def test_a_line_has_as_many_phones_as_a_node_lets_it_have() -> None:
+    assert catalogue_lines.CONTACTS_MAX == registration.CONTACTS_MAX
 
 
 @pytest.mark.parametrize("of", RESOURCES, ids=lambda of: of.name)

@@ -26,8 +26,8 @@ AS_NORTH: Final = (
     ("subscriber list --account Nobody", "account: 'Nobody' does not exist"),
     ("number set 442079460001 --to South", "to: 'South' does not exist"),
     ("domain show b.example", "domain: 'b.example' does not exist"),
-    ("rewrite-set show plus", "rewrite_set: 'plus' does not exist"),
-    ("domain set a.example --rewrite-set plus", "rewrite_set: 'plus' does not exist"),
+    ("rewrite-set show plus", "rewrite-set: 'plus' does not exist"),
+    ("domain set a.example --rewrite-set plus", "rewrite-set: 'plus' does not exist"),
     ("tariff show 'deck of acme'", "tariff: 'deck of acme' does not exist"),
     ("peering server list --peering Nobody", "peering: 'Nobody' does not exist"),
     ("tariff add retail --account North --currency EUR", "tariff: name 'retail' exists already: #6 of North"),
@@ -75,6 +75,45 @@ def test_a_tenant_is_not_told_who_has_an_address(demo_database: Database) -> Non
     demo_database.run("insert into tandem.trusted_source(subscriber_id, network) values (6, '10.9.0.0/24')")
     tie = world.refused("trusted add 10.9.0.0/24 --subscriber alice@a.example --as North")
     assert tie == "trusted: an address or network of it is not available"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "callflow step add 10 --callflow Main --kind ring",
+            "step: kind 'ring': a ring names a line or user or group and other kinds do not",
+        ),
+        (
+            "callflow step add 10 --callflow Main --kind ring --user Eva --number 4420",
+            "step: kind 'ring', number '4420': a forward names a number and other kinds do not",
+        ),
+        (
+            "callflow step add 10 --callflow Main --kind time --time-set office --otherwise 20 --ring-s 5",
+            "step: kind 'time', ring_s 5: only a ring has ring_s",
+        ),
+        (
+            "callflow step add 10 --callflow Main --kind reject",
+            "step: kind 'reject', status nothing: a reject has a status and other kinds do not",
+        ),
+        (
+            "callflow step add 10 --callflow Main --kind forward --number 112",
+            "callflow step: number '112' is an emergency number, to which no call is led",
+        ),
+        (
+            "extension add 112 --account Alpha --user Eva",
+            "extension '112': it is an emergency number, which is called first",
+        ),
+        ("user add eva --account Alpha", "user: name 'eva' exists already as 'Eva': #1 of Tandem/North/Alpha"),
+        ("user add Eva --account Alpha", "user: name 'Eva' exists already: #1 of Tandem/North/Alpha"),
+    ],
+)
+def test_people_and_their_callflows(demo_database: Database, line: str, sentence: str) -> None:
+    """Only what the rule is about is named, and of a name of one's own that it is there."""
+    demo_database.run("select world.user('Eva', 'Alpha'), world.callflow('Main', 'Alpha')")
+    world = TenantWorld(demo_database)
+    world.run("time-set add office --account Alpha --weekly 'Mon-Fri 08:00-18:00'")
+    assert world.refused(line) == sentence
 
 
 def test_a_line_says_what_is_its_accounts_to_say(demo_database: Database) -> None:
@@ -136,7 +175,7 @@ def test_what_has_no_id_is_told_apart_by_whose_it_is(demo_database: Database) ->
 def test_a_reference_that_means_several_rows_alike_is_not_guessed(demo_database: Database) -> None:
     world = TenantWorld(demo_database)
     ids = [world.json("contact add twin@a.example --account Alpha")["id"] for _ in range(2)]
-    ways = ", ".join(f"#{number} of account 5" for number in ids)
+    ways = ", ".join(f"#{number} of Tandem/North/Alpha" for number in ids)
     assert world.refused("contract set Alpha --contact twin@a.example") == (
         f"contact: several are called 'twin@a.example', give the id or a path: {ways}"
     )
@@ -163,7 +202,7 @@ def test_what_is_lent_from_above_is_named_without_its_owner(demo_database: Datab
     world.run("domain set a.example --rewrite-set '' --as North")
     assert (
         world.refused("domain set a.example --rewrite-set ../plus --as North")
-        == "rewrite_set: '../plus' does not exist"
+        == "rewrite-set: '../plus' does not exist"
     )
     world.run("domain set a.example --rewrite-set plus")
     world.run("rewrite-set add plus --account North")

@@ -134,22 +134,28 @@ def _inserts(world: World, table: Table, row: Row) -> Iterator[Ask]:
     if values is None:
         return
     new = row | values
-    if table.key == ("id",) and table.name != "ledger_entry":
+    said = new
+    if _is_numbered(table):
+        said = {column: value for column, value in new.items() if column != "id"}
         new |= {"id": _NEW_ID}
-    columns = _columns(new)
-    parts = {"columns": columns, "row": Jsonb(_plain(new)), "source": _prefixed("s", new)}
+    columns = _columns(said)
+    parts = {"columns": columns, "row": Jsonb(_plain(said)), "source": _prefixed("s", said)}
     insert: LiteralString = (
-        "insert into {table} ({columns}) overriding system value"
-        " select {columns} from jsonb_populate_record(null::{table}, {row})"
+        "insert into {table} ({columns}) select {columns} from jsonb_populate_record(null::{table}, {row})"
     )
     yield Ask("insert", table.name, "i", _text(insert, table, **parts), None, new)
     returning: LiteralString = f"with w as ({insert} returning 1) select array_agg('x'::text) from w"  # noqa: S608
     yield Ask("insert returning", table.name, "i", _text(returning, table, **parts), None, new)
     merge: LiteralString = (
         "merge into {table} as t using jsonb_populate_record(null::{table}, {row}) as s on false"
-        " when not matched then insert ({columns}) overriding system value values ({source})"
+        " when not matched then insert ({columns}) values ({source})"
     )
     yield Ask("insert by merge", table.name, "i", _text(merge, table, **parts), None, new)
+
+
+def _is_numbered(table: Table) -> bool:
+    """Return whether the key comes from a sequence, so that no tenant gives it."""
+    return table.key == ("id",) and table.name != "ledger_entry"
 
 
 def _updates(world: World, table: Table, row: Row, favourites: Sequence[int]) -> Iterator[Ask]:
@@ -202,19 +208,20 @@ def _deletes(table: Table, row: Row) -> Iterator[Ask]:
 
 def _upserts(world: World, table: Table, row: Row, favourites: Sequence[int]) -> Iterator[Ask]:
     """Yield INSERT … ON CONFLICT: the row itself again, and the row again as another account's."""
-    if table.unique and table.other[0] not in table.key:
+    if table.unique and table.other[0] not in table.key and not _is_numbered(table):
         column, value = table.other
         yield Ask("insert on conflict", table.name, "iu",
                   _upsert(table, row, table.key, {column: value}), row, row | {column: value})  # fmt: skip
     if table.taken:
         for values in _moves(world, table, row, favourites):
-            text = _upsert(table, row | values | {"id": _NEW_ID}, table.taken, values)
+            proposed = {column: value for column, value in (row | values).items() if column != "id"}
+            text = _upsert(table, proposed, table.taken, values)
             yield Ask("taking by insert on conflict", table.name, "iu", text, row, row | values)
 
 
 def _upsert(table: Table, proposed: Row, arbiter: Sequence[str], values: dict[str, Any]) -> str:
     return _text(
-        "insert into {table} as t ({columns}) overriding system value select {columns}"
+        "insert into {table} as t ({columns}) select {columns}"
         " from jsonb_populate_record(null::{table}, {row}) on conflict ({arbiter}) do update set {set}",
         table, columns=_columns(proposed), row=Jsonb(_plain(proposed)), set=_assignments(values),
         arbiter=sql.SQL(", ").join(map(sql.Identifier, arbiter)),

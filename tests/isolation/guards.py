@@ -16,6 +16,7 @@ OF_ITSELF: Final = frozenset(
     {"contact_id", "own_barring_id", "blocked_in", "blocked_out", "share_children", "language"},
 )
 ROUTING: Final = frozenset({"routing", "carriers", "loss_pct", "attempts_max"})
+SAID_BY_FUNCTIONS: Final = frozenset({"status", "closed_at", "lock", "lock_note"})
 # Columns that name what may belong to an account above: only what the viewer knows of can be named.
 REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
     "account": {"contact_id": "contact", "barring_id": "barring_level", "own_barring_id": "barring_level"},
@@ -26,17 +27,34 @@ REFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
     "peering_group": {"contact_id": "contact", "rewrite_set_id": "rewrite_set"},
     "peering_server": {"rewrite_set_id": "rewrite_set"},
     "peering_rule": {"time_set_id": "time_set"},
+    "forward": {"time_set_id": "time_set", "to_media_server_id": "media_server"},
+    "callflow_step": {"time_set_id": "time_set", "media_server_id": "media_server"},
+    "ring_group": {"overflow_media_server_id": "media_server"},
+    "extension": {"media_server_id": "media_server"},
+    "number": {"media_server_id": "media_server"},
 }  # fmt: skip
 # Columns by which a row claims what may be somebody else's, or what only accounts above say.
 CLAIMS: Final[Mapping[str, tuple[str, ...]]] = {
     "subscriber": ("cli", "allowed_clis", "lock"),
     "trusted_source": ("network", "from_pattern"),
     "peering_server": ("address", "is_trusted"),
+    "trunk_place": ("address",),
+    "media_server": ("address",),
 }
 _NO_HOSTS: Final = tuple(map(ip_network, (
-    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/128", "::1/128", "fe80::/10", "ff00::/8",
+    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3",
+    "::/96", "::ffff:0:0/96", "64:ff9b::/96", "fe80::/10", "ff00::/8",
+)))  # fmt: skip
+_PRIVATE: Final = tuple(map(ip_network, (
+    "10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fec0::/10",
 )))  # fmt: skip
 _WIDEST: Final = {4: 24, 6: 48}
+# Columns by which a line, or what is a line's, would become another one's.
+_OF_LINES: Final[Mapping[str, tuple[str, ...]]] = {
+    "subscriber": ("account_id", "username", "sip_domain_id"),
+    "number": ("subscriber_id", "account_id", "e164"),
+    "trusted_source": ("subscriber_id", "network", "transport", "from_pattern"),
+}
 _NAMED_WITH: Final = {("number", "e164"): "numbers", ("sip_domain", "name"): "domains"}
 
 
@@ -45,10 +63,12 @@ def lets_pass(viewer: Viewer, table: str, old: Row | None, new: Row | None) -> b
 
     old, new: the row before and after; None where the statement makes it, or removes it.
     """
+    if table in _OF_LINES and not _spares_locked_lines(viewer, table, old, new):
+        return False
     if new is None:
         return True
     changed = {column for column, value in new.items() if old is None or old[column] != value}
-    if table == "account" and not _may_say(viewer, old, changed):
+    if table == "account" and not _may_say(viewer, old, new, changed):
         return False
     if any((table, column) in _NAMED_WITH and _NAMED_WITH[table, column] not in viewer.rights for column in changed):
         return False
@@ -61,10 +81,14 @@ def lets_pass(viewer: Viewer, table: str, old: Row | None, new: Row | None) -> b
     )
 
 
-def _may_say(viewer: Viewer, old: Row | None, changed: set[str]) -> bool:
+def _may_say(viewer: Viewer, old: Row | None, new: Row, changed: set[str]) -> bool:
     if old is None:
-        return True
+        return not new["share_children"]
+    if changed & SAID_BY_FUNCTIONS:
+        return False
     if "parent_id" in changed:  # an account moves with its balance: by a function
+        return False
+    if "share_children" in changed and old["id"] != viewer.id:
         return False
     if old["id"] == viewer.id and not changed <= OF_ITSELF | ROUTING:
         return False
@@ -74,6 +98,32 @@ def _may_say(viewer: Viewer, old: Row | None, changed: set[str]) -> bool:
 def _is_known(viewer: Viewer, table: str, key: int | None) -> bool:
     row = viewer.world.of(table, key)
     return row is None or sees(viewer, table, row)
+
+
+def _spares_locked_lines(viewer: Viewer, table: str, old: Row | None, new: Row | None) -> bool:
+    """Say whether a locked line of the viewer's own keeps its account, its numbers and its trusted sources."""
+    line = old["id" if table == "subscriber" else "subscriber_id"] if old else None
+    is_changed = old is None or new is None or any(old[column] != new[column] for column in _OF_LINES[table])
+    if not is_changed:
+        return True
+    if table == "trusted_source" and new is not None and _is_of_a_locked_line(viewer, new):
+        return False
+    return not _is_bound(viewer, line)
+
+
+def _is_of_a_locked_line(viewer: Viewer, new: Row) -> bool:
+    """Say whether a trusted source would overlap one of another line that is bound."""
+    return any(
+        _overlap(ip_network(row["network"]), ip_network(new["network"]))
+        and row["subscriber_id"] != new["subscriber_id"]
+        and _is_bound(viewer, row["subscriber_id"])
+        for row in viewer.world.rows["trusted_source"]
+    )
+
+
+def _is_bound(viewer: Viewer, line: int | None) -> bool:
+    row = viewer.world.of("subscriber", line)
+    return row is not None and row["lock"] != "none" and row["account_id"] == viewer.id
 
 
 def _may_be_line(viewer: Viewer, old: Row | None, new: Row, changed: set[str]) -> bool:
@@ -106,6 +156,13 @@ def _may_be_server(viewer: Viewer, old: Row | None, new: Row, changed: set[str])
     return all(_is_free(viewer, network) for network in _written(new) if network not in before)
 
 
+def _may_be_called(viewer: Viewer, old: Row | None, new: Row, changed: set[str]) -> bool:
+    if old is not None and "address" not in changed:
+        return True
+    wanted = ip_network(new["address"])
+    return _is_free(viewer, new["address"]) and not any(_overlap(wanted, private) for private in _PRIVATE)
+
+
 def _written(server: Row) -> list[str]:
     return [*([server["address"]] if server["address"] else []), *server["aliases"]]
 
@@ -131,4 +188,10 @@ def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -
     return one.version == other.version and one.overlaps(other)
 
 
-_CLAIMS: Final = {"subscriber": _may_be_line, "trusted_source": _may_be_source, "peering_server": _may_be_server}
+_CLAIMS: Final = {
+    "subscriber": _may_be_line,
+    "trusted_source": _may_be_source,
+    "peering_server": _may_be_server,
+    "trunk_place": _may_be_called,
+    "media_server": _may_be_called,
+}

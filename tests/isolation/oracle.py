@@ -6,9 +6,8 @@ Rule 2: an answer looks at one row, one viewer and the tree, slowly and obviousl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
-from itertools import takewhile
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 Row = dict[str, Any]
@@ -20,6 +19,10 @@ PARENT: Final[Mapping[str, tuple[str, str]]] = {
     "time_set_day": ("time_set_id", "time_set"),
     "barring_rule": ("barring_level_id", "barring_level"),
     "trusted_source": ("subscriber_id", "subscriber"),
+    "trunk_place": ("subscriber_id", "subscriber"),
+    "forward": ("subscriber_id", "subscriber"),  # there are none of users here
+    "ring_group_member": ("ring_group_id", "ring_group"),
+    "callflow_step": ("callflow_id", "callflow"),
     "threshold_state": ("threshold_id", "threshold"),
     "tariff_deck": ("tariff_id", "tariff"),
     "rate_set": ("tariff_id", "tariff"),
@@ -43,7 +46,7 @@ PARENT: Final[Mapping[str, tuple[str, str]]] = {
 _OF_THE_PLATFORM: Final = frozenset({
     "ported_number", "emergency_route", "cdr", "cdr_attempt", "visibility", "outbox", "sync_applied", "sync_state",
     "epoch", "node", "recovery", "recovery_step", "event_poison", "event_dropped", "posting", "generation", "migration",
-    "ledger_unbalanced", "rate_set_unused", "account_move",
+    "ledger_unbalanced", "rate_set_unused", "account_move", "account_hold",
 })  # fmt: skip
 _OF_EVERYBODY: Final = frozenset({"currency", "destination", "exchange_rate", "horizon"})
 _PRICES: Final = frozenset({
@@ -53,11 +56,14 @@ _CARRIERS: Final = frozenset({
     "peering_group", "peering_server", "peering_rule", "inbound_rule", "carrier_owed", "carrier_state",
     "peering_server_address", "peering_server_lookup", "hunt_rule", "server_quality", "server_calls",
 })  # fmt: skip
+_PEOPLE: Final = frozenset({
+    "user", "ring_group", "ring_group_member", "media_server", "callflow", "callflow_step", "extension", "forward",
+})  # fmt: skip
 # What accounts may use without having it, and who names it.
 _USERS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "rewrite_set": dict.fromkeys(("sip_domain", "subscriber", "peering_group", "peering_server"), ("rewrite_set_id",)),
     "barring_level": dict.fromkeys(("account", "subscriber"), ("barring_id", "own_barring_id")),
-    "time_set": {"peering_rule": ("time_set_id",)},
+    "time_set": dict.fromkeys(("peering_rule", "forward", "callflow_step"), ("time_set_id",)),
 }
 
 
@@ -124,12 +130,16 @@ def sees(viewer: Viewer, table: str, row: Row) -> bool:
     world = viewer.world
     if table in _OF_THE_PLATFORM or table in _OF_EVERYBODY:
         return table in _OF_EVERYBODY
-    if table in _BOOKS:
-        return _BOOKS[table](viewer, row)
+    if table in _HISTORY:
+        return _HISTORY[table](viewer, row)
     if table == "account" and row["id"] not in world.by_id[table]:
         return _would_be_seen(viewer, row)
-    if world.owner(table, row) in viewer.visible:
-        return True
+    return world.owner(table, row) in viewer.visible or _is_part_or_lent(viewer, table, row)
+
+
+def _is_part_or_lent(viewer: Viewer, table: str, row: Row) -> bool:
+    """Say whether a row of somebody who is not visible belongs to one that is read, or concerns the viewer."""
+    world = viewer.world
     if table in PARENT and table not in _CARRIERS:
         column, upper = PARENT[table]
         parent = world.of(upper, row[column])
@@ -138,39 +148,90 @@ def sees(viewer: Viewer, table: str, row: Row) -> bool:
     return _is_lent(viewer, table, row)
 
 
+def _since(viewer: Viewer, account: int) -> datetime:
+    """Return since when what happens to an account is told to a viewer: since it sees it without a break."""
+    rows = viewer.world.rows["visibility"]
+    found = (row["since"] for row in rows if (row["viewer_id"], row["account_id"]) == (viewer.id, account))
+    since = next(found, None)
+    return datetime.fromisoformat(since) if since else _EVER
+
+
+def _is_told(viewer: Viewer, row: Row) -> bool:
+    if row["account_id"] not in viewer.visible:
+        return False
+    at = row["at"] if "at" in row else row["created_at"]
+    return datetime.fromisoformat(at) >= _since(viewer, row["account_id"])
+
+
+def _is_window_told(viewer: Viewer, row: Row) -> bool:
+    """Say whether a day or a month began, by its number, after the day or the month in which the account came."""
+    return row["account_id"] in viewer.visible and _begins_later(row["window_id"], _since(viewer, row["account_id"]))
+
+
+def _is_opening_told(viewer: Viewer, row: Row) -> bool:
+    since = _since(viewer, row["account_id"])
+    is_told = row["opening_version"] == 0 or _begins_later(row["opening_month_id"], since)
+    return is_told and row["account_id"] in viewer.visible
+
+
+def _begins_later(window: int, since: datetime) -> bool:
+    """window: 20261122 or 202611; the accounts of these worlds live by UTC."""
+    if since == _EVER:
+        return True
+    at = since.astimezone(UTC)
+    return window > (int(at.strftime("%Y%m%d")) if window > _A_MONTH_MAX else int(at.strftime("%Y%m")))
+
+
+_EVER: Final = datetime.min.replace(tzinfo=UTC)
+_A_MONTH_MAX: Final = 999_999
+
+
 def _sees_leg(viewer: Viewer, row: Row) -> bool:
-    """Say whether a payment is the viewer's to know: its own, or one between accounts that it sees both."""
+    """Say whether a payment is the viewer's to know: its own, or one between accounts that it saw both then."""
     if row["payer_id"] == viewer.id:
         return True
+    sides = {row["payer_id"], row["payee_id"]}
+    at = datetime.fromisoformat(row["created_at"])
     return row["book"] == "fund" and (
-        row["payee_id"] == viewer.id or {row["payer_id"], row["payee_id"]} <= viewer.visible
+        row["payee_id"] == viewer.id or (sides <= viewer.visible and all(at >= _since(viewer, side) for side in sides))
     )
 
 
 def _sees_entry(viewer: Viewer, row: Row) -> bool:
     """Say whether an entry is the viewer's to know: of its own books, or of the fund of an account that it sees.
 
-    Of the latter only what was posted since the account, and each between the two, came to its parent.
+    Of the latter only what was posted since the viewer came to see the account.
     """
     if row["account_id"] == viewer.id:
         return True
     if row["book"] != "fund" or row["account_id"] not in viewer.visible:
         return False
-    between = takewhile(lambda each: each != viewer.id, viewer.world.above(row["account_id"]))
-    moved = {each["account_id"]: each["moved_at"] for each in viewer.world.rows["account_move"]}
-    posted = datetime.fromisoformat(row["posted_at"])
-    return all(posted >= datetime.fromisoformat(moved[each]) for each in between if each in moved)
+    return datetime.fromisoformat(row["posted_at"]) >= _since(viewer, row["account_id"])
 
 
-_BOOKS: Final = {"cdr_leg": _sees_leg, "ledger_entry": _sees_entry}
+def _sees_change(viewer: Viewer, row: Row) -> bool:
+    """Say whether the viewer may know of the import that a kept row belongs to."""
+    return _is_told(viewer, viewer.world.by_id["import_file"][row["import_id"]])
+
+
+# What happened to accounts: of one that came to be seen by a move, what was before is not told.
+_HISTORY: Final[Mapping[str, Callable[[Viewer, Row], bool]]] = {
+    "cdr_leg": _sees_leg,
+    "ledger_entry": _sees_entry,
+    "alert": _is_told,
+    "audit": _is_told,
+    "fund_loss": _is_told,
+    "import_file": _is_told,
+    "import_change": _sees_change,
+    "fund_window": _is_window_told,
+    "fund_calendar": _is_opening_told,
+}
 
 
 def _is_lent(viewer: Viewer, table: str, row: Row) -> bool:
     """Say whether a row of somebody who is not visible is the viewer's to know, because it concerns it."""
-    if table == "sip_domain":
+    if table in ("sip_domain", "media_server"):
         return row["account_id"] in viewer.above
-    if table == "peering_group":
-        return row["account_id"] in viewer.above and "carriers_seen" in viewer.rights
     if table == "tariff":
         return any(each["tariff_id"] == row["id"] for each in _visible_rows(viewer, "account"))
     if table in _USERS:
@@ -235,6 +296,8 @@ def _owns(viewer: Viewer, table: str, row: Row) -> bool:
         return "money" in viewer.rights
     if table in _PRICES:
         return "prices" in viewer.rights
+    if table in _PEOPLE:
+        return "callflows" in viewer.rights
     return table not in _CARRIERS or "carriers_own" in viewer.rights
 
 

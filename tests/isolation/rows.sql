@@ -50,6 +50,29 @@ update tandem.subscriber s set cli = n.e164, allowed_clis = array[n.e164 || '*']
   from tandem.number n where n.subscriber_id = s.id;
 insert into tandem.reply_override(account_id, reason, status, phrase) select id, 'no_funds', 480, 'Later' from tandem.account;
 
+-- People, beside lines: what is in use, and what nothing names.
+insert into tandem.user(account_id, name) select id, w from tandem.account, unnest(array['used', 'idle']) as w;
+update tandem.subscriber s set user_id = u.id from tandem.user u where u.account_id = s.account_id and u.name = 'used';
+insert into tandem.media_server(account_id, name, address) select id, w, '198.19.0.0'::inet + id % 65536 from tandem.account, unnest(array['used', 'idle']) as w;
+insert into tandem.ring_group(account_id, name) select id, w from tandem.account, unnest(array['used', 'idle']) as w;
+insert into tandem.ring_group_member(ring_group_id, position, subscriber_id)
+select g.id, 1, s.id from tandem.ring_group g join tandem.subscriber s using (account_id) where g.name = 'used';
+insert into tandem.callflow(account_id, name) select id, w from tandem.account, unnest(array['used', 'idle']) as w;
+insert into tandem.callflow_step(callflow_id, position, kind, time_set_id, otherwise, user_id, status)
+select c.id, p, k, case k when 'time' then t.id end, case k when 'time' then 3 end, case k when 'ring' then u.id end, case k when 'reject' then 480 end
+  from tandem.callflow c
+  join tandem.user u on u.account_id = c.account_id and u.name = 'used'
+ cross join (values (1, 'time'), (2, 'ring'), (3, 'reject')) as v(p, k)
+ cross join lateral (select t.id from tandem.time_set t where t.account_id = any (pg_temp.above(c.account_id)) and t.name = 'used'
+                      order by random() limit 1) as t
+ where c.name = 'used';
+insert into tandem.extension(account_id, dialled, user_id) select account_id, '200', id from tandem.user where name = 'used';
+insert into tandem.forward(subscriber_id, kind, to_e164, time_set_id)
+select s.id, 'busy', '4930' || 1000 + s.id, t.id from tandem.subscriber s
+ cross join lateral (select t.id from tandem.time_set t where t.account_id = any (pg_temp.above(s.account_id)) and t.name = 'used'
+                      order by random() limit 1) as t;
+insert into tandem.trunk_place(subscriber_id, address) select id, ('198.18.0.' || id)::inet from tandem.subscriber;
+
 -- Prices: of each seller the tariff 'prices', with a version in force, a layer over it that is being built, and a deck to come.
 insert into tandem.tariff(account_id, name, currency) select id, 'deck', 'EUR' from tandem.account where kind <> 'customer';
 insert into tandem.rate_set(tariff_id, version) select id, 1 from tandem.tariff;
@@ -92,7 +115,9 @@ insert into tandem.import_change(import_id, key, after) select id, 1, '{}' from 
 
 set local session_replication_role = replica;
 insert into tandem.fund_window(account_id, currency, kind, window_id, spent_micros)
-select account_id, currency, 'day', 20261101, 1 from tandem.fund on conflict do nothing;
+select f.account_id, f.currency, w.kind, to_char(now(), w.form)::integer, 1
+  from tandem.fund f cross join (values ('day', 'YYYYMMDD'), ('month', 'YYYYMM')) as w(kind, form) on conflict do nothing;
+update tandem.fund_calendar set opening_version = 1, opening_month_id = to_char(now(), 'YYYYMM')::integer where account_id % 2 = 0;
 insert into tandem.alert(threshold_id, account_id, currency, kind, amount_micros, value_micros)
 select id, account_id, currency, kind, amount_micros, 0 from tandem.threshold;
 insert into tandem.threshold_state(threshold_id, is_crossed) select id, false from tandem.threshold on conflict do nothing;
@@ -107,10 +132,12 @@ insert into tandem.server_calls(server_id, minute_at, attempts, answered, talk_m
 insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin, group_id)
 select gen_random_uuid(), gen_random_uuid(), a.id, b, 'EUR', 1, 'pg', case b when 'carrier' then 1 end
   from tandem.account a, unnest(array['income', 'cost', 'carrier', 'fx_sold']) as b;
--- Some have moved, after all of these entries or before them.
-insert into tandem.account_move(account_id, moved_at)
-select id, now() + case when random() < 0.5 then interval '1 day' else interval '-1 day' end
-  from tandem.account where kind <> 'root' and random() < 0.5;
+insert into tandem.account_hold(account_id, kind, set_by) select id, 'lock', parent_id from tandem.account where kind <> 'root';
+insert into tandem.account_move(account_id, moved_at) select id, now() from tandem.account where kind <> 'root';
+-- Some came to be seen by a move, after all of this or before it, or before this month.
+update tandem.visibility
+   set since = now() + case when random() < 0.5 then interval '1 day' when random() < 0.5 then interval '-1 day' else interval '-40 days' end
+ where viewer_id <> account_id and random() < 0.5;
 insert into tandem.cdr(rid, call_id, node, started_at, ended_at, direction, source, account_id, caller, callee, outcome, sip_status)
 select 'r' || id, 'c' || id, 'n1', now(), now(), (array['out', 'in', 'internal'])[1 + id % 3], 's', id, '44201', '44202', 'answered', 200
   from tandem.account;

@@ -19,6 +19,8 @@ select id, parent_id, kind, 'Account ' || id, parent_id, 'EUR', kind = 'reseller
 insert into tandem.visibility(viewer_id, account_id) select id, id from member where kind <> 'root'
 union select parent_id, id from member where parent_id > 1
 union select 2, m.id from member m join member p on p.id = m.parent_id where p.parent_id = 2;
+-- A tenth of what they see came to be seen by a move.
+update tandem.visibility set since = now() - interval '1 day' where viewer_id <> account_id and account_id % 10 = 9;
 insert into tandem.account_grant(account_id, right_name, parent_id)
 select m.id, r, nullif(m.parent_id, 1) from member m, unnest(array['accounts', 'prices', 'money', 'domains', 'numbers', 'routing']) as r
  where m.kind = 'reseller';
@@ -36,6 +38,9 @@ insert into tandem.number(account_id, e164, subscriber_id) select account_id, (4
 insert into tandem.trusted_source(subscriber_id, network)
 select id, ('10.' || id / 65536 || '.' || id / 256 % 256 || '.' || id % 256)::cidr from tandem.subscriber where id % 20 = 0;
 insert into tandem.threshold(account_id, currency, kind, amount_micros) select account_id, currency, 'balance', 1000000 from tandem.fund where account_id % 10 = 0;
+insert into tandem.alert(threshold_id, account_id, currency, kind, amount_micros, value_micros, at)
+select id, account_id + 9, currency, kind, amount_micros, 0, now() from tandem.threshold where account_id < 99990;
+insert into tandem.fund_window(account_id, currency, kind, window_id, spent_micros) select account_id, currency, 'day', 20261101, 1 from tandem.fund;
 insert into tandem.ledger_entry(id, txn_id, account_id, book, currency, amount_micros, origin)
 select gen_random_uuid(), gen_random_uuid(), account_id, 'fund', currency, 1, 'pg' from tandem.fund where account_id % 10 = 9;
 insert into tandem.audit(actor, acting_account_id, account_id, table_name, key, action) select 'scale', parent_id, id, 'account', id::text, 'insert' from member;

@@ -77,6 +77,22 @@ def _other_id(column: str) -> Fresh:
     return lambda _world, row: {column: row[column] + 1000}
 
 
+def _idle_user(world: World, row: Row) -> int:
+    users = world.rows["user"]
+    return int(next(each["id"] for each in users if each["account_id"] == row["account_id"] and each["name"] == "idle"))
+
+
+def _new_member(world: World, row: Row) -> Values:
+    return {"position": 77, "subscriber_id": None, "user_id": _idle_user(world, row)}
+
+
+def _new_extension(world: World, row: Row) -> Values:
+    return {"dialled": "201", "user_id": _idle_user(world, row)}
+
+
+_REJECTING: Final = {
+    "position": 77, "kind": "reject", "status": 480, "time_set_id": None, "otherwise": None, "user_id": None,
+}  # fmt: skip
 _ACCOUNT: Final = "account_id"
 _ID: Final = ("id",)
 _FUND: Final = ("account_id", "currency")
@@ -99,6 +115,15 @@ TABLES: Final = (
     Table("subscriber", _ID, "iud", _ACCOUNT, ("status", "suspended"), _named("username")),
     Table("trusted_source", _ID, "iud", None, ("enabled", False),
           lambda _, row: {"network": f"10.1.{row['id']}.1/32"}, ("network", "transport", "from_pattern")),
+    Table("trunk_place", _ID, "iud", None, ("weight", 7), lambda _, row: {"address": f"198.18.1.{row['id']}"}),
+    Table("forward", _ID, "iud", None, ("created_at", _AT), _as(priority=77)),
+    Table("user", _ID, "iud", _ACCOUNT, ("dnd", True), _named()),
+    Table("ring_group", _ID, "iud", _ACCOUNT, ("total_s", 7), _named()),
+    Table("ring_group_member", _ID, "iud", None, ("ring_s", 7), _new_member),
+    Table("media_server", _ID, "iud", _ACCOUNT, ("port", 7), _named()),
+    Table("callflow", _ID, "iud", _ACCOUNT, ("created_at", _AT), _named()),
+    Table("callflow_step", _ID, "iud", None, ("created_at", _AT), _as(**_REJECTING)),
+    Table("extension", _ID, "iud", _ACCOUNT, ("created_at", _AT), _new_extension),
     Table("reply_override", ("account_id", "reason"), "iud", _ACCOUNT, ("phrase", "other"), _as(reason="barred")),
     Table("threshold", _ID, "iud", _ACCOUNT, ("lock", "all"), _as(amount_micros=77)),
     Table("threshold_state", ("threshold_id",), "", None, ("is_crossed", True), _other_id("threshold_id")),
@@ -146,6 +171,7 @@ TABLES: Final = (
     Table("cdr_attempt", ("rid", "n"), "", None, ("why", "other"), _as(n=7)),
     Table("cdr_leg", ("rid", "level", "book"), "", "payer_id", ("prefix", "7"), _other_id("level")),
     Table("audit", _ID, "", _ACCOUNT, ("actor", "other"), _as()),
+    Table("account_hold", ("account_id", "kind"), "", None, ("set_by", 1), _as(account_id=1)),
     Table("account_move", ("account_id",), "", None, ("moved_at", _AT), _as(account_id=1)),
     Table("visibility", ("viewer_id", "account_id"), "", None, ("account_id", 1), _as(account_id=1)),
     Table("outbox", _ID, "", None, ("key", "other"), _as()),

@@ -18,16 +18,18 @@ OPS_KEPT: Final = 4
 
 
 class Dump(NamedTuple):
-    """What stood in the store. opened: of the model, then."""
+    """What stood in the store. opened, turns: of the model, then."""
 
     stored: object
     opened: dict[str, int]
+    turns: dict[int, int]
 
 
 class Office:
     """Postgres and who works with it. posted: what it has of streams that are gone.
 
-    reread: how much of the stream that is there stands in `posted`. billed: of each part, the seconds.
+    reread: how much of the stream that is there stands in `posted`. billed: of each part, the seconds. losses: how
+    often the store has lost something.
     """
 
     def __init__(self, bench: Bench, model: Model) -> None:
@@ -37,7 +39,8 @@ class Office:
         self.posted: list[CallEvent] = []
         self.reread = 0
         self.billed: dict[tuple[str, int], int] = {}
-        self.blank = self.dump = Dump(bench.remember(), dict(model.opened))
+        self.losses = 0
+        self.blank = self.dump = Dump(bench.remember(), dict(model.opened), {})
 
     def events(self) -> list[CallEvent]:
         """Return all events that anybody knows."""
@@ -45,7 +48,7 @@ class Office:
 
     def save(self) -> None:
         """Write a dump."""
-        self.dump = Dump(self.bench.remember(), dict(self.model.opened))
+        self.dump = Dump(self.bench.remember(), dict(self.model.opened), dict(self.model.turns))
 
     def lose(self, *, is_emptied: bool, is_read: bool) -> None:
         """Lose everything, or what came after the dump, and make the store right.
@@ -56,6 +59,7 @@ class Office:
         lost, opseq = self.blank if is_emptied else self.dump, self.bench.funds.status().opseq
         self.posted = self.events() if is_read else self.posted
         self.bench.roll_back(lost.stored)
+        self.losses, self.model.turns = self.losses + 1, dict(lost.turns)
         self._read_the_stream()
         self.epoch += 1
         self.bench.call_nodes(self.epoch)
@@ -83,6 +87,7 @@ class Office:
                 talked_ms = 1_000 if call.is_answered else None
                 known = (call.funds, call.sides, call.granted_s, call.held, call.posted, call.billed_s, talked_ms)
                 told = Rehold(f"{rid}:0", rid, call.seq, self.epoch, 60, codec.pack(pinned(rid)), *known)
+                told = told._replace(place=call.place, joins=call.joins)
                 assert isinstance(self.bench.rehold_of(call.node, [told])[0], Applied)
 
     def _sort_out(self) -> None:
@@ -102,8 +107,8 @@ class Office:
 
     def _recount(self, lost: Dump) -> None:
         """Set every fund to what Postgres and the reservations say; the sync brings its terms."""
-        for fund in self.model.terms:
-            self.bench.set_terms(fund, self.model.terms[fund])
+        for fund in self.model.funds:
+            self.bench.set_terms(fund, self.model.given.get(fund))
             amounts = [each.amount_micros for event in self.posted for each in event.postings if each.fund == fund]
             self.model.charged[fund], self.model.opened[fund] = amounts, lost.opened[fund]
             self.bench.keeper.restore_fund(fund, sum(amounts), len(amounts), *self.model.spent[fund])
@@ -115,7 +120,12 @@ class Office:
         for rid, call in self.model.calls.items():
             results = [(each, self.bench.batch_of(*each[:1], [each[1]])[0]) for each in call.done[-OPS_KEPT:]]
             assert not any(isinstance(got, Applied) for (_, done, _), got in results if not isinstance(done, Late))
-            kept = tuple((*each[:2], got.granted_s) for each, got in results if isinstance(got, Applied | Replayed))
+            taken = [each for each, got in results if isinstance(got, Applied | Replayed)]
+            # Who takes some of them may forget older ones for it, beside others that its dump had.
+            again = [(each, self.bench.batch_of(*each[:1], [each[1]])[0]) for each in taken]
+            assert not any(isinstance(got, Applied) for _, got in again)
+            assert not again or isinstance(again[-1][1], Replayed)
+            kept = tuple((*each[:2], got.granted_s) for each, got in again if isinstance(got, Replayed))
             seq = call.seq
             if not call.is_open and not any(isinstance(done, Settle | Release | Late) for _, done, _ in kept):
                 seq += 1

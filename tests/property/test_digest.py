@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from ipaddress import ip_address
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -62,13 +63,18 @@ def test_the_own_answer_verifies_and_a_changed_one_does_not(
 @LAW
 @given(secret=st.binary(min_size=16, max_size=32), made_ms=st.integers(0, 2**45), salt=st.text(), data=st.data())
 def test_a_nonce_is_ours_until_a_character_changes(secret: bytes, made_ms: int, salt: str, data: st.DataObject) -> None:
-    """Ok within its life, stale outside, foreign with any one character changed."""
-    nonce = make_nonce(secret, made_ms, salt)
+    """Ok within its life and network, stale outside, foreign with any one character changed."""
+    place, elsewhere = data.draw(
+        st.tuples(st.ip_addresses(), st.ip_addresses()).map(lambda pair: tuple(map(str, pair)))
+    )
+    nonce = make_nonce(secret, made_ms, salt, place)
     age_ms = data.draw(st.integers(-400_000, 400_000))
-    assert nonce_state(secret, nonce, made_ms + age_ms, 300) == ("ok" if abs(age_ms) <= 300_000 else "stale")
+    assert nonce_state(secret, nonce, made_ms + age_ms, 300, place) == ("ok" if abs(age_ms) <= 300_000 else "stale")
+    if ip_address(elsewhere).packed[:3] != ip_address(place).packed[:3]:
+        assert nonce_state(secret, nonce, made_ms + age_ms, 300, elsewhere) == "stale"
     at = data.draw(st.integers(0, len(nonce) - 1))
     forged = nonce[:at] + ("A" if nonce[at] != "A" else "B") + nonce[at + 1 :]
-    assert nonce_state(secret, forged, made_ms, 300) == "foreign"
+    assert nonce_state(secret, forged, made_ms, 300, place) == "foreign"
 
 
 @LAW
@@ -77,7 +83,7 @@ def test_garbage_never_raises(text: str) -> None:
     """Hostile headers, nonces, realms and uris end as None, "foreign" or False."""
     parsed = parse_credentials(text)
     assert parsed is None or all(isinstance(part, str) for part in parsed)
-    assert nonce_state(b"secret", text, 0, 300) == "foreign"
+    assert nonce_state(b"secret", text, 0, 300, text) == "foreign"
     assert not verify(Credentials(*[text] * 9), text, text, text)
     assert uri_matches(text, SipUri("sip", "alice", "a.example")) in (True, False)
     (value,) = challenge_values(text, "N", False, ("MD5",))

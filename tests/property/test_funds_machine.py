@@ -9,8 +9,7 @@ Postgres and the nodes know: no operation counts twice, and no call that goes on
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -36,29 +35,33 @@ from kemi.adapters.redis_funds import (
     Unknown,
     Void,
 )
-from kemi.core.outcome import IN, OUT, Hold, HoldFund, HoldRow
 from kemi.records import Opening, Window
 from tests.funds_bench import NODE, Bench, FakeBench, RedisBench, ended, hold, pinned
+from tests.property.funds_asked import (
+    ALL,
+    COUNTERS,
+    FAR_MS,
+    FUNDS,
+    NODES,
+    account_of,
+    all_sides,
+    asked,
+    caps,
+    chains,
+    few,
+    hold_of,
+    joins,
+    nodes,
+    openings,
+    picks,
+    price_of,
+    prices,
+    schedule,
+    turns,
+)
 from tests.property.funds_loss import OPS_KEPT, Office
 from tests.property.funds_model import Call, Model
 from tests.redis_server import empty
-
-FUNDS: Final = ("1:EUR", "2:EUR", "3:EUR")
-NODES: Final = (NODE, "n2")
-SLICE_S: Final = 60
-FAR_MS: Final = 2**45
-
-chains = st.sets(st.sampled_from(FUNDS), min_size=1).map(sorted)
-three_prices = st.lists(st.integers(0, 40), min_size=3, max_size=3)
-three_sides = st.lists(st.sampled_from((OUT, IN, OUT | IN)), min_size=3, max_size=3)
-picks = st.integers(0, 10**6)
-nodes = st.sampled_from(NODES)
-caps = st.one_of(st.just(0), st.integers(1, 300))
-spends = st.integers(0, 200)
-openings = st.one_of(
-    st.none(), st.builds(Opening, st.integers(1, 6), st.integers(1, 5), spends, st.integers(1, 3), spends)
-)
-few = st.sampled_from((0, 0, 1, 2, 3))
 
 
 class FundsMachine(RuleBasedStateMachine):
@@ -67,24 +70,11 @@ class FundsMachine(RuleBasedStateMachine):
     def __init__(self, bench: Bench) -> None:
         super().__init__()
         self.bench = bench
-        self.model = Model({fund: FundTerms(1, 100, 50) for fund in FUNDS})
+        self.model = Model({fund: FundTerms(1, 100, 50) for fund in FUNDS}, COUNTERS)
         self.grants = 0
-        for fund, terms in self.model.terms.items():
+        for fund, terms in self.model.given.items():
             bench.set_terms(fund, terms)
         self.office = Office(bench, self.model)
-
-    def schedule(self, call: Call, minutes: int) -> tuple[HoldRow, ...]:
-        """Return rows of whole minutes beyond those granted."""
-        first = call.granted_s // SLICE_S
-        return tuple(
-            HoldRow(minute * SLICE_S, tuple(price * minute for price in call.per_min))
-            for minute in range(first + 1, first + 1 + minutes)
-        )
-
-    def wanted(self, call: Call, rows: tuple[HoldRow, ...]) -> Hold:
-        """Return the hold of a call."""
-        funds = zip(call.funds, call.sides, strict=True)
-        return Hold(tuple(HoldFund(fund, int(fund[0]), 1, side) for fund, side in funds), rows, ())
 
     def open_call(self, pick: int) -> str:
         """Name one of the open calls, "" when there is none."""
@@ -99,34 +89,69 @@ class FundsMachine(RuleBasedStateMachine):
         done = (*call.done, (node, operation, got.granted_s))
         return call._replace(granted_s=got.granted_s, seq=call.seq + 1, done=done)
 
-    @rule(funds=chains, data=three_prices, sides=three_sides, minutes=st.integers(1, 5))
-    def reserve(self, funds: list[str], data: list[int], sides: list[int], minutes: int) -> None:
-        """Ask for a call: exactly the largest payable row is granted, or the first level that refuses is named."""
+    @rule(funds=chains, data=prices, sides=all_sides, minutes=st.integers(1, 5), asks=asked, groups=turns)
+    def reserve(
+        self,
+        funds: list[str],
+        data: list[int],
+        sides: list[int],
+        minutes: int,
+        asks: Sequence[str] = (),
+        groups: Sequence[int] = (),
+    ) -> None:
+        """Ask for a call: exactly the largest payable row is granted, or the first level that refuses is named.
+
+        What it tells of others is as of the moment before, and only who is held takes turns.
+        """
         rid, count = f"r{len(self.model.calls)}-{self.grants}", len(funds)
         nothing = (0,) * count
-        call = Call(tuple(funds), tuple(sides[:count]), tuple(data[:count]), 0, nothing, nothing)
-        rows = self.schedule(call, minutes)
+        per_min = tuple(0 if fund in COUNTERS else price for fund, price in zip(funds, data, strict=False))
+        call = Call(tuple(funds), tuple(sides[:count]), per_min, 0, nothing, nothing)
+        rows = schedule(call, minutes)
         bar, at = self.model.bar(call)
         row = None if bar else self.model.largest(call, rows)
-        got = self.bench.funds.reserve(f"{rid}:0", rid, self.wanted(call, rows), 60, 0, codec.pack(pinned(rid)))
+        wanted = hold_of(call, rows, asks, groups)
+        got = self.bench.funds.reserve(f"{rid}:0", rid, wanted, 60, 0, codec.pack(pinned(rid)))
         if row is None:
             reason, at = (bar, at) if bar else self.model.short(call, rows[0])
-            assert got == Refused(reason, int(funds[at][0]), (), 0)
+            assert got == Refused(reason, account_of(funds[at]), (), 0, funds[at])
             return
         assert isinstance(got, Held)
         assert got.granted_s == row.talk_s
+        assert got.counts == tuple(self.model.channels(fund) for fund in asks)
+        assert got.turns == tuple(self.model.turns.get(group, 0) for group in groups)
+        self.model.turns.update({group: self.model.turns.get(group, 0) + 1 for group in groups})
         self.grants += 1
         self.model.hold(call)
-        self.model.calls[rid] = call._replace(granted_s=row.talk_s, held=row.price_micros)
+        told = got.counts, got.turns
+        self.model.calls[rid] = call._replace(granted_s=row.talk_s, held=row.price_micros, told=told)
 
-    @rule(pick=picks, node=nodes)
-    def answer(self, pick: int, node: str) -> None:
-        """Answer an open call; nothing moves."""
+    @rule(
+        pick=picks, node=nodes, place=st.integers(-1, 3), who=joins, share=st.integers(0, 100), is_of_now=st.booleans()
+    )
+    def answer(
+        self,
+        pick: int,
+        node: str,
+        place: int = -1,
+        who: Sequence[str] = (),
+        share: int = 100,
+        *,
+        is_of_now: bool = True,
+    ) -> None:
+        """Answer an open call; lines and users join it, and what the answer needs is held on, if it is known."""
         rid = self.open_call(pick)
         if rid:
-            seq = self.model.calls[rid].seq + 1
-            call = self.apply(node, Answer(f"{rid}:{seq}", rid, seq, 60))
-            self.model.calls[rid] = call._replace(is_answered=True, node=node)
+            before = self.model.calls[rid]
+            seq, held = before.seq + 1, price_of(before, share)
+            held_s = before.granted_s - (not is_of_now)
+            mark = Answer(f"{rid}:{seq}", rid, seq, 60, 0, 0, b"", place, tuple(who), held_s, held)
+            call = self.apply(node, mark)
+            after = self.model.answered_by(call, place, who, held if is_of_now else ())
+            self.model.calls[rid] = after._replace(node=node)
+            found = self.bench.funds.describe(rid)
+            assert found is not None
+            assert (found.place, found.joins, found.sides) == (after.place, after.joins, after.sides)
 
     @rule(pick=picks, minutes=st.integers(1, 5), node=nodes)
     def extend(self, pick: int, minutes: int, node: str) -> None:
@@ -135,7 +160,7 @@ class FundsMachine(RuleBasedStateMachine):
         if not rid:
             return
         call = self.model.calls[rid]
-        rows = self.schedule(call, minutes)
+        rows = schedule(call, minutes)
         row = self.model.largest(call, rows)
         after = self.apply(node, Extend(f"{rid}:{call.seq + 1}", rid, call.seq + 1, rows, 60))
         assert after.granted_s == (row.talk_s if row else call.granted_s)
@@ -150,7 +175,7 @@ class FundsMachine(RuleBasedStateMachine):
         if not rid:
             return
         call = self.model.calls[rid]
-        prices = self._price(call, share)
+        prices = price_of(call, share)
         billed_s = call.billed_s + (call.granted_s - call.billed_s) * share // 100
         operation = Part(f"{rid}:{call.seq + 1}", rid, call.seq + 1, billed_s, prices, ended("talking"))
         if not call.is_answered or billed_s == call.billed_s:
@@ -177,7 +202,7 @@ class FundsMachine(RuleBasedStateMachine):
         rid = self.open_call(pick)
         if rid:
             call = self.model.calls[rid]
-            prices = self._price(call, share)
+            prices = price_of(call, share)
             billed_s = call.billed_s + (call.granted_s - call.billed_s) * share // 100
             after = self.apply(node, Settle(f"{rid}:{call.seq + 1}", rid, call.seq + 1, billed_s, prices, ended()))
             self.model.charge(call, prices)
@@ -220,21 +245,28 @@ class FundsMachine(RuleBasedStateMachine):
         if self.model.calls:
             rid = sorted(self.model.calls)[pick % len(self.model.calls)]
             call = self.model.calls[rid]
-            wanted = self.wanted(call, self.schedule(call, 1))
+            wanted = hold_of(call, schedule(call, 1), FUNDS, (1,))
             got = self.bench.funds.reserve(f"{rid}:0", rid, wanted, 60, 0, codec.pack(pinned(rid)))
             assert isinstance(got, Held if call.is_open else Void)
+            if isinstance(got, Held):  # a store that has lost the call may not know what it told of others
+                assert (got.counts, got.turns) in (call.told, ((), ()) if self.office.losses else call.told)
 
     @rule(fund=st.sampled_from(FUNDS), amount=st.integers(-100, 200), limit=st.integers(0, 100))
     def top_up(self, fund: str, amount: int, limit: int) -> None:
         """Postgres posts money or corrects it, and sets another limit; a fund may become overdrawn by that alone."""
-        before = self.model.terms[fund]
+        before = self.model.given[fund]
         cred = before.cred_micros + amount
         self._set_terms(fund, before._replace(cver=before.cver + 1, cred_micros=cred, credit_limit_micros=limit))
 
-    @rule(fund=st.sampled_from(FUNDS), all_=few, out=few, in_=few)
+    @rule(fund=st.sampled_from(COUNTERS))
+    def take_limits_off(self, fund: str) -> None:
+        """Take the limits of a line or user away, and so its terms: it is counted on."""
+        self._set_terms(fund, None)
+
+    @rule(fund=st.sampled_from(ALL), all_=few, out=few, in_=few)
     def limit_channels(self, fund: str, all_: int, out: int, in_: int) -> None:
         """Postgres sets other maxima; running calls keep their channels."""
-        before = self.model.terms[fund]
+        before = self.model.terms(fund)
         self._set_terms(fund, before._replace(channels_max=all_, channels_out_max=out, channels_in_max=in_))
 
     @rule(
@@ -249,7 +281,7 @@ class FundsMachine(RuleBasedStateMachine):
         """Postgres sets other caps, and days pass; sometimes its terms are older than those before."""
         days = (Window(day, FAR_MS), Window(day + 1, FAR_MS + 1)) if day_max else ()
         months = (Window(month, FAR_MS),) if month_max else ()
-        terms = self.model.terms[fund]._replace(day_max_micros=day_max, month_max_micros=month_max)
+        terms = self.model.given[fund]._replace(day_max_micros=day_max, month_max_micros=month_max)
         opened = opening if day_max or month_max else None
         self._set_terms(fund, terms._replace(days=days, months=months, opening=opened))
 
@@ -290,13 +322,14 @@ class FundsMachine(RuleBasedStateMachine):
     @invariant()
     def balances_are_those_of_the_calls(self) -> None:
         """I1, and the spend of windows."""
-        for found in self.bench.funds.balances(FUNDS):
+        for found in self.bench.funds.balances(ALL):
             assert found == self.model.balance(found.fund)
 
     @invariant()
     def charges_are_the_sum_of_events(self) -> None:
         """I2: exact sums, numbers without gaps, running totals that agree."""
         postings = [posting for event in self.office.events() for posting in event.postings]
+        assert all(posting.fund in FUNDS for posting in postings)
         for found in self.bench.funds.balances(FUNDS):
             own = [posting for posting in postings if posting.fund == found.fund]
             assert [posting.n for posting in own] == list(range(1, found.n + 1))
@@ -323,12 +356,8 @@ class FundsMachine(RuleBasedStateMachine):
             own = [rid for rid, call in calls.items() if call.is_open and call.node == node]
             assert sorted(leases[node]) == sorted(own)
 
-    def _price(self, call: Call, share: int) -> tuple[int, ...]:
-        """Return a price between what is charged and what is held."""
-        return tuple(done + (held - done) * share // 100 for held, done in zip(call.held, call.posted, strict=True))
-
-    def _set_terms(self, fund: str, terms: FundTerms) -> None:
-        self.model.terms[fund] = terms
+    def _set_terms(self, fund: str, terms: FundTerms | None) -> None:
+        self.model.give(fund, terms)
         self.bench.set_terms(fund, terms)
 
 
@@ -367,3 +396,20 @@ def test_the_laws_hold_in_redis(redis_client: RedisClient, redis_worker_url: str
         run(make, 60)
     finally:
         worker.close()
+
+
+def test_an_answer_may_be_forgotten_for_what_is_told_after_a_loss() -> None:
+    """A dump brings operations back that the nodes do not repeat; with those that they do, the oldest answers go."""
+    machine = FundsMachine(FakeBench())
+    machine.reserve(funds=["1:EUR"], data=[0] * 6, sides=[1] * 6, minutes=1)
+    machine.late(pick=0)
+    machine.adopt(pick=0, first="n1")
+    machine.release(pick=0, node="n1")
+    machine.save()
+    machine.late(pick=0)
+    machine.lose(is_emptied=True, is_read=True)
+    machine.late(pick=0)
+    machine.lose(is_emptied=False, is_read=False)
+    for pick in range(4):
+        machine.repeat(pick=pick)
+    machine.grants_are_open_or_ended()

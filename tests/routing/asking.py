@@ -9,6 +9,7 @@ from kemi.adapters.zones import Zones
 from kemi.core.request import CallRequest, Facts, SipUri
 from kemi.settings import Limits
 from tests.fakes.world import SECRET, Answer, Everything, credentials
+from tests.routing import people
 from tests.routing.building import Records
 from tests.routing.entities import TextError
 from tests.routing.moments import unix_ms
@@ -18,9 +19,11 @@ NOON: Final = "2026-06-03T12:00"  # a Wednesday
 ABROAD: Final = "33199999999@carrier.example"  # who calls from a peer, when nothing else is said
 ZONES: Final = Zones()
 
-HEADERS: Final = ("pai", "ppi", "rpid", "diversion", "privacy", "contact", "user_agent")
+HEADERS: Final = ("pai", "ppi", "rpid", "diversion", "privacy", "contact", "user_agent", "history")
 CALL: Final = frozenset((*HEADERS, "at", "from", "ip", "via", "call", "password", "method", "host", "to", "fresh"))
-NODE: Final = frozenset(("down", "store", "draining", "tries", "expected"))
+NODE: Final = frozenset(
+    ("down", "store", "draining", "tries", "expected", "without", "busy", "full", "unled", "rings", "listens")
+)
 
 
 _BUILT: Final[dict[str, Records]] = {}
@@ -79,6 +82,7 @@ def facts(line: Line, records: Records) -> Facts:
         limits=plain._replace(
             attempts_max=int(said.get("tries", plain.attempts_max)),
             expected_s=int(said.get("expected", plain.expected_s)),
+            ring_max_s=int(said.get("rings", plain.ring_max_s)),
         ),
         emergency=records.emergency,
         nonce_uses=2 if said.get("fresh") == "no" else 1,
@@ -87,7 +91,21 @@ def facts(line: Line, records: Records) -> Facts:
         draining=said.get("draining") == "yes",
         config_pass=7,
         zones=ZONES,
+        without=frozenset(records.id_of("account", name) for name in said.get("without", "").split(",") if name),
+        busy=_funds(said.get("busy", ""), records),
+        full=_funds(said.get("full", ""), records),
+        unled=said.get("unled") == "yes",
+        listens=tuple(filter(None, said.get("listens", "").split(","))),
     )
+
+
+def _funds(names: str, records: Records) -> frozenset[str]:
+    return frozenset(people.fund_of(records, _full(records, name)) for name in names.split(",") if name)
+
+
+def _full(records: Records, name: str) -> str:
+    """Return the address of record of a line by its user; another name as it is."""
+    return next((full for kind, full in records.entities if kind == "line" and who_user(full) == name), name)
 
 
 def who_user(who: str) -> str:

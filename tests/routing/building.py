@@ -43,6 +43,7 @@ from kemi.records import (
     TimeSet,
 )
 from tests.fakes.world import ha1
+from tests.routing import people
 from tests.routing.entities import Entities, Entity
 from tests.routing.moments import day_ranges, spans, unix_ms
 from tests.routing.parts import (
@@ -85,6 +86,7 @@ class Records:
         ):
             for entity in self._all(kind):
                 make(entity)
+        people.add(self)
         self._sources()
         self._rewrite_sets()
         self._rules()
@@ -97,6 +99,10 @@ class Records:
     def name_of(self, kind: str, number: int) -> str:
         """Return the name of a thing by its number, "" for none."""
         return next((name for (of, name), each in self._ids.items() if of == kind and each == number), "")
+
+    def all(self, kind: str) -> list[Entity]:
+        """Return all things of a kind, in order."""
+        return self._all(kind)
 
     def _all(self, kind: str) -> list[Entity]:
         return [entity for (of, _), entity in self.entities.items() if of == kind]
@@ -183,13 +189,18 @@ class Records:
             region=it.text("region"),
             lock=Lock[it.text("lock", "none").upper()],
             **self._restrictions(it),
+            **people.of_line(self, it),
         )
         if cli and it.yes("number", default=True):
             self.records[keys.number(cli)] = Number(cli, account_id, Status.ACTIVE, it.name)
 
     def _number(self, it: Entity) -> None:
         account_id = self.id_of("account", it.text("of"))
-        self.records[keys.number(it.name)] = Number(it.name, account_id, status(it), it.text("to"))
+        number = Number(it.name, account_id, status(it), it.text("to"))
+        if it.text("leads"):
+            to, to_user = people.destination(self, it.text("leads"))
+            number = number._replace(to=to, to_user=to_user)
+        self.records[keys.number(it.name)] = number
 
     def _carrier(self, it: Entity) -> None:
         group_id, prices = self.id_of("carrier", it.name), it.by_prefix()

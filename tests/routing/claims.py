@@ -13,6 +13,7 @@ from typing import Final
 
 from kemi.core.outcome import Challenge, Decision, Need, Register, Reject, Route, Target
 from kemi.records import Choice
+from tests.routing import stages
 from tests.routing.building import Records
 from tests.routing.entities import TextError
 from tests.routing.moments import micros
@@ -77,6 +78,8 @@ def told(decision: Decision | Need) -> Iterator[str]:
     for target in decision.targets if isinstance(decision, Route) else ():
         headers = "  ".join(f"{header.name}: {header.value}" for header in target.headers)
         yield f"target   {target.ruri} via {target.next_hop} from {target.from_display!r} {target.from_uri}  {headers}"
+    if isinstance(decision, Route) and decision.stages:
+        yield f"stages   {stages.told(decision)}"
     for sentence in () if isinstance(decision, Need) else decision.trace:
         yield f"trace    {sentence}"
 
@@ -183,6 +186,11 @@ def _seen(target: Target, key: str) -> str | None:
         return " and ".join(header.value for header in target.headers if header.name.lower() == name)
     limits = target.limits
     plain = {
+        "user": target.user,
+        "to": target.to_uri,
+        "behind": " ".join(map(str, target.pinned.forwards)),
+        "joins": " ".join(target.pinned.joins),
+        "leads": " ".join(target.pinned.leads),
         "uri": target.ruri,
         "hop": target.next_hop,
         "from": target.from_uri,
@@ -227,6 +235,11 @@ _CLAIMS: Final[Mapping[str, Callable[[str, Decision, Records], str]]] = MappingP
         "by": _by,
         "reply": _reply,
         "pays": _pays,
+        "stages": stages.stages,
+        "forward": stages.forward,
+        "holds": stages.holds,
+        "asks": stages.asks,
+        "turn": stages.turn,
         "caller": _call("caller"),
         "callee": _call("callee"),
         "routing": _call("routing"),

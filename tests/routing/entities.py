@@ -17,10 +17,13 @@ KINDS: Final = frozenset(
     (
         *("account", "domain", "line", "number", "source", "rewrite", "carrier", "server", "rule", "inbound"),
         *("timeset", "barring", "bars", "ported", "destination", "emergency", "exchange"),
+        *("user", "group", "flow", "step", "forward", "extension", "media"),
     )
 )
-OBJECTS: Final = frozenset(("of", "under", "is", "in", "to", "only"))
-FLAGS: Final = frozenset(("stopper", "block", "may_return", "hidden", "spares_internal", "whitelist"))
+OBJECTS: Final = frozenset(("of", "under", "is", "in", "to", "only", "leads", "on"))
+FLAGS: Final = frozenset(
+    ("stopper", "block", "may_return", "hidden", "spares_internal", "whitelist", "dnd", "skip_busy", "counted")
+)
 
 _FIELD: Final = re.compile(r"([a-z0-9_]+)=(.*)", re.DOTALL)
 _COMMENT: Final = re.compile(r"(^|\s{2,})# .*$")

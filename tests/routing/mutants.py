@@ -30,8 +30,9 @@ ROOT: Final = Path(__file__).parents[2]
 CORE: Final = (
     *("candidates", "offers", "order", "hunt", "barring", "ported", "destinations", "time_sets", "inbound", "sources"),
     *("caller_id", "asserted", "targets", "rewrite", "numbers", "emergency", "called", "chains"),
+    *("dialled", "forwards", "walk", "groups", "flows", "leaps", "callees", "staging", "reach", "again"),
 )
-OTHERS: Final = {"told"}  # unit tests of the core that are named after no file of it
+OTHERS: Final = {"told", "hunt_stages"}  # unit tests of the core that are named after no file of it
 COPIED: Final = ("kemi", "tests", "tools", "pyproject.toml")
 CONFIG: Final = """
 [tool.mutmut]

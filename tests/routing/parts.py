@@ -33,6 +33,7 @@ def rate_set(it: Entity, set_id: int, prices: dict[str, str]) -> RateSet:
 def numbered(entities: Entities) -> dict[tuple[str, str], int]:
     """Return the numbers of all things: accounts from 1, lines from 51, carriers from 101, their servers from 1011."""
     begin = {"account": 1, "line": 51, "domain": 81, "carrier": 101, "timeset": 701, "barring": 801}
+    begin |= {"user": 601, "group": 621, "flow": 641, "media": 661}
     ids: dict[tuple[str, str], int] = {}
     count: dict[str, int] = {}
     for kind, name in entities:

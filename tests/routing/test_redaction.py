@@ -74,8 +74,8 @@ ROOT_ID_FIELDS: Final = ("account_id", "refused_by", "payer_id", "payee_id")
 _ID: Final = {
     "account": re.compile(r"\baccount ([0-9]+)"),
     "tariff": re.compile(r"\btariff ([0-9]+)"),
-    "group": re.compile(r"\bgroup ([0-9]+)"),
-    "server": re.compile(r"\bserver ([0-9]+)"),
+    "group": re.compile(r"(?<!ring )\bgroup ([0-9]+)"),
+    "server": re.compile(r"(?<!media )\bserver ([0-9]+)"),
     "rule": re.compile(r"(?<!\) )\brule ([0-9]++)(?!: .* → | passed over)"),
     "source": re.compile(r"\bpeer source ([0-9]+)"),
     "rewrite": re.compile(r"(?<!\) )\brule ([0-9]++)(?=: .* → | passed over)"),
@@ -227,7 +227,9 @@ def _past(call: PinnedCall, decision: Decision) -> Past:
                         cost.rate.per_min_micros, cost.tariff_id, cost.prefix, "cost", None, None, cost.payer_id,
                         cost.payee_id)
             )  # fmt: skip
-    attempts = [PastAttempt(each.server_id, each.name, 503, NOON, NOON, 900) for each in call.targets]
+    attempts = [
+        PastAttempt(each.server_id, each.name, 503, NOON, NOON, 900, target=n) for n, each in enumerate(call.targets, 1)
+    ]
     return Past(record, legs, attempts)
 
 

@@ -110,6 +110,9 @@ def _impossible_since_parts(op_id: str, known: Transfer) -> tuple[Operation, ...
     below = tuple(max(0, amount - 1) for amount in known.posted)
     found: list[Operation] = [
         Answer(op_id, rid, seq, 30, answered_ms=-1),
+        Answer(op_id, rid, seq, 30, place=-2),
+        Answer(op_id, rid, seq, 30, joins=("line1:", "2:EUR")),
+        Answer(op_id, rid, seq, 30, held_s=known.granted_s, held_micros=tuple(-1 for _ in known.amounts)),
         Adopt(op_id, rid, known.seq, 30),
         Adopt(op_id, rid, seq, -(10**6)),
         Part(op_id, rid, seq, granted_s + 1, known.amounts, END),

@@ -7,12 +7,13 @@ from typing import Any, Final, Protocol
 
 import msgpack
 
-from kemi import codec
+from kemi import codec, keys
 from kemi.adapters.redis_operations import FundState, FundTerms, Spent
 from kemi.records import CallEvent
 from tests.simulation.ledger_model import (
     AMOUNT_MAX,
     CLOSED_MS,
+    NO_LIMIT,
     Account,
     Answered,
     Ledger,
@@ -72,7 +73,9 @@ class Comparing:
     def terms(self, fund: str) -> FundTerms | None:
         """Return a fund's terms as far as the functions read them."""
         terms = self.stored.terms(fund)
-        return FundTerms(*terms[:FIRST_TERMS]) if terms and self.is_first_release else terms
+        if self.is_first_release:
+            return FundTerms(*terms[:FIRST_TERMS]) if terms else None
+        return NO_LIMIT if terms is None and keys.counts_only(fund) else terms
 
     @property
     def is_armed(self) -> bool:

@@ -22,6 +22,7 @@ ROOT: Final = 1
 RESELLERS: Final = (2, 3, 4)
 CUSTOMERS: Final = (5, 6, 7, 8)
 PARENTS: Final = {2: ROOT, 3: 2, 4: 2, 5: 3, 6: 3, 7: 4, 8: 2}
+COUNTERS: Final = ("line1:", "line2:", "line3:", "user4:")
 STEP_MAX: Final = 12
 MARKER: Final = "1 1 1 1"  # a database, and how far its history was
 DAYS_KNOWN: Final = 3
@@ -35,7 +36,7 @@ ROUNDINGS: Final = ("up", "up", "down", "half_up", "half_even")
 PEOPLE: Final = (
     *(("pay", 7), ("relax", 9), ("fit", 2)),
     *(("take", 1), ("limit", 1), ("status", 1), ("channels", 1), ("channels_in", 3), ("channels_out", 1), ("cps", 1)),
-    *(("price", 1), ("move", 1), ("exchange", 1), ("day", 2), ("month", 2)),
+    *(("price", 1), ("move", 1), ("exchange", 1), ("day", 2), ("month", 2), ("line", 4)),
 )
 MOODS: Final = (0, 0.3, 1, 1, 3, 8)  # how much people of a history like to do something
 KIND: Final = frozenset({"pay", "relax"})  # what lets calls go on
@@ -131,12 +132,23 @@ class Configuration:
                 self._put_account(account_id, rng.choice(RESELLERS) if account_id in CUSTOMERS else PARENTS[account_id])
             case "exchange":
                 self.exchange()
+            case "line":
+                self._limit_line(rng.choice(COUNTERS))
             case "relax":
                 terms = self.terms[fund]
                 self._change(fund, FundTerms(terms.cver, terms.cred_micros, terms.credit_limit_micros))
             case _:
                 self._cap(fund, **self._limit(what))
         return f"{what} {account_id}"
+
+    def _limit_line(self, fund: str) -> None:
+        """Give a line or user limits, or take them away."""
+        few = [self._rng.choice((0, 0, 1, 2)) for _ in range(3)]
+        if any(few):
+            self.terms[fund] = FundTerms(1, 0, -1, Status.ACTIVE, few[0], 0, few[1], few[2])
+        else:
+            self.terms.pop(fund, None)
+        self.dirty[keys.fund_terms(fund)] = None
 
     def exchange(self) -> None:
         """Let one unit of foreign money cost something else."""
@@ -211,12 +223,14 @@ class Configuration:
 
     def everything(self) -> None:
         """Bring all again: Redis has lost some of it."""
-        self.dirty = dict.fromkeys((*map(keys.config, self.records), *map(keys.fund_terms, self.terms)))
+        funds = (*self.terms, *(fund for fund in COUNTERS if fund not in self.terms))
+        self.dirty = dict.fromkeys((*map(keys.config, self.records), *map(keys.fund_terms, funds)))
 
     def value(self, key: str, version: int) -> bytes:
         """Return the bytes of a key as they have to stand in Redis."""
         if key.startswith(keys.FUND_TERMS_PREFIX):
-            return codec.pack(self.terms[key.removeprefix(keys.FUND_TERMS_PREFIX)])
+            terms = self.terms.get(key.removeprefix(keys.FUND_TERMS_PREFIX))
+            return codec.pack(terms) if terms else b""
         return codec.pack_config(version, self.records[key.removeprefix(keys.CONFIG_PREFIX)])
 
     def _put_account(self, account_id: int, parent_id: int) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from kemi import codec, keys
 from kemi.adapters.redis_operations import LEGS_MAX
-from kemi.records import CallEvent
+from kemi.core.outcome import OUT
+from kemi.core.rating import by_fund, charges, legs_at
+from kemi.records import CallEvent, PinnedCall
 from tests.simulation.comparing import SWEEP
 from tests.simulation.granting import Granting
 from tests.simulation.ledger_model import CLOSED_MS, Transfer
+from tests.simulation.pinning import LIMITS
 from tests.simulation.requests import Request, is_array
 from tests.simulation.violation import require
 
 SEQ_END: Final = 2**31
+RING_MAX_MS: Final = LIMITS.ring_max_s * 1000
 
 
 class Ending(Granting):
@@ -20,11 +25,18 @@ class Ending(Granting):
 
     def _judge_answer(self, request: Request, reply: Any) -> tuple[int, None]:
         known = self._opened(request, reply)
-        numbers = (request.server_id, request.lease_ms, request.answered_ms)
-        if known is None or not self._applied(
-            request, reply, known.granted_s, valid=min(numbers) >= 0 and len(request.legs) <= LEGS_MAX
-        ):
+        numbers = (request.server_id, request.lease_ms, request.answered_ms, *request.held, request.place + 1)
+        is_right = (
+            min(numbers) >= 0
+            and len(request.legs) <= LEGS_MAX
+            and all(map(keys.counts_only, (*request.joins, *request.leaves)))
+        )
+        if known is None or not self._applied(request, reply, known.granted_s, valid=is_right):
             return 0, None
+        if known.state == "held" and not self.is_first_release:
+            wanted = request.held if request.held_s == known.granted_s else ()
+            known = self.ledger.answer(known, wanted, request)._replace(place=request.place)
+            self._check_answered(known, request)
         now = self.redis.now_ms()
         known = known.after(request.op_id, "answer", request.seq)._replace(
             state="answered",
@@ -37,6 +49,21 @@ class Ending(Granting):
         )
         self._keep(known)
         return 1, None
+
+    def _check_answered(self, known: Transfer, request: Request) -> None:
+        """Check that what is held on pays for what is granted, where the call was answered."""
+        call = codec.unpack(PinnedCall, known.call)
+        legs = by_fund(legs_at(call.legs, call.targets, known.place), known.funds)
+        due = charges(legs, known.granted_s, request.answered_ms)
+        late = request.answered_ms - call.started_ms > RING_MAX_MS or request.answered_ms < call.started_ms
+        enough = late or all(held >= price for held, price in zip(known.amounts, due, strict=True))
+        if 0 <= known.place < len(call.targets):
+            leads = call.targets[known.place].leads
+            all_leads = {fund for target in call.targets for fund in target.leads}
+            sides = dict(zip(known.funds, known.sides, strict=True))
+            is_right = all(bool(sides[fund] & OUT) == (fund in leads) for fund in all_leads)
+            require("who leads on", is_right, f"{known.rid}: {sides} at {known.place}, where {leads} lead")
+        require("enough", enough, f"{known.rid}: {known.amounts} are held on, and it costs {due} at {known.place}")
 
     def _judge_adopt(self, request: Request, reply: Any) -> tuple[int, None]:
         known = self._opened(request, reply)
@@ -124,7 +151,8 @@ class Ending(Granting):
         if not later:  # asked by a node of the first release
             return 0, None
         posted, billed_s, answered_ms, legs, sides, *adopted = later
-        require("described", not adopted or adopted[0] == known.adopted, f"{request.rid}: {adopted}, not {known}")
+        who = [known.adopted, known.place, [fund.encode() for fund in known.joins]][: len(adopted)]
+        require("described", adopted == who, f"{request.rid}: {adopted}, not {known}")
         found = (state.decode(), call, granted_s, seq, lease_ms, server_id, billed_s, answered_ms, legs, node)
         wanted: tuple[Any, ...] = (known.state, known.call, known.granted_s, known.seq, known.lease_ms, known.server_id)
         wanted += (known.billed_s, known.node_answered_ms, known.legs, known.node)
@@ -152,6 +180,7 @@ class Ending(Granting):
         over = over._replace(state=state, lease_ms=0, forget_ms=self.redis.now_ms() + CLOSED_MS)
         if SWEEP not in request.op_id:  # a sweeper only guesses; who hears the real end needs the call
             over = over._replace(call=b"", legs=b"")
+        over = over._replace(joins=(), told=None)
         if state == "settled":
             over = over._replace(billed_s=request.billed_s)
         if not over.was_answered or self.is_first_release:  # nobody asks what a call has paid that was not answered

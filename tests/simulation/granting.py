@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kemi import codec
-from kemi.core.rating import by_fund, charges
+from kemi.core.rating import alternatives, by_fund, charges
 from kemi.records import PinnedCall
 from tests.simulation.comparing import SWEEP, Comparing
 from tests.simulation.ledger_model import Answered, Transfer, bars
@@ -40,13 +40,14 @@ class Granting(Comparing):
             self._judge_refusal(request, reply[3].decode(), reply[4])
             return 0, None
         require("once", code == "HELD", f"{request.rid} was never asked for: {code}")
-        self._judge_grant(request, reply[3])
+        self._judge_grant(request, reply[3], reply[5:6])
         return 1, None
 
     def _judge_repeated(self, request: Request, known: Transfer, code: str, reply: Any) -> None:
         if known.is_pending and known.answers[0].op_id == request.op_id:
             require("once", code in ("HELD", "REPLAYED"), f"{request.rid} is held: {code}")
             require("once", reply[3] == known.answers[0].granted_s, f"{request.rid}: another answer, {reply[3]} s")
+            require("told", _told(reply[5:6]) == known.told, f"{request.rid}: told {reply[5:6]}, before {known.told}")
         else:
             require("void", code == "VOID", f"{request.rid} is {known.state}: {code}")
 
@@ -65,7 +66,17 @@ class Granting(Comparing):
         require("level", not any(barred[: position - 1]), what)
         self._count(reason)
 
-    def _judge_grant(self, request: Request, granted_s: int) -> None:
+    def _judge_told(self, request: Request, told: list[list[int]] | None) -> None:
+        """Check what a hold tells of others: as of the moment before it."""
+        now_ms = self.redis.now_ms()
+        counts = [self.ledger.account(fund).channels for fund in request.asks]
+        turns = [self.ledger.turn(group, now_ms) for group in request.turns]
+        wanted = [counts, turns] if (counts or turns) and not self.is_first_release else None
+        require("told", told == wanted, f"{request.rid}: told {told}, not {wanted}")
+        self.ledger.take_turns(request.turns, now_ms)
+
+    def _judge_grant(self, request: Request, granted_s: int, more: list[Any]) -> None:
+        self._judge_told(request, _told(more))
         require("memory", self._memory() != {True}, f"{request.rid}: held at full memory")
         newer = self.stored.newer_than(request.seen_pass, request.used)
         require("stale", not newer, f"{request.rid} held, seen {request.seen_pass}, but {newer} changed since")
@@ -86,6 +97,7 @@ class Granting(Comparing):
             call=request.call,
             node=request.node,
             answers=(Answered(request.op_id, "reserve", granted_s),),
+            told=_told(more),
         )
         self._check_enough(transfer)
         self.ledger.reserve(transfer, now)
@@ -95,7 +107,9 @@ class Granting(Comparing):
     def _check_enough(self, transfer: Transfer) -> None:
         """Check that what is held pays for the seconds that are granted, by the prices that the call has pinned."""
         call = codec.unpack(PinnedCall, transfer.call)
-        due = charges(by_fund(call.legs, transfer.funds), transfer.granted_s, call.started_ms)
+        ways = [by_fund(way, transfer.funds) for way in alternatives(call.legs, call.targets)]
+        costs = [charges(way, transfer.granted_s, call.started_ms) for way in ways]
+        due = tuple(max(prices) for prices in zip(*costs, strict=True))
         enough = all(held >= price for held, price in zip(transfer.amounts, due, strict=True))
         require(
             "enough",
@@ -158,3 +172,8 @@ class Granting(Comparing):
         known = known.after(request.op_id, "extend", request.seq)._replace(node=request.node)
         self._keep(known, is_moved=row is not None)
         return 1, None
+
+
+def _told(more: list[Any]) -> list[list[int]] | None:
+    """Return what a hold tells of others, None where it is the first of the changed names, or nothing."""
+    return more[0] if more and isinstance(more[0], list) else None

@@ -9,6 +9,7 @@ import math
 from binascii import crc32
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from tests.simulation.journal import Journal
@@ -80,9 +81,9 @@ class Keyspace:
     def _do_scan(self, cursor: bytes, *options: bytes) -> list[Any]:
         """All names at once: a guarantee that is within what SCAN promises."""
         words = dict(zip(options[::2], options[1::2], strict=True))
-        prefix = words[b"MATCH"].removesuffix(b"*")
+        pattern = words[b"MATCH"].replace(b"[^", b"[!")
         names = [*self.strings, *self.hashes, *self.sorted_sets] if cursor == b"0" else []
-        return [b"0", [name for name in names if name.startswith(prefix) and self._has(name)]]
+        return [b"0", [name for name in names if fnmatchcase(name, pattern) and self._has(name)]]
 
     def _do_hget(self, key: bytes, field: bytes) -> bytes | None:
         return self.hashes.get(key, {}).get(field)

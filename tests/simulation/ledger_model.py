@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from kemi.adapters.redis_operations import FundTerms, Spent
+from kemi import keys
+from kemi.adapters.redis_operations import LEFT, FundTerms, Spent
 from kemi.core.outcome import IN, OUT
 from kemi.records import Status, Window
 from tests.simulation.journal import Journal
+from tests.simulation.requests import Request
 
 AMOUNT_MAX: Final = 2**53 - 1
 ANSWERS_KEPT: Final = 4
 CLOSED_MS: Final = 3_600_000
+TURN_KEPT_MS: Final = 7 * 86_400_000
+NO_LIMIT: Final = FundTerms(0, 0, -1)
 Prices = tuple[int, ...]
 Moved = list[tuple[str, int, int, int]]
 
@@ -45,7 +49,7 @@ class Account(NamedTuple):
     def sides_added(self, sides: int, sign: int) -> Account:
         """Return it with one channel more, or less: one in all, and one of each side that the call has here."""
         return self._replace(
-            channels=self.channels + sign,
+            channels=self.channels + sign * (sides != LEFT),
             channels_out=self.channels_out + sign * bool(sides & OUT),
             channels_in=self.channels_in + sign * bool(sides & IN),
         )
@@ -65,7 +69,8 @@ class Transfer(NamedTuple):
     amounts, posted: per fund, of the whole call; the difference is pending. billed_s: what the parts have posted.
     forget_ms: when Redis may forget it, 0 while pending. answers: the reserve's first. lease_ms: expiry by Redis'
     clock. set_us, until_us: when it was set and when it is over, by the time as it really goes. node_answered_ms: of
-    the first answer. adopted: the epoch for which its node has told it, 0 = it never had to.
+    the first answer. adopted: the epoch for which its node has told it, 0 = it never had to. place, joins: of who
+    answered; none of `joins` is among the funds. told: what its reserve told of others, None = nothing.
     """
 
     rid: str
@@ -89,6 +94,9 @@ class Transfer(NamedTuple):
     answers: tuple[Answered, ...] = ()
     forget_ms: int = 0
     adopted: int = 0
+    place: int = -1
+    joins: tuple[str, ...] = ()
+    told: list[list[int]] | None = None
 
     @property
     def is_pending(self) -> bool:
@@ -113,7 +121,7 @@ class Ledger:
     """All transfers and accounts. journal: the history that Redis can lose, shared with it.
 
     terms: fund -> what the sync has brought of it. grants: how often each reservation was granted: once, or again after
-    its end was forgotten.
+    its end was forgotten. turns: by group, how many calls took its turn, and until when that is remembered.
     """
 
     def __init__(self, journal: Journal, terms: Callable[[str], FundTerms | None]) -> None:
@@ -123,6 +131,7 @@ class Ledger:
         self.transfers: dict[str, Transfer] = {}
         self.pending: dict[str, None] = {}
         self.grants: dict[str, int] = {}
+        self.turns: dict[int, tuple[int, int]] = {}
 
     def account(self, fund: str) -> Account:
         """Return a fund's sums."""
@@ -130,14 +139,14 @@ class Ledger:
 
     def clear(self) -> None:
         """Lose everything."""
-        for container in (self.accounts, self.transfers, self.pending, self.grants):
+        for container in (self.accounts, self.transfers, self.pending, self.grants, self.turns):
             container.clear()
 
     def copy(self, journal: Journal, terms: Callable[[str], FundTerms | None]) -> Ledger:
         """Return another one that stands where this one stands."""
         made = Ledger(journal, terms)
         made.accounts, made.transfers = dict(self.accounts), dict(self.transfers)
-        made.pending, made.grants = dict(self.pending), dict(self.grants)
+        made.pending, made.grants, made.turns = dict(self.pending), dict(self.grants), dict(self.turns)
         return made
 
     def store(self, transfer: Transfer) -> None:
@@ -166,6 +175,8 @@ class Ledger:
                 at = transfer.funds.index(fund)
                 more = transfer.amounts[at] - transfer.posted[at]
                 sums = sums.sides_added(transfer.sides[at], 1)._replace(pending=sums.pending + more)
+            elif fund in transfer.joins:
+                sums = sums.sides_added(IN, 1)
         return sums.pending, sums.channels, sums.channels_out, sums.channels_in
 
     def recount(self, fund: str, taken: tuple[int, int, int, int]) -> None:
@@ -194,6 +205,39 @@ class Ledger:
             self._put(fund, self._opened(fund, account, now_ms))
         self._journal.put(self.grants, transfer.rid, self.grants.get(transfer.rid, 0) + 1)
         self.store(transfer)
+
+    def turn(self, group: int, now_ms: int) -> int:
+        """Return how many calls took a group's turn before, as far as that is remembered."""
+        taken, forget_ms = self.turns.get(group, (0, 0))
+        return taken if forget_ms > now_ms else 0
+
+    def take_turns(self, groups: Sequence[int], now_ms: int) -> None:
+        """Count a call for each group."""
+        for group in groups:
+            self._journal.put(self.turns, group, (self.turn(group, now_ms) + 1, now_ms + TURN_KEPT_MS))
+
+    def answer(self, transfer: Transfer, held: Prices, who: Request) -> Transfer:
+        """Let a pending transfer hold no more than `held` (() = all of it), and count for those who answered alone.
+
+        who: place: where that was, -1 = not known: then all go on to count it that were called, or lead it on. joins:
+        of who answered. leaves: of who leads it elsewhere.
+        """
+        joins, place = who.joins, who.place
+        amounts = transfer.amounts
+        if len(held) == len(amounts):
+            amounts = tuple(map(max, transfer.posted, map(min, amounts, held)))
+        sides, new = list(transfer.sides), [fund for fund in dict.fromkeys(joins) if fund not in transfer.funds]
+        for at, fund in enumerate(transfer.funds):
+            account = self.account(fund)
+            account, before = account.sides_added(sides[at], -1), sides[at]
+            if keys.counts_only(fund) and (fund in joins or place >= 0):
+                makes = 0 if fund in who.leaves else before & OUT
+                sides[at] = (makes | IN if fund in joins else makes) or LEFT
+            account = account.sides_added(sides[at], 1)
+            self._put(fund, account._replace(pending=account.pending - transfer.amounts[at] + amounts[at]))
+        for fund in new:
+            self._put(fund, self.account(fund).sides_added(IN, 1))
+        return transfer._replace(amounts=amounts, sides=tuple(sides), joins=tuple(new))
 
     def raise_to(self, transfer: Transfer, amounts: Prices, now_ms: int) -> Transfer:
         """Let a pending transfer hold more."""
@@ -225,6 +269,8 @@ class Ledger:
         for fund, amount, posted, sides in rest:
             account = self.account(fund).sides_added(sides, -1)
             self._put(fund, account._replace(pending=account.pending - amount + posted))
+        for fund in transfer.joins:
+            self._put(fund, self.account(fund).sides_added(IN, -1))
 
     def _opened(self, fund: str, account: Account, now_ms: int) -> Account:
         """Return the account of a fund with caps with its windows open, rolled to those in force."""

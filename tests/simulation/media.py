@@ -39,13 +39,22 @@ def happen(node: Node, others: list[Node]) -> str:
     now_ns, now_ms = node.now()
     if now_ns - media.asked_ns < RING_MAX_NS and rng.random() < 0.8:
         media.answered_ns = now_ns
-        server_id = rng.choice((0, 1))
-        node.queue.append(Started(media.rid, 1, 2, SIDE, SIDE, server_id, (), now_ns, now_ms))
+        place, server_id = _answerer(node, media.rid)
+        node.queue.append(Started(media.rid, 1, 2, SIDE, SIDE, server_id, (), now_ns, now_ms, place=place))
         return f"{media.rid} is answered"
     del node.media[media.rid]
     cancelled = rng.random() < 0.5
     node.queue.append(Failed(media.rid, 487 if cancelled else 503, cancelled, (Attempt(1, 503),), now_ms))
     return f"{media.rid} fails"
+
+
+def _answerer(node: Node, rid: str) -> tuple[int, int]:
+    """Return who answers: the place of the target, and its server. Nodes of the first release tell no place."""
+    rng, asked = node.world.rng, node.world.pins.get(rid)
+    if node.world.first_nodes or asked is None or not any(target.joins for target in asked.call.targets):
+        return -1, rng.choice((0, 1))
+    place = rng.randrange(len(asked.call.targets))
+    return place, asked.call.targets[place].server_id
 
 
 def _talked(node: Node, others: list[Node], media: Media) -> str:

@@ -161,6 +161,8 @@ class Worker(Process):
             micros = next(row.price_micros for row in hold.rows if row.talk_s == answer.granted_s)
             self._node.media[call.rid] = Media(call.rid, self._node.now()[0])
             held = Held(call.rid, codec.pack(call), funds, answer.granted_s, RING_S, held_micros=micros)
+            if not self.world.first_nodes:  # whose nodes do not tell them
+                held = held._replace(sides=tuple(fund.sides for fund in hold.funds))
             self._node.queue.append(held)
         else:
             self._refuse(call.rid, codec.pack(call), maybe_held=False)

@@ -14,17 +14,20 @@ from kemi import keys
 from kemi.adapters.redis_tables import Tables
 from kemi.core import charges
 from kemi.core.draft import Draft
-from kemi.core.outcome import Hold, HoldRow, Need
-from kemi.records import Account, Band, Exchange, PinnedCall, PinnedLeg, Rate, RateSet, Tariff
+from kemi.core.outcome import IN, OUT, Hold, HoldFund, HoldRow, Need
+from kemi.records import Account, Band, Exchange, PinnedCall, PinnedLeg, PinnedTarget, Rate, RateSet, Tariff
 from kemi.settings import Limits
 from tests.fakes import calls as builders
-from tests.simulation.configuration import CURRENCY, CUSTOMERS, ROOT
+from tests.simulation.configuration import COUNTERS, CURRENCY, CUSTOMERS, ROOT
 
 LIMITS: Final = Limits(max_call_s=400, slice_s=30, ring_max_s=60, attempts_max=1, part_s=20)
 BAD: Final = 0.01  # share of holds that no worker of this release would ask for
 BAD_ROWS: Final = ((0, 5), (60, -1), (60, 2**53), (60, 1.5), (2**53, 1))
 FREE_SHARE: Final = 0.1
 CHAINS: Final = ((1, 0), (1, 0), (1, 1), (0, 1), (2, 0), (2, 1))  # of caller and forwarder; of the called number
+FORWARDS: Final = (0, 0, 1, 2)  # of calls while all nodes know of forwards
+GROUPS: Final = (1, 2)  # whose turns calls take
+PHONE: Final = PinnedTarget(0, 0, "phone")
 BANDS_S: Final = ((), (), (5, 40), (70,), (100, 200))  # when prices change, from the INVITE on
 
 Legs = tuple[PinnedLeg, ...]
@@ -65,22 +68,64 @@ class Pinner:
         used: dict[str, None] = {}
         out_chains, in_chains = self._rng.choice(CHAINS)
         out, in_ = self._legs(out_chains, 0, now_ms, used), self._legs(in_chains, 100, now_ms, used)
-        if out is None or in_ is None:
+        forwarded = self._forwarded(now_ms, used)
+        if out is None or in_ is None or forwarded is None:
             return None
-        call = builders.call(rid, (*out, *in_), (builders.carrier(1, ROOT), builders.carrier(2, ROOT)))
+        targets = self._targets(max((leg.forward for leg in forwarded), default=0))
+        call = builders.call(rid, (*out, *in_, *forwarded), targets)
         call = call._replace(node=self._node, started_ms=now_ms, max_s=LIMITS.max_call_s)
         draft = SimpleNamespace(
             facts=SimpleNamespace(limits=LIMITS),
             known=SimpleNamespace(used=tuple(used)),
             call=SimpleNamespace(received_ms=now_ms),
         )
-        hold = charges.hold_for(cast("Draft", draft), out, in_, LIMITS.attempts_max)
+        further = self._further(forwarded, targets)
+        hold = charges.hold_for(cast("Draft", draft), out, in_, LIMITS.attempts_max, further)
         if not hold.rows:
             return None
         if self._rng.random() < BAD:
             return Asked(call, self._spoiled(hold), is_spoiled=True)
         self._pins[rid] = Asked(call, hold, is_spoiled=False)
         return self._pins[rid]
+
+    def _forwarded(self, now_ms: int, used: dict[str, None]) -> Legs | None:
+        """Return the legs of the call's forwards, None where Redis lacks something."""
+        found: list[PinnedLeg] = []
+        for forward in range(1, 1 + (0 if self._first_nodes else self._rng.choice(FORWARDS))):
+            legs = self._legs(1, 100 + 100 * forward, now_ms, used)
+            if legs is None:
+                return None
+            found += [leg._replace(forward=forward) for leg in legs]
+        return tuple(found)
+
+    def _targets(self, forwards: int) -> tuple[PinnedTarget, ...]:
+        """Return where a call may be answered: a phone, and carriers behind each of the forwards, and behind both."""
+        first = builders.carrier(1, ROOT), builders.carrier(2, ROOT)
+        if self._first_nodes:
+            return first
+        behind = ((1,), (2,), (1, 2))[: 2 * forwards - 1] if forwards else ()
+        leaders = {forward: self._some(1) for forward in range(1, forwards + 1)}
+        forwarded = [
+            builders.carrier(2, ROOT)._replace(
+                forwards=each, leads=tuple(dict.fromkeys(fund for forward in each for fund in leaders[forward]))
+            )
+            for each in behind
+        ]
+        return (PHONE._replace(joins=self._some(3)), *first, PHONE._replace(joins=self._some(2)), *forwarded)
+
+    def _further(self, forwarded: Legs, targets: tuple[PinnedTarget, ...]) -> charges.Further:
+        """Return what a call holds and asks beside its own legs."""
+        if self._first_nodes:
+            return charges.NOTHING
+        rng = self._rng
+        counted = tuple(HoldFund(fund, 9, 0, rng.choice((OUT, IN, OUT | IN))) for fund in self._some(2))
+        leads = dict.fromkeys(fund for target in targets for fund in target.leads)
+        counted = (*counted, *(HoldFund(fund, 9, 0, OUT) for fund in leads))
+        turns = tuple(rng.sample(GROUPS, rng.choice((0, 0, 1, 2))))
+        return charges.Further(forwarded, (), counted, targets, 0, self._some(2), turns)
+
+    def _some(self, most: int) -> tuple[str, ...]:
+        return tuple(self._rng.sample(COUNTERS, self._rng.randrange(most + 1)))
 
     def _legs(self, chains: int, above: int, now_ms: int, used: dict[str, None]) -> Legs | None:
         """Return the legs of so many chains, numbered from `above` on."""

@@ -125,4 +125,7 @@ def _told(request: Request, known: Transfer | None, lease_ms: int) -> Transfer:
         legs=request.legs,
         answers=known.answers if known else (Answered(request.end, "reserve", granted_s),),
         adopted=request.epoch,
+        place=request.place,
+        joins=request.joins,
+        told=known.told if known else None,
     )

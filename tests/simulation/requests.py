@@ -10,10 +10,12 @@ import msgpack
 from kemi.adapters.redis_client import Argument
 
 ROWS_MAX = 16
-FUNDS_MAX = 24
+FUNDS_MAX = 32
+ASKS_MAX = 64
+TURNS_MAX = 8
 AMOUNT_END = 2**53
 SIDES = frozenset({1, 2, 3})
-ANSWER_BEFORE = 6  # arguments of an answer by a node of the release before
+ANSWER_BEFORE = 6  # arguments of an answer by a node of the first release
 
 
 class Request(NamedTuple):
@@ -22,7 +24,8 @@ class Request(NamedTuple):
     seq: 0 for reserve and note. lease_ms: from now. rows: (talk_s, price per fund …). prices: per fund, totals.
     numbers: what follows a fund's name, of a restore. epoch: that is being built, as its asker believes.
     end: CallEnd, or where a list goes on, or the id of the reserve of a call that is told.
-    fault: why it can never be applied, as far as its own numbers show; "" = nothing.
+    fault: why it can never be applied, as far as its own numbers show; "" = nothing. asks, turns: of a reserve. place,
+    joins, held_s: of who answered; `held` is what an answer wants to be held for held_s. leaves: who leads no more on.
     """
 
     kind: str
@@ -48,6 +51,12 @@ class Request(NamedTuple):
     epoch: int = 0
     held: tuple[int, ...] = ()
     is_answered: bool = False
+    asks: tuple[str, ...] = ()
+    turns: tuple[int, ...] = ()
+    place: int = -1
+    joins: tuple[str, ...] = ()
+    held_s: int = 0
+    leaves: tuple[str, ...] = ()
 
 
 def decode(words: Sequence[Argument]) -> Request | None:
@@ -92,13 +101,15 @@ def _is_amount(number: object) -> bool:
 
 def _reserve(args: list[bytes]) -> Request:
     ask: Any = msgpack.unpackb(args[2])
-    node, lease_ms, seen, funds, sides, flat = ask[:6]
+    node, lease_ms, seen, funds, sides, flat, asks, turns = ask
     rows = _rows(flat, len(funds) + 1)
     fault = rows_fault(rows, (0,) * (len(funds) + 1))
     if len(funds) > FUNDS_MAX or len(set(funds)) != len(funds):
         fault = "funds"
     if any(side not in SIDES for side in sides):
         fault = "sides"
+    if len(asks) > ASKS_MAX or len(turns) > TURNS_MAX:
+        fault = "asked"
     used: Any = msgpack.unpackb(args[3])
     return Request(
         kind="reserve",
@@ -113,6 +124,8 @@ def _reserve(args: list[bytes]) -> Request:
         used=frozenset(name.encode() for name in used),
         call=args[4],
         fault=fault,
+        asks=tuple(asks),
+        turns=tuple(turns),
     )
 
 
@@ -123,7 +136,12 @@ def _extend(args: list[bytes]) -> Request:
 
 def _answer(args: list[bytes]) -> Request:
     made = _numbered("answer", args)._replace(lease_ms=int(args[3]), node=args[4], server_id=int(args[5]))
-    return made._replace(answered_ms=int(args[6]), legs=args[7]) if len(args) > ANSWER_BEFORE else made
+    if len(args) <= ANSWER_BEFORE:
+        return made
+    who: Any = msgpack.unpackb(args[8])
+    place, joins, held_s, held, leaves = who
+    said = made._replace(answered_ms=int(args[6]), legs=args[7], place=place, held_s=held_s)
+    return said._replace(joins=tuple(joins), held=tuple(held), leaves=tuple(leaves))
 
 
 def _adopt(args: list[bytes]) -> Request:
@@ -161,7 +179,8 @@ def _of_node(args: list[bytes]) -> Request:
 
 def _rehold(args: list[bytes]) -> Request:
     told: Any = msgpack.unpackb(args[6])
-    reserve_id, granted_s, talked_ms, server_id, answered_ms, billed_s, funds, sides, held, posted = told
+    reserve_id, granted_s, talked_ms, server_id, answered_ms, billed_s, *rows = told
+    funds, sides, held, posted, place, joins = rows
     return _numbered("rehold", args)._replace(
         lease_ms=int(args[3]),
         node=args[4],
@@ -178,6 +197,8 @@ def _rehold(args: list[bytes]) -> Request:
         prices=tuple(posted),
         call=args[7],
         legs=args[8],
+        place=place,
+        joins=tuple(joins),
     )
 
 

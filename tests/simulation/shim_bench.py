@@ -89,9 +89,12 @@ class ShimBench:
         """Apply operations of another node."""
         return Funds(self._client, node, GRACE_S).batch(operations)
 
-    def set_terms(self, fund: str, terms: FundTerms) -> None:
+    def set_terms(self, fund: str, terms: FundTerms | None) -> None:
         """Do what the sync does."""
-        self._client.execute("SET", keys.fund_terms(fund), codec.pack(terms))
+        if terms is None:
+            self._client.execute("DEL", keys.fund_terms(fund))
+        else:
+            self._client.execute("SET", keys.fund_terms(fund), codec.pack(terms))
 
     def set_config(self, config_pass: int, changed: Mapping[str, int], low: int = 0) -> None:
         """Let configuration stand at a pass."""

@@ -11,6 +11,8 @@ from kemi.core.request import SipUri
 from kemi.records import Lock
 from tests.fakes.world import ALICE, NOW_MS, Answer, World, credentials, invite, register, request, uri
 
+ELSEWHERE = "198.51.100.77"
+
 
 def challenge(world: World, caller: str = ALICE, answer: Answer | None = None, **fields: int) -> Challenge:
     call = request(caller=caller)
@@ -53,6 +55,7 @@ def test_unknown_wrong_and_disabled_are_told_alike() -> None:
         (Answer(nonce="f" * 32), "nonce is not ours"),
         (Answer(password="guess"), "wrong password"),
         (Answer(password="guess", made_ms=NOW_MS - 400_000), "wrong password"),
+        (Answer(password="guess", asked_from=ELSEWHERE), "wrong password"),
     ],
 )
 def test_a_wrong_answer_is_challenged_afresh(answer: Answer, fault: str) -> None:
@@ -76,6 +79,15 @@ def test_a_right_password_on_an_old_or_used_nonce_is_stale(made_ms: int, uses: i
     """The client may answer again by itself; a replayed request gets no further than that."""
     decision = challenge(World(), answer=Answer(made_ms=made_ms), nonce_uses=uses)
     assert all("stale=true" in value for value in decision.values)
+
+
+def test_what_another_network_was_asked_proves_nothing_here() -> None:
+    """Nobody registers or calls with an address at which he hears nothing; who has moved answers once more."""
+    world = World()
+    decision = challenge(world, answer=Answer(asked_from=ELSEWHERE))
+    assert all("stale=true" in value for value in decision.values)
+    asked = register()._replace(credentials=credentials(register(), Answer(asked_from=ELSEWHERE)))
+    assert isinstance(world.decide(asked), Challenge)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +135,7 @@ def test_a_name_that_cannot_exist_is_not_looked_up(user: str) -> None:
 def test_a_registration_binds_the_own_address() -> None:
     """To must be the authenticated user; the challenge of a REGISTER is 401."""
     world = World()
-    assert world.decide(register()) == Register(ALICE, (f"digest proves sub {ALICE}",))
+    assert world.decide(register()) == Register(ALICE, (f"digest proves sub {ALICE}",), contacts_max=10)
     decision = world.decide(register()._replace(credentials=None))
     assert isinstance(decision, Challenge)
     assert (decision.status, decision.header) == (401, "WWW-Authenticate")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from kemi.core.again import refused_hold
 from kemi.core.candidates import prefixes
-from kemi.core.decide import refused_hold
 from kemi.core.outcome import BEYOND_MAX, LEFT_OUT_MAX, Route
 from kemi.core.pattern import WAYS_MAX, compile_pattern
 from kemi.records import (

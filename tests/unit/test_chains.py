@@ -37,12 +37,13 @@ def test_a_line_may_use_the_carriers_of_its_chain() -> None:
         lambda world: world.records.pop("acct:2"),
         lambda world: world.change("acct:2", parent_id=5),
         lambda world: world.change("acct:5", parent_id=5),
+        lambda world: world.change("acct:2", parent_id=0),
         lambda world: world.change(f"sub:{ALICE}", account_id=1),
         lambda world: world.change(f"sub:{ALICE}", account_id=0),
     ],
 )
 def test_a_broken_chain_refuses(break_it: Any) -> None:
-    """A missing account, a circle, or a line on the root: nobody would pay, and an operator has to look."""
+    """An account missing, in a circle, without a parent but no root, or a line on the root: somebody has to look."""
     world = World()
     break_it(world)
     refusal = world.refusal(invite())

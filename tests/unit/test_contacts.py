@@ -12,9 +12,15 @@ from kemi.core.decide import decide
 from kemi.core.outcome import Need, Register
 from kemi.core.request import UNCOUNTED, CallRequest, Contact, SipUri
 from kemi.records import SourceKind, Sources
-from tests.fakes.world import PEER_IP, ColdStore, World, register
+from tests.fakes.world import PEER_IP, ColdStore, World, credentials, register
 
 PHONE = SipUri("sip", "ua", "192.0.2.9", 5062)
+
+
+def uris(*values: str) -> tuple[SipUri, ...]:
+    found = parse_contacts(values)
+    assert found is not None
+    return tuple(each.uri for each in found)
 
 
 def contact(host: str, scheme: str = "sip", *, is_ours: bool = False) -> CallRequest:
@@ -32,12 +38,12 @@ def contact(host: str, scheme: str = "sip", *, is_ours: bool = False) -> CallReq
     ],
 )
 def test_contacts_of_real_phones_are_read(value: str) -> None:
-    assert parse_contacts([value]) == (PHONE,)
+    assert uris(value) == (PHONE,)
 
 
 def test_all_contacts_of_all_headers_count() -> None:
     second = SipUri("sip", "", "2001:db8::9")
-    assert parse_contacts(["<sip:ua@192.0.2.9:5062>, <sip:[2001:DB8::9]>", "sip:ua@192.0.2.9:5062"]) == (
+    assert uris("<sip:ua@192.0.2.9:5062>, <sip:[2001:DB8::9]>", "sip:ua@192.0.2.9:5062") == (
         PHONE,
         second,
         PHONE,
@@ -63,6 +69,9 @@ def test_all_contacts_of_all_headers_count() -> None:
         '"a\\" <sip:ua@192.0.2.9>, "b" <sip:ua@203.0.113.7>',
         "<mailto:ua@192.0.2.9>",
         "<sip:ua@192.0.2.9",
+        "<sip:ua@192.0.2.9>;expires=60;expires=4294967296",
+        "<sip:ua@192.0.2.9>;expires=60;EXPIRES=0",
+        "<sip:ua@192.0.2.9;transport=udp;transport=tls>",
         "x" * 3000,
     ],
 )
@@ -70,8 +79,8 @@ def test_what_two_parsers_could_read_differently_is_not_read(value: str) -> None
     assert parse_contacts([value]) is None
 
 
-def test_more_contacts_than_the_registrar_keeps_are_not_read() -> None:
-    assert parse_contacts(["<sip:ua@192.0.2.9>"] * 11) is None
+def test_more_contacts_than_anybody_has_are_not_read() -> None:
+    assert parse_contacts(["<sip:ua@192.0.2.9>"] * 129) is None
 
 
 def test_hostile_text_costs_no_time() -> None:
@@ -105,6 +114,28 @@ def test_a_contact_that_is_no_phone_is_refused(call: CallRequest, why: str) -> N
     assert refusal.trace[-1].endswith(why)
 
 
+@pytest.mark.parametrize("transport", ["tls", "ws", "sctp", "nonsense", "TLS"])
+def test_a_contact_over_what_no_node_speaks_is_refused(transport: str) -> None:
+    """No call could ever reach it. One behind a proxy is called by the proxy, which itself has to be reached."""
+    (phone,) = parse_contacts([f"<sip:ua@192.0.2.9;transport={transport}>"]) or ()
+    refusal = World().refusal(register()._replace(contacts=(phone,)))
+    assert (refusal.reason, refusal.status) == ("contact", 403)
+    assert refusal.trace[-1].endswith(f"transport {transport.lower()} is not served")
+    near = register()._replace(supported="path", source_ip="192.0.2.1")
+    proxy = Contact(SipUri("sip", "", "192.0.2.1", 5060))
+    assert isinstance(World().decide(near._replace(contacts=(phone,), path=(proxy,))), Register)
+    deaf = proxy._replace(transport=transport.lower())
+    assert World().refusal(near._replace(contacts=(phone,), path=(deaf,))).reason == "contact"
+
+
+@pytest.mark.parametrize(
+    "uri", ["<sip:ua@192.0.2.9;transport=UDP>", "<sip:ua@192.0.2.9;Transport=tcp;ob>", "sip:ua@192.0.2.9"]
+)
+def test_what_a_node_speaks_is_no_matter_how_it_is_written(uri: str) -> None:
+    (phone,) = parse_contacts([uri]) or ()
+    assert isinstance(World().decide(register()._replace(contacts=(phone,))), Register)
+
+
 def test_one_bad_contact_spoils_all() -> None:
     call = contact("192.0.2.9")
     both = call._replace(contacts=(*call.contacts, *contact(PEER_IP).contacts))
@@ -115,7 +146,8 @@ def test_a_phone_may_be_anywhere_else() -> None:
     world = World()
     for call in (contact("192.0.2.9"), contact("10.0.0.4"), contact("2001:db8::77"), contact("198.51.100.9")):
         assert isinstance(world.decide(call), Register), call.contacts
-    assert isinstance(world.decide(contact("127.0.0.1")._replace(source_ip="127.0.0.2")), Register)
+    near = contact("127.0.0.1")._replace(source_ip="127.0.0.2")
+    assert isinstance(world.decide(near._replace(credentials=credentials(near))), Register)
 
 
 def test_a_stranger_does_not_learn_where_carriers_are() -> None:

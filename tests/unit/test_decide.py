@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kemi import keys
-from kemi.core.decide import decide, decide_offline, refused_hold
+from kemi.core.again import refused_hold
+from kemi.core.decide import decide, decide_offline
 from kemi.core.outcome import Challenge, Need, Register, Reject
 from kemi.core.request import NOTHING_KNOWN, CallRequest, SipUri, reservation_id
 from kemi.records import ReplyOverride, Subscriber

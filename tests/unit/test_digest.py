@@ -22,6 +22,7 @@ from kemi.core.request import Credentials, SipUri
 
 SECRET = b"0123456789abcdef"
 NOW_MS = 1_700_000_000_000
+HERE = "203.0.113.9"
 RFC_7616_NONCE = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"
 RFC_7616_HEADER = (
     'Digest username="Mufasa",\r\n realm="http-auth@example.org",\r\n uri="/dir/index.html",\r\n'
@@ -102,25 +103,44 @@ def test_an_answer_made_with_the_dummy_is_refused(ha1: str, algorithm: str) -> N
 
 def test_a_nonce_lives_its_time() -> None:
     """Ours until it expires, stale afterwards; a clock that is as much behind does no harm."""
-    nonce = make_nonce(SECRET, NOW_MS, "call-1")
-    assert nonce_state(SECRET, nonce, NOW_MS, 300) == "ok"
-    assert nonce_state(SECRET, nonce, NOW_MS + 300_000, 300) == "ok"
-    assert nonce_state(SECRET, nonce, NOW_MS + 300_001, 300) == "stale"
-    assert nonce_state(SECRET, nonce, NOW_MS - 300_001, 300) == "stale"
+    nonce = make_nonce(SECRET, NOW_MS, "call-1", HERE)
+    assert nonce_state(SECRET, nonce, NOW_MS, 300, HERE) == "ok"
+    assert nonce_state(SECRET, nonce, NOW_MS + 300_000, 300, HERE) == "ok"
+    assert nonce_state(SECRET, nonce, NOW_MS + 300_001, 300, HERE) == "stale"
+    assert nonce_state(SECRET, nonce, NOW_MS - 300_001, 300, HERE) == "stale"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answers", "state"),
+    [
+        ("203.0.113.9", "203.0.113.250", "ok"),
+        ("203.0.113.9", "203.0.112.9", "stale"),
+        ("2001:db8:1:2::9", "2001:db8:1:2:ffff::1", "ok"),
+        ("2001:db8:1:2::9", "2001:db8:1:3::9", "stale"),
+        ("203.0.113.9", "cb00:7109::", "stale"),
+        ("", "", "ok"),
+        ("", "203.0.113.9", "stale"),
+    ],
+)
+def test_a_nonce_is_for_one_network(asked: str, answers: str, state: str) -> None:
+    """Whoever answers with the address of somebody else has not got what was sent there; a NAT has many addresses."""
+    nonce = make_nonce(SECRET, NOW_MS, "call-1", asked)
+    assert nonce_state(SECRET, nonce, NOW_MS, 300, answers) == state
 
 
 def test_a_nonce_is_short_unique_and_signed() -> None:
-    """32 URL-safe characters; another salt or millisecond gives another one; another secret does not know it."""
-    nonce = make_nonce(SECRET, NOW_MS, "call-1")
+    """32 URL-safe characters; another salt, millisecond or network gives another; another secret does not know it."""
+    nonce = make_nonce(SECRET, NOW_MS, "call-1", HERE)
+    assert nonce != make_nonce(SECRET, NOW_MS, "call-1", "198.51.100.7")
     assert re.fullmatch(r"[A-Za-z0-9_-]{32}", nonce)
-    assert len({nonce, make_nonce(SECRET, NOW_MS, "call-2"), make_nonce(SECRET, NOW_MS + 1, "call-1")}) == 3
-    assert nonce_state(b"another secret 16", nonce, NOW_MS, 300) == "foreign"
+    assert len({nonce, make_nonce(SECRET, NOW_MS, "call-2", HERE), make_nonce(SECRET, NOW_MS + 1, "call-1", HERE)}) == 3
+    assert nonce_state(b"another secret 16", nonce, NOW_MS, 300, HERE) == "foreign"
 
 
 @pytest.mark.parametrize("nonce", ["", "x", "A" * 31, "A" * 32, "A" * 33, "ä" * 32, "A" * 30 + "==", "+" * 32])
 def test_a_foreign_nonce_is_told(nonce: str) -> None:
     """What we did not sign is foreign, of whatever form."""
-    assert nonce_state(SECRET, nonce, NOW_MS, 300) == "foreign"
+    assert nonce_state(SECRET, nonce, NOW_MS, 300, HERE) == "foreign"
 
 
 def test_challenges() -> None:

@@ -43,7 +43,7 @@ def test_what_the_carrier_said_lets_the_hunt_go_on(status: int) -> None:
 @pytest.mark.parametrize("status", [404, 410, 484, 485, 486, 487, 600, 603, 604, 606, 607, 608])
 def test_what_the_called_party_said_is_final(status: int) -> None:
     """Busy is busy by any carrier, and the caller is told exactly that."""
-    assert after(status) == (status, STOP[status])
+    assert after(status) == Told(status, STOP[status])
 
 
 def test_a_phone_that_rang_was_reached() -> None:
@@ -54,7 +54,7 @@ def test_a_phone_that_rang_was_reached() -> None:
 @pytest.mark.parametrize("status", [601, 699, 700, 9999])
 def test_an_unknown_global_failure_is_a_busy_everywhere(status: int) -> None:
     """RFC 3261 §8.1.3.2: an unknown status counts as the x00 of its class."""
-    assert after(status) == (600, "Busy Everywhere")
+    assert after(status) == Told(600, "Busy Everywhere")
 
 
 @pytest.mark.parametrize("status", [status for status in GO_ON if status != 480])
@@ -77,7 +77,7 @@ def test_a_phone_that_fails_is_unavailable(status: int) -> None:
 
 def test_busy_on_a_phone_is_told() -> None:
     """486 from the phone is the answer."""
-    assert after(486, targets=PHONE) == (486, "Busy Here")
+    assert after(486, targets=PHONE) == Told(486, "Busy Here")
 
 
 @pytest.mark.parametrize("current", [-1, 4, 99])

@@ -229,7 +229,19 @@ def test_the_contacts_of_a_registration_are_read_with_their_owner() -> None:
     ]
 
 
-@pytest.mark.parametrize("contact", ["<sip:ua@192.0.2.9;maddr=203.0.113.7>", ["<sip:ua@192.0.2.9>"] * 17])
+@pytest.mark.parametrize(("contact", "is_wildcard"), [(["*"], True), ([" *", "<sip:ua@192.0.2.9>"], True), ([], False)])
+def test_a_star_among_the_contacts_is_seen(contact: list[str], is_wildcard: bool) -> None:
+    ksr = FakeKsr()
+    ksr.method = "REGISTER"
+    ksr.headers = {"Contact": contact}
+
+    request = read(ksr, NOW_MS)
+
+    assert isinstance(request, CallRequest)
+    assert request.is_wildcard is is_wildcard
+
+
+@pytest.mark.parametrize("contact", ["<sip:ua@192.0.2.9;maddr=203.0.113.7>", ["<sip:ua@192.0.2.9>"] * 130])
 def test_contacts_that_cannot_be_read_are_malformed(contact: str | list[str]) -> None:
     ksr = FakeKsr()
     ksr.method = "REGISTER"

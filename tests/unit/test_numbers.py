@@ -40,7 +40,7 @@ def test_a_set_that_does_not_exist_changes_nothing() -> None:
     assert world.refusal(invite(callee="0033140000000")).reason == "bad_number"
 
 
-@pytest.mark.parametrize("dialled", ["", "bob", "00", "000000000", "+", "1" * 65, "33140000000%3Bx"])
+@pytest.mark.parametrize("dialled", ["", "0nobody", "00", "000000000", "+", "1" * 65, "33140000000%3Bx"])
 def test_what_is_no_number_is_refused(dialled: str) -> None:
     """484 says that the number, not the caller, is at fault; nothing of it is routed."""
     refusal = World().refusal(invite(callee=dialled))
@@ -82,3 +82,11 @@ def test_outbound_rules_always_start_from_the_original() -> None:
 def test_a_routing_number_takes_the_place_of_the_ported_beginning(ported: PortedNumber | None, routing: str) -> None:
     """The rest of the number stays."""
     assert routing_number(E164("33140000000"), ported) == routing
+
+
+def test_a_name_that_nobody_has_is_not_found() -> None:
+    """It was no number, so nothing is wrong with one. A carrier dials numbers alone."""
+    refusal = World().refusal(invite(callee="Nobody"))
+    assert (refusal.reason, refusal.status) == ("not_found", 404)
+    assert refusal.trace[-1] == "no extension, user or line of account 5 is called nobody"
+    assert World().refusal(from_peer("nobody")).reason == "bad_number"

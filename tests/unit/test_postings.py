@@ -187,7 +187,7 @@ def bad_events() -> dict[str, CallEvent]:
         "pays USD, at an exchange rate of 0": good._replace(call=with_leg(good.call, currency="USD")),
         "at an exchange rate of -1": good._replace(call=with_leg(good.call, exchange_nanos=-1)),
         "no name has": good._replace(call=with_leg(good.call, prefix="4\t4")),
-        "legs, at most": good._replace(call=good.call._replace(legs=good.call.legs * 13)),
+        "legs, at most": good._replace(call=good.call._replace(legs=good.call.legs * 33)),
         "do not fit their fields": good._replace(call=good.call._replace(node=5)),  # type: ignore[arg-type]
     }
 

@@ -18,7 +18,8 @@ from tools.errors import OperatorError
 from tools.report import tongue as module
 from tools.report.places import place
 from tools.report.subject import _zone
-from tools.report.tongue import CATALOGUES, LANGUAGES, Tongue, tongue
+from tools.report.tongue import CATALOGUES, Tongue, tongue
+from tools.tenant.kinds import LANGUAGES
 
 SOURCES: Final = sorted(Path(module.__file__).parent.glob("*.py"))
 KEYWORDS: Final = {"msg": None, "text": None, "plural": (1, 2)}

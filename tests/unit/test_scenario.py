@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tools.errors import OperatorError
+from tools.scenario import sipp
 from tools.scenario.check import differences
 from tools.scenario.observe import Record
 from tools.scenario.spec import Scenario, discover, load
+from tools.stack.layout import PROJECT
 
 EXPECT = """
 summary = "A call"
@@ -103,6 +108,14 @@ def test_what_the_far_end_received_counts(tmp_path: Path) -> None:
     ]
 
 
+def test_one_message_is_enough_for_what_only_some_must_have(tmp_path: Path) -> None:
+    """Two calls of different numbers: each number must have come, in whichever of them."""
+    told = scenario(tmp_path, EXPECT.replace("{ has", '{ some = ["sip:x ", "sip:y "], has'))
+    first, second = INVITE, INVITE.replace("sip:x", "sip:y")
+    assert differences(told, RECORD, {("acme", "INVITE"): (first, second)}) == []
+    assert differences(told, RECORD, {("acme", "INVITE"): (first,)}) == ["acme: no INVITE has /sip:y /"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
@@ -111,6 +124,7 @@ def test_what_the_far_end_received_counts(tmp_path: Path) -> None:
         ('attempts = ["acme 200"]', 'attempts = "acme 200"', "is not a list"),
         ('callee = "442071838750"', "", "callee is missing"),
         ("level = 1\n", 'level = 1\nprice = "x"\n', "unknown field price"),
+        ("lacks = [", "lack = [", "acme received.INVITE: unknown field lack"),
         ("[call]", "[call", "expect.toml"),
     ],
 )
@@ -124,3 +138,74 @@ def test_an_empty_area_is_an_error(tmp_path: Path) -> None:
     """Zero scenarios never count as all passed."""
     with pytest.raises(OperatorError, match="no scenario in area 'nowhere'"):
         discover(tmp_path, "nowhere")
+
+
+def test_a_party_that_stands_for_several_has_addresses_in_a_row(tmp_path: Path) -> None:
+    text = EXPECT.replace('name = "acme"', 'name = "acme"\ncopies = 3')
+    parties = [(party.name, party.address) for party in scenario(tmp_path, text).parties]
+    assert parties == [
+        ("acme-1", "127.0.0.9"), ("acme-2", "127.0.0.10"), ("acme-3", "127.0.0.11"), ("alice", "127.0.0.8"),
+    ]  # fmt: skip
+
+
+class Ended(NamedTuple):
+    """A SIPp that has ended, as its starter sees it."""
+
+    status: int
+
+    def wait(self, timeout: float) -> int:
+        """Tell how it ended; timeout: as of a Popen."""
+        assert timeout > 0
+        return self.status
+
+
+def _phones_told(monkeypatch: pytest.MonkeyPatch, *statuses: int) -> list[str]:
+    """Let each SIPp that registers be answered with the next status; return the addresses that they began from."""
+    began: list[str] = []
+
+    def run(command: list[str], _: Path) -> Ended:
+        status = statuses[len(began)]
+        began.append(command[command.index("-i") + 1])
+        trace = Path(command[command.index("-message_file") + 1])
+        trace.write_text(
+            f"{'-' * 47} now\nUDP message received [9] bytes :\n\nSIP/2.0 {status} Said\n", encoding="utf-8"
+        )
+        return Ended(0 if status == 200 else 1)
+
+    monkeypatch.setattr(sipp, "run", run)
+    return began
+
+
+def test_a_phone_that_is_told_to_come_back_does_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only that one, and only so often: a busy machine is no reason to fail, one that is down is."""
+    told = scenario(tmp_path)
+    phones = [told.parties[0]._replace(address=f"127.0.0.{n}") for n in (1, 2)]
+    proxy = sipp.Proxy("127.0.0.9:5060")
+
+    began = _phones_told(monkeypatch, 200, 503, 200)
+    sipp.register(told, phones, proxy, tmp_path)
+    assert began == ["127.0.0.1", "127.0.0.2", "127.0.0.2"]
+    _phones_told(monkeypatch, 503, 503, 503, 503, 503, 503)
+    with pytest.raises(OperatorError, match="acme could not register as"):
+        sipp.register(told, phones, proxy, tmp_path)
+
+
+def test_a_phone_that_is_refused_does_not_ask_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong password stays one, whatever another phone is told."""
+    told = scenario(tmp_path)
+    phones = [told.parties[0]._replace(name=name) for name in ("one", "two")]
+    began = _phones_told(monkeypatch, 503, 401)
+    with pytest.raises(OperatorError, match="one could not register as"):
+        sipp.register(told, phones, sipp.Proxy("127.0.0.9:5060"), tmp_path)
+    assert len(began) == 2
+
+
+@pytest.mark.parametrize(("own", "waits"), [("", "1000"), ("90", "90")], ids=["by default", "as said outside"])
+@pytest.mark.parametrize("target", ["scenarios", "demo"])
+def test_the_stack_of_a_proof_is_patient_with_redis(target: str, own: str, waits: str) -> None:
+    """It waits a second for Redis, unless it is told otherwise: a busy machine is no outage."""
+    env = {name: value for name, value in os.environ.items() if name != "TANDEM_REDIS_TIMEOUT_MS"}
+    words = ["make", "-s", "-o", "setup", target, "TANDEM=env #"]  # it would be started with this environment
+    told = {**env, "TANDEM_REDIS_TIMEOUT_MS": own} if own else env
+    said = subprocess.run(words, cwd=PROJECT, env=told, check=True, capture_output=True, text=True).stdout
+    assert f"TANDEM_REDIS_TIMEOUT_MS={waits}" in said.splitlines()

@@ -53,10 +53,10 @@ def test_a_request_goes_by_the_route_to_the_contact_or_back_where_it_came_from(
 
 
 def test_a_contact_is_taken_from_its_own_address_only() -> None:
-    own = SIDE.refreshed("192.0.2.1", "sip:192.0.2.1:9;transport=udp", "<sip:a@192.0.2.77>")
+    own = SIDE.refreshed("192.0.2.1", "sip:192.0.2.1:9;transport=udp", "sip:a@192.0.2.77;transport=tcp")
 
-    assert (own.target, own.hop) == ("sip:a@192.0.2.77", "sip:192.0.2.1:9;transport=udp")
-    assert SIDE.refreshed("192.0.2.66", HOP, "<sip:a@192.0.2.66>") == SIDE
+    assert (own.target, own.hop) == ("sip:a@192.0.2.77;transport=tcp", "sip:192.0.2.1:9;transport=udp")
+    assert SIDE.refreshed("192.0.2.66", HOP, "sip:a@192.0.2.66") == SIDE
     assert SIDE.refreshed("192.0.2.1", HOP, "") == SIDE
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fix_stack import free_address
 from tools.errors import OperatorError
-from tools.stack import checks, process, state
+from tools.stack import checks, kamailio, process, rtpengine, state
 from tools.stack.layout import Address, Layout, has_ipv6, parse_address
 
 GIGABYTE = 1_000_000_000
@@ -65,6 +65,18 @@ def test_replicas_bring_sentinels_with_ports_names_and_directories_of_their_own(
     assert [server.address.port for server in (*set_.redis_servers, *set_.sentinels)] == [7000, 7001, 7005, 7006, 7007]
     with pytest.raises(OperatorError, match=r"TANDEM_REPLICAS is '3': set it to a number from 0 to 2"):
         Layout.from_environment({"TANDEM_REPLICAS": "3"})
+
+
+def test_a_relay_of_sound_is_there_where_it_is_asked_for(tmp_path: Path) -> None:
+    assert Layout.from_environment({"RUN_DIR": str(tmp_path)}).relay is None
+    asked = Layout.from_environment({"RUN_DIR": str(tmp_path), "TANDEM_RTPENGINE": "1"})
+    assert asked.relay == Address("127.0.0.1", 5065)
+    (part,) = rtpengine.parts(asked, {"PATH": "/usr/bin"})
+    assert {"--table=-1", "--listen-ng=127.0.0.1:5065", "--interface=127.0.0.1"} <= set(part.argv)
+    server = kamailio.part(asked.nodes[0], {"PATH": "/usr/sbin"}, "secret", "unix:///redis.sock", asked.relay)
+    assert 'RTPENGINE="udp:127.0.0.1:5065"' in server.argv
+    with pytest.raises(OperatorError, match=r"TANDEM_RTPENGINE is 'yes': set it to a number from 0 to 1"):
+        Layout.from_environment({"TANDEM_RTPENGINE": "yes"})
 
 
 def test_a_taken_port_of_redis_is_refused_only_where_there_are_replicas(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ REFUSED = [
     ("tariff", "timezone", "Mars/Olympus", "timezone: 'Mars/Olympus' is not a name of the time zone database"),
     ("tariff", "timezone", "../etc", "timezone: '../etc' is not a name of the time zone database"),
     ("tariff", "currency", "eur", "currency: 'eur' is not a currency such as EUR"),
-    ("account", "language", "english", "language: 'english' is not a language such as en or fr-CH"),
+    ("account", "language", "english", "language: 'english' is not one of en, fr, ru, with or without a region: fr-CA"),
     ("account", "barred", "0", "barred: '0' is not a list of beginnings of numbers, 1 to 15 digits each"),
     ("account", "name", " x", "name: ' x' is not a name of 1 to 64 printable characters without blanks at its ends"),
     ("account", "tariff", "a\tb", "tariff: 'a\\tb' is not the name or id of what is there"),

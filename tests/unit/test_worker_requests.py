@@ -18,8 +18,10 @@ from kemi.settings import Limits, Settings
 from kemi.worker import DONE, PROXY_REQUIRE_CHECK, SANITY_CHECKS, Worker
 from tests.fakes import calls as builders
 from tests.fakes.ksr import FakeKsr
+from tests.fakes.world import request
 
 NOW_MS = 1_770_000_000_000
+SOURCE = "203.0.113.9"
 STRAY = (481, "Call/Transaction Does Not Exist")
 RID = "ab" * 16
 SECRET = b"0123456789abcdef"
@@ -207,15 +209,16 @@ def test_a_registration_that_breaks_releases_nothing() -> None:
     assert scene.queued() == []
 
 
-def _credentials(nonce: str, nc: str) -> Credentials:
-    return Credentials("alice", "a.example", nonce, "sip:x", "r", "MD5", "auth", nc, "c" * 1500)
+def _asked(nonce: str, nc: str, source_ip: str = SOURCE) -> CallRequest:
+    credentials = Credentials("alice", "a.example", nonce, "sip:x", "r", "MD5", "auth", nc, "c" * 1500)
+    return request(credentials=credentials, source_ip=source_ip)
 
 
 def test_a_use_is_counted_under_a_short_key() -> None:
     """The key is nonce and count, nothing that a client can make long."""
-    ksr, nonce = FakeKsr(), make_nonce(SECRET, NOW_MS, "salt")
+    ksr, nonce = FakeKsr(), make_nonce(SECRET, NOW_MS, "salt", SOURCE)
 
-    uses = [ksr_shared.nonce_uses(ksr, _credentials(nonce, nc), SECRET, NOW_MS, 300) for nc in ("0000000a", "0000000A")]
+    uses = [ksr_shared.nonce_uses(ksr, _asked(nonce, nc), SECRET, 300) for nc in ("0000000a", "0000000A")]
 
     assert uses == [1, 2]
     assert list(ksr.tables["nonce"]) == [f"{nonce}:0000000a"]
@@ -223,9 +226,10 @@ def test_a_use_is_counted_under_a_short_key() -> None:
 
 @pytest.mark.parametrize("nc", ["", "1", "000000001", "0000000g", "0" * 1500, "٠٠٠٠٠٠٠٠"])
 def test_a_count_that_is_none_is_not_counted(nc: str) -> None:
-    ksr, nonce = FakeKsr(), make_nonce(SECRET, NOW_MS, "salt")
+    ksr, nonce = FakeKsr(), make_nonce(SECRET, NOW_MS, "salt", SOURCE)
 
-    assert ksr_shared.nonce_uses(ksr, _credentials(nonce, nc), SECRET, NOW_MS, 300) == 0
-    assert ksr_shared.nonce_uses(ksr, None, SECRET, NOW_MS, 300) == 0
-    assert ksr_shared.nonce_uses(ksr, _credentials("f" * 32, "00000001"), SECRET, NOW_MS, 300) == 0
+    assert ksr_shared.nonce_uses(ksr, _asked(nonce, nc), SECRET, 300) == 0
+    assert ksr_shared.nonce_uses(ksr, request(credentials=None), SECRET, 300) == 0
+    assert ksr_shared.nonce_uses(ksr, _asked("f" * 32, "00000001"), SECRET, 300) == 0
+    assert ksr_shared.nonce_uses(ksr, _asked(nonce, "00000001", "198.51.100.7"), SECRET, 300) == 0
     assert ksr.tables["nonce"] == {}

@@ -18,13 +18,22 @@ from tools.account.options import As, DatabaseUrl, Json
 from tools.account.tables import show_table
 from tools.database_url import checked
 from tools.session import Connection, refusal, session
+from tools.tenant.catalogue import resource
+from tools.tenant.completion import rows
 
 CHANNEL: Final = "tandem_alert"
 ASK_EVERY_S: Final = 30.0
 SEEN_MAX: Final = 1000  # alerts between two looks
 
 Follow = Annotated[bool, typer.Option("--follow", help="Go on and print each new alert as it comes, until Ctrl-C.")]
-Of = Annotated[str, typer.Argument(metavar="[ACCOUNT]", help="Only of this account, by id or name.")]
+Of = Annotated[
+    str,
+    typer.Argument(
+        metavar="[ACCOUNT]",
+        help="Only of this account: id (5 or #5), name or path.",
+        autocompletion=rows(resource("account")),
+    ),
+]
 Most = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many, the newest.")]
 
 _ALERTS: Final = """
@@ -107,8 +116,9 @@ def alerts(
     if as_json:
         typer.echo(json.dumps([each.as_dict() for each in found]))
         return
-    columns = {"at": "at", "account": "account", "name": "", "kind": "kind", "window": "", "value": "value"}
-    show_table({**columns, "amount": "amount", "currency": "", "lock": "lock"}, [each.as_dict() for each in found])
+    columns = {"at": "at", "account": "id", "name": "account", "kind": "kind", "window": "window", "value": "value"}
+    rows_ = [{**each.as_dict(), "window": window_text(each.window_id) if each.window_id else ""} for each in found]
+    show_table({**columns, "amount": "threshold", "currency": "currency", "lock": "lock"}, rows_)
 
 
 def newest(wanted: Wanted, limit: int) -> Sequence[Alert]:

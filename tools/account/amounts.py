@@ -21,6 +21,7 @@ _SHOWN_MAX: Final = 40
 _DECIMAL: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 _COUNT: Final = re.compile(r"[0-9]{1,10}")
 _AGO: Final = re.compile(r"([0-9]{1,5})([mhdw])", re.ASCII)
+_NOW: Final = "now"
 _DAYS_AGO: Final = {"today": 0, "yesterday": 1}
 _HOURS: Final = {"m": 1 / 60, "h": 1}
 _DAYS: Final = {"d": 1, "w": 7}
@@ -102,7 +103,7 @@ def window_text(window: int) -> str:
 def moment(text: str, field: str, zone: tzinfo) -> datetime:
     """Return the time of a date ("2026-11-01": its first moment), of a date and time, or of words about now.
 
-    Words: "today", "yesterday" (their first moment), "90m", "24h", "7d", "2w" (so long ago; days are calendar days).
+    Words: "now", "today", "yesterday" (their first moment), "90m", "24h", "7d", "2w" (so long ago, in calendar days).
     zone: of texts that name none. Raises OperatorError.
     """
     try:
@@ -115,6 +116,8 @@ def moment(text: str, field: str, zone: tzinfo) -> datetime:
 
 def _about_now(text: str, zone: tzinfo) -> datetime | None:
     now = datetime.now(UTC)
+    if text == _NOW:
+        return now
     if text in _DAYS_AGO:
         # without its offset: the day's own midnight may have another one
         local = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

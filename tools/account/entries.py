@@ -11,11 +11,13 @@ from uuid import UUID
 import typer
 from psycopg.rows import class_row
 
-from tools.account.amounts import decimal, moment
+from tools.account.amounts import decimal
 from tools.account.find import Account, find, find_fund, other_funds
 from tools.account.options import As, Currency, DatabaseUrl, Json, Since, Until, Who
 from tools.account.tables import show_table
+from tools.account.times import between
 from tools.errors import OperatorError
+from tools.printable import counted
 from tools.session import Connection, session
 
 Before = Annotated[str, typer.Option(help="Go on where a page before ended, as that page says.")]
@@ -135,8 +137,9 @@ def statement(
         typer.echo(json.dumps({**head, **shown, "other_funds": others}))
         return
     typer.echo(f"account {account.id} {account.name}, {account.currency}, by the time of posting")
+    of_calls = f"  ({counted(calls, 'call')})"
     for name, amount in shown.items():
-        typer.echo(f"  {name:9} {amount:>20}{f'  ({calls} calls)' if name == 'calls' else ''}")
+        typer.echo(f"  {name:9} {amount:>20}{of_calls if name == 'calls' else ''}")
     for other in others:
         typer.echo(f"another fund has {other['balance']} {other['currency']} now: --currency {other['currency']}")
 
@@ -166,7 +169,7 @@ def show_entries(found: Sequence[Entry]) -> None:
         "txn": "transaction",
         "book": "book",
         "amount": "amount",
-        "currency": "",
+        "currency": "currency",
         "rid": "call",
         "note": "note",
         "actor": "by",
@@ -176,11 +179,8 @@ def show_entries(found: Sequence[Entry]) -> None:
 
 def period(account: Account, since: str, until: str) -> tuple[datetime, datetime]:
     """Return the begin and end of a time in the account's time zone; "" = no bound. Raises OperatorError."""
-    begin = moment(since, "from", account.zone) if since else FIRST
-    end = moment(until, "to", account.zone) if until else LAST
-    if begin >= end:
-        raise OperatorError(f"to: {until or 'now'} is not after --from {since}")
-    return begin, end
+    begin, end = between(since, until, account.zone)
+    return begin or FIRST, end or LAST
 
 
 def _cursor(text: str) -> tuple[datetime, UUID]:

@@ -16,6 +16,7 @@ from tools.account.amounts import decimal
 from tools.account.find import Account, find, find_billed
 from tools.account.options import Actor, As, DatabaseUrl, Json, Who
 from tools.errors import OperatorError
+from tools.printable import counted
 from tools.session import Connection, Session, find_account, session
 from tools.tenant.catalogue import resource
 from tools.tenant.naming import find_reference
@@ -110,8 +111,8 @@ def close(
         typer.echo(json.dumps(row))
         return
     typer.echo(
-        f"account {account.id} {account.name}: {_count(done['accounts'], 'account')} and"
-        f" {_count(done['lines'], 'line')} {_are(yes)} closed"
+        f"account {account.id} {account.name}: {counted(done['accounts'], 'account')} and"
+        f" {counted(done['lines'], 'line')} {_are(yes)} closed"
     )
     if done["numbers"]:
         typer.echo(f"numbers that go to {account.parent or 'its parent'}: {', '.join(done['numbers'])}")
@@ -134,7 +135,7 @@ def remove(
         typer.echo(json.dumps({"account": account.id, "name": account.name, "accounts": count, "done": yes}))
         return
     typer.echo(
-        f"account {account.id} {account.name}: {_count(count, 'account')} {_are(yes, count)} removed,"
+        f"account {account.id} {account.name}: {counted(count, 'account')} {_are(yes, count)} removed,"
         " with all that is theirs"
     )
     _say_yes(yes)
@@ -180,10 +181,6 @@ def _amounts(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[st
          "amount": decimal(row["micros"], scales[row["currency"]])}
         for row in rows
     ]  # fmt: skip
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _are(yes: bool, number: int = 2) -> str:

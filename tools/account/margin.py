@@ -78,7 +78,7 @@ def margin(
         typer.echo(json.dumps({"account": account.id, "name": account.name, "currencies": rows}))
         return
     columns = ("calls", "earned", "paid", "carriers", "margin")
-    show_table({**{name: name for name in columns}, "currency": ""}, rows)
+    show_table({**{name: name for name in columns}, "currency": "currency"}, rows)
 
 
 def margins(connection: Connection, account: Account, since: datetime, until: datetime) -> Sequence[Margin]:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Annotated, Final
 
 import typer
 
-from tools.account.amounts import moment
+from tools.account.times import begin_option, end_option
 from tools.tenant.catalogue import resource
 from tools.tenant.completion import rows
-
-
-def no_empty_time(context: typer.Context, option: typer.CallbackParam, value: str) -> str:
-    """Return a time that was given. Raises OperatorError for an empty one: nobody who types it means all of time."""
-    source = context.get_parameter_source(option.name or "")
-    if not value and source is not None and source.name == "COMMANDLINE":
-        moment(value, option.opts[0].removeprefix("--"), UTC)
-    return value
-
 
 DatabaseUrl = Annotated[
     str, typer.Option(envvar="DATABASE_URL", default_factory=str, show_default=False, help="Where: postgresql://…")
@@ -50,15 +40,8 @@ Currency = Annotated[
     str, typer.Option(help="Which of its funds, also one of a former currency; default: what it pays in.")
 ]
 Request = Annotated[str, typer.Option(help="Name of this wish, such as an invoice number: repeated, it moves nothing.")]
-Since = Annotated[
-    str,
-    typer.Option(
-        "--from",
-        callback=no_empty_time,
-        help="Date, date and time, yesterday or 24h, in the account's time zone; included.",
-    ),
-]
-Until = Annotated[str, typer.Option("--to", callback=no_empty_time, help="The same; not included. Default: now.")]
+Since = Annotated[str, begin_option("--from")]
+Until = Annotated[str, end_option("--to")]
 
 # A negative amount must reach the command, which says what is wrong with it, and not pass for an option.
 SIGNED: Final = {"ignore_unknown_options": True}

@@ -16,6 +16,8 @@ from tools.account.options import Actor, As, DatabaseUrl, Json, Who
 from tools.account.tables import show_table
 from tools.errors import OperatorError
 from tools.session import Connection, Found, Session, find_account, session, shown
+from tools.tenant.catalogue import resource
+from tools.tenant.completion import chosen, rows
 
 RIGHTS: Final = {
     "accounts": "make accounts below itself",
@@ -30,9 +32,21 @@ RIGHTS: Final = {
 }
 
 Rights = Annotated[
-    list[str], typer.Argument(metavar="RIGHT…", help="; ".join(f"{name}: {what}" for name, what in RIGHTS.items()))
+    list[str],
+    typer.Argument(
+        metavar="RIGHT…",
+        help="; ".join(f"{name}: {what}" for name, what in RIGHTS.items()),
+        autocompletion=chosen(*RIGHTS),
+    ),
 ]
-Of = Annotated[str, typer.Argument(metavar="[ACCOUNT]", help="Id, name or path; default: who acts.")]
+Of = Annotated[
+    str,
+    typer.Argument(
+        metavar="[ACCOUNT]",
+        help="Id (5 or #5), name or path; default: who acts.",
+        autocompletion=rows(resource("account")),
+    ),
+]
 
 _GRANT: Final = """
 insert into tandem.account_grant(account_id, right_name) select %s, unnest(%s::text[])

@@ -12,7 +12,6 @@ from tools.account.amounts import UNLIMITED, window_text
 from tools.account.entries import Range, entries_of, show_entries
 from tools.account.find import Account, find, other_funds, select_accounts
 from tools.account.limits import Limits, paying_sentence, read_limits
-from tools.account.live import live
 from tools.account.locks import NONE, locks_above, sentence
 from tools.account.options import As, DatabaseUrl, Json, RedisUrl, Who
 from tools.account.tables import show_pairs, show_table
@@ -25,6 +24,7 @@ from tools.tenant.read import again
 
 ENTRIES_SHOWN: Final = 20
 ROWS: Final = 100
+UNTOLD: Final = "not told, as it came below another account,"
 FORMER: Final = "in a fund that it does not pay with any more"
 
 Below = Annotated[str, typer.Option(metavar="ACCOUNT", help="Only those directly below this one.")]
@@ -32,9 +32,11 @@ Begins = Annotated[str, typer.Option("--name", metavar="TEXT", help="Only those 
 Every = Annotated[bool, typer.Option("--all", help=f"All of them, not only the first {ROWS}.")]
 
 _SPEND: Final = """
-select v.kind, v.window_id, coalesce(w.spent_micros, 0)::bigint
-  from (values ('day', to_char(now() at time zone %(zone)s, 'YYYYMMDD')::integer),
-               ('month', to_char(now() at time zone %(zone)s, 'YYYYMM')::integer)) as v(kind, window_id)
+select v.kind, v.window_id, case when tandem.acting_saw(%(account)s, date_trunc(v.kind, here.at) at time zone %(zone)s)
+                                 then coalesce(w.spent_micros, 0)::bigint end
+  from (select now() at time zone %(zone)s as at) as here
+ cross join lateral (values ('day', to_char(here.at, 'YYYYMMDD')::integer),
+                            ('month', to_char(here.at, 'YYYYMM')::integer)) as v(kind, window_id)
   left join tandem.fund_window w
     on w.account_id = %(account)s and w.currency = %(currency)s and w.kind = v.kind and w.window_id = v.window_id
 """
@@ -67,7 +69,7 @@ def list_accounts(
         shown.append(row)
         shown += [{**row, "credit_limit": "", "paying": FORMER, **other} for other in row["other_funds"]]
     columns = {name: name for name in ("id", "name", "parent", "kind", "status", "lock", "balance")}
-    show_table({**columns, "credit_limit": "credit limit", "currency": "", "paying": ""}, shown)
+    show_table({**columns, "credit_limit": "credit limit", "currency": "currency", "paying": "paying"}, shown)
     if len(rows) < len(chosen):
         typer.echo(f"{len(rows):,} of {len(chosen):,}; --all shows the others")
 
@@ -84,7 +86,7 @@ def show(
         path = paths(own.connection, [account.id])[account.id]
         parts = _billed(own.connection, account) if is_billed else {}
     if is_billed:
-        parts["live"] = live(redis_url, account) if redis_url else None
+        parts["live"] = _live(redis_url, account) if redis_url else None
     if as_json:
         rows = [each.as_dict() for each in found]
         typer.echo(json.dumps({**settings, **account.as_dict(), "path": path, **parts, "entries": rows}))
@@ -117,17 +119,26 @@ def _billed(connection: Connection, account: Account) -> dict[str, Any]:
 
 
 def _spend(connection: Connection, account: Account, limits: Limits) -> dict[str, Any]:
-    """Return what calls cost in the day and the month that it is for the account, as far as they are posted."""
+    """Return what calls cost in the day and the month that it is for the account, as far as they are posted.
+
+    spent: None where the account came to be seen by a move since the day or month began: it tells of before.
+    """
     caps = {"day": limits.day_max_micros, "month": limits.month_max_micros}
     arguments = {"zone": account.timezone, "account": account.id, "currency": account.currency}
     return {
         kind: {
             "window": window,
-            "spent": account.amount(spent),
+            "spent": None if spent is None else account.amount(spent),
             "limit": account.amount(caps[kind]) if caps[kind] else UNLIMITED,
         }
         for kind, window, spent in connection.execute(_SPEND, arguments).fetchall()
     }
+
+
+def _live(redis_url: str, account: Account) -> dict[str, Any]:
+    from tools.account.live import live  # noqa: PLC0415  redis-py takes a tenth of a second, and few ask for Redis
+
+    return live(redis_url, account)
 
 
 def _settings(values: Mapping[str, Plain]) -> dict[str, object]:
@@ -157,7 +168,8 @@ def _lines(account: Account, parts: dict[str, Any]) -> dict[str, object]:
     lines["limits"] = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in limits.items()) or "none"
     for kind, spend in parts["spend"].items():
         when = window_text(spend["window"])
-        lines[kind] = f"{spend['spent']} {account.currency} spent in {when} of {spend['limit']}"
+        spent = UNTOLD if spend["spent"] is None else f"{spend['spent']} {account.currency} spent"
+        lines[kind] = f"{spent} in {when} of {spend['limit']}"
     if parts["live"] is not None:
         lines["calls now"] = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in parts["live"].items())
     return lines

@@ -103,5 +103,5 @@ def _print(account: Account, rows: list[dict[str, Any]]) -> None:
     if not rows:
         typer.echo(f"account {account.id} {account.name} has no thresholds")
         return
-    columns = {"id": "id", "when": "alert when", "amount": "amount", "currency": "", "lock": "and lock"}
+    columns = {"id": "id", "when": "alert when", "amount": "amount", "currency": "currency", "lock": "and lock"}
     show_table(columns, [{**row, "when": KINDS[row["kind"]]} for row in rows])

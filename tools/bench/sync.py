@@ -41,7 +41,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import tempfile
 import time
@@ -55,6 +54,7 @@ import typer
 
 from kemi import keys
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
+from tools.bench.machine import fsync_ms, progress
 from tools.bench.sync_calls import Probed, Setup, calls
 from tools.bench.sync_figures import Switch, changes_of, p99_ratio, waits_of
 from tools.bench.sync_lookups import Table, lookups
@@ -72,7 +72,6 @@ LISTEN: Final = Address("127.1.210.5", 5060)
 LOADED_S: Final = 900.0
 SETTLED_S: Final = 120.0
 WARM_S: Final = 5.0
-FSYNCS: Final = 50
 TELL_S: Final = 10.0  # between two lines about a long load
 BEFORE_S: Final = 30.0
 SHORT_SWITCH_RATES: Final = 1_000_000  # from here on one round has windows enough
@@ -113,7 +112,7 @@ def main(
     """Measure the sync on a private stack; the last line is JSON."""
     several = 1 if rates >= SHORT_SWITCH_RATES else 3
     try:
-        found = measure(Sizes(subscribers, rates, rounds or several, changes, rate, before), _say())
+        found = measure(Sizes(subscribers, rates, rounds or several, changes, rate, before), progress())
     except (OperatorError, StoreUnavailable, psycopg.Error, TimeoutError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
@@ -143,14 +142,14 @@ class _Bench:
 
     def run(self) -> dict[str, Any]:
         """Do everything in order."""
-        sizes, fsync_ms = self._sizes, _fsync_ms(self._folder)
+        sizes, wait_ms = self._sizes, fsync_ms(self._folder)
         world, found = self._build(), {"subscribers": sizes.subscribers, "rates": sizes.rates, "rounds": sizes.rounds}
         found |= self._snapshot()
         with self._running():
             rounds = [self._round(world, number) for number in range(1, self._sizes.rounds + 1)]
             found |= self._figures(world, rounds)
             found |= self._verified()
-        return found | self._reload() | {"cores": os.cpu_count(), "fsync_ms": fsync_ms}
+        return found | self._reload() | {"cores": os.cpu_count(), "fsync_ms": wait_ms}
 
     @property
     def _env(self) -> dict[str, str]:
@@ -306,18 +305,6 @@ class _Bench:
         return (self._folder / name).read_text(errors="replace").strip()[-1_000:]
 
 
-def _fsync_ms(folder: Path) -> float:
-    """Return what it costs to have 8 kB on the disk below `folder`."""
-    waits = []
-    with (folder / "fsync").open("wb", buffering=0) as file:
-        for _ in range(FSYNCS):
-            file.write(bytes(8_192))
-            began = time.perf_counter()
-            os.fdatasync(file.fileno())
-            waits.append((time.perf_counter() - began) * 1e3)
-    return round(statistics.median(waits), 2)
-
-
 def _points(client: RedisClient, tariff_id: int) -> int:
     record: Any = BY_VIEW["tariff"].read(client.execute("GET", keys.config(keys.tariff(tariff_id))))
     return int(record.rate_set_id) if record else 0
@@ -331,11 +318,6 @@ def _pass(seconds: float) -> None:
     """Let so much time pass."""
     end = time.monotonic() + seconds
     until(lambda: time.monotonic() >= end, seconds + 1, "time to pass")
-
-
-def _say() -> Callable[[str], None]:
-    began = time.monotonic()
-    return lambda line: typer.echo(f"{time.monotonic() - began:6.1f} s  {line}", err=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ BYTES: Final = 65_536
 PATIENT: Final = ("-default_behaviors", "all,-abortunexp")
 """A request that comes once more, because its answer was slow, ends no call."""
 
-_INVITED, _RANG, _LEFT, _GONE = _MARKS = ("S INVITE ", "R INVITE 180", "S BYE ", "R BYE 200")
+_INVITED, _LEFT, _GONE = ("S INVITE ", "S BYE ", "R BYE 200")
 
 _PROBE_CHANGE: Final = f"""
 update tandem.reply_override r set phrase = '{PHRASE}' || (substr(r.phrase, {len(PHRASE) + 1})::bigint + 1)
@@ -107,19 +107,24 @@ def calls(folder: Path, proxy: str, urls: tuple[str, str], rates: int, rate: int
         yield Calls(callers, log, prober)
 
 
-def setups(lines: Sequence[str]) -> list[Setup]:
-    """Return the calls in SIPp's short trace: date, time, Unix seconds, S or R, Call-ID, CSeq, first line."""
+def setups(lines: Sequence[str], status: int = 180) -> list[Setup]:
+    """Return the calls in SIPp's short trace: date, time, Unix seconds, S or R, Call-ID, CSeq, first line.
+
+    status: of the answer that counts as the call's set-up.
+    """
+    rang = f"R INVITE {status}"
+    marks = (_INVITED, rang, _LEFT, _GONE)
     seen: dict[tuple[str, str], float] = {}
     for line in lines:
         _, _, at, way, call_id, cseq, first, *_ = [*line.split("\t"), "", "", "", "", "", "", ""]
         what = f"{way} {cseq.rpartition(' ')[2]} {first.split(' ')[1] if way == 'R' and ' ' in first else ''}"
-        if what in _MARKS:
+        if what in marks:
             seen.setdefault((call_id, what), float(at))
     invited = {call_id: at for (call_id, what), at in seen.items() if what == _INVITED}
     return [
         Setup(
             at,
-            (seen[call_id, _RANG] - at) * 1e3 if (call_id, _RANG) in seen else None,
+            (seen[call_id, rang] - at) * 1e3 if (call_id, rang) in seen else None,
             (call_id, _LEFT) not in seen or (call_id, _GONE) in seen,
         )
         for call_id, at in invited.items()

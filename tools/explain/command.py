@@ -110,7 +110,8 @@ def _explain_past(call_id: str, as_account: str, *, as_json: bool) -> None:
         sight = _sight(stack, as_account)
         past = past_calls(address, call_id)
         if sight is not None:
-            past = [shown for each in past if (shown := redacted_past(each, sight)) is not None]
+            told = (redacted_past(each, sight.then(each.call.started_at)) for each in past)
+            past = [each for each in told if each is not None]
         if not past:
             raise no_call(call_id)
     if as_json:

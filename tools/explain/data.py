@@ -1,8 +1,8 @@
 """What `tandem explain` tells programs.
 
 Rule: ten keys, always all of them, whatever the verdict: verdict, reason, status, caller, callee, chain, candidates,
-rejected, trace, generation. Money is in micros of the currency beside it; 0 and "" mean none. The trace ends with
-what nodes may do otherwise.
+rejected, trace, generation; and stages, of a call that is led from one to the next. Money is in micros of the currency
+beside it; 0 and "" mean none. The trace ends with what nodes may do otherwise.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Level(NamedTuple):
 
 
 def as_data(found: Answer) -> dict[str, Any]:
-    """Return the ten keys."""
+    """Return the ten keys, and the stages where there are some."""
     decision, call = found.decision, found.call
     refusal = decision if isinstance(decision, Reject) else None
     verdict = type(decision).__name__.lower()
-    return {
+    data = {
         "verdict": verdict,
         "reason": refusal.reason if refusal else "" if isinstance(decision, Route) else verdict,
         "status": getattr(decision, "status", 0),
@@ -49,24 +49,53 @@ def as_data(found: Answer) -> dict[str, Any]:
         "trace": [*decision.trace, *found.notes],
         "generation": found.config_pass,
     }
+    return data | {"stages": list(stages(found))} if found.route and found.route.stages else data
 
 
-def choices(found: Answer) -> tuple[Choice, ...]:
-    """Return the carriers that were weighed: those that may take the call in hunting order, and those left out."""
-    if found.route is not None:
-        return found.route.choices
-    return found.decision.choices if isinstance(found.decision, Reject) else ()
+def stages(found: Answer) -> Iterator[dict[str, Any]]:
+    """Yield what rings after what: who, whether at once, for how long, and the place of the stage that follows, from 1.
+
+    Each by how it ends; 0 = the call ends there. status, phrase: of a stage that rings nobody and ends the call so.
+    """
+    route = found.route
+    for place, stage in enumerate(route.stages if route else (), 1):
+        yield {
+            "place": place,
+            "targets": [_name(route.targets[at]) for at in stage.places] if route else [],
+            "together": stage.together,
+            "ring_s": stage.ring_s,
+            "busy": stage.busy + 1,
+            "no_answer": stage.no_answer + 1,
+            "unreachable": stage.unreachable + 1,
+            "status": stage.status,
+            "phrase": stage.phrase,
+        }
+
+
+def choices(found: Answer, *, is_led_on: bool = True) -> tuple[Choice, ...]:
+    """Return the carriers that were weighed: those that may take the call in hunting order, and those left out.
+
+    is_led_on: those for the numbers that the called leads the call to, too.
+    """
+    decision = found.route or found.decision
+    if not isinstance(decision, Route | Reject):
+        return ()
+    return decision.choices if is_led_on else decision.weighed._replace(more=()).choices
 
 
 def candidates(found: Answer) -> Iterator[dict[str, Any]]:
-    """Yield who would be tried, in order: our own line, or servers with what the expected call costs there.
+    """Yield who would be tried, in order: our own lines, then servers with what the expected call costs there.
 
-    tried: within the attempts that one call makes.
+    tried: within the attempts that one call makes. A call that has no route is led on to nobody.
     """
     targets = found.route.targets if found.route else ()
     by_server = {target.pinned.server_id: target for target in targets if target.pinned.server_id}
     place = count(1)
-    eligible = [choice for choice in choices(found) if not choice.why]
+    eligible = [choice for choice in choices(found, is_led_on=found.route is not None) if not choice.why]
+    for phone in targets if eligible else ():
+        if not phone.pinned.server_id:
+            chosen = Choice(0, 0, 0, _name(phone), "")
+            yield {"place": next(place), **choice_data(chosen), **_next_hop(phone), "tried": True}
     for choice in eligible:
         target = by_server.get(choice.server_id)
         is_tried = target is not None or (found.is_redacted and not choice.server_id)  # told by its name alone
@@ -78,7 +107,7 @@ def candidates(found: Answer) -> Iterator[dict[str, Any]]:
 
 def levels(found: Answer) -> list[Level]:
     """Return the levels of the call's chains, the caller's first."""
-    call, purses = found.call, {purse.account_id: purse for purse in found.purses}
+    call, purses = found.call, {purse.account_id: purse for purse in found.purses if purse.level}
     if call is None:
         return []
     if not call.legs:
@@ -90,7 +119,9 @@ def levels(found: Answer) -> list[Level]:
             for level, account in accounts
             if account.id in purses
         ]
-    on_side = sides(call.direction, [(leg.payer_id, leg.payee_id) for leg in call.legs])
+    own = [leg for leg in call.legs if not leg.forward]
+    on_side = sides(call.direction, [(leg.payer_id, leg.payee_id) for leg in own])
+    on_side += [f"leap {leg.forward}" for leg in call.legs if leg.forward]
     names = {account.id: account.name for account in found.accounts.values()}
     return [
         Level(leg.level, side, leg.payer_id, names.get(leg.payer_id, ""), leg, purses.get(leg.payer_id))

@@ -43,8 +43,8 @@ _CALLS: Final = """
     FROM tandem.cdr c WHERE call_id = %s ORDER BY started_at, rid LIMIT %s
 """
 _ATTEMPTS: Final = """
-    SELECT a.server_id, coalesce(g.name || '/' || s.name, '') AS name, a.status, a.asked_at, a.ended_at,
-           coalesce(a.pdd_ms, -1) AS pdd_ms, a.why
+    SELECT a.server_id, coalesce(g.name || '/' || s.name, a.name) AS name, a.status, a.asked_at, a.ended_at,
+           coalesce(a.pdd_ms, -1) AS pdd_ms, a.why, coalesce(a.place + 1, 0) AS target
     FROM tandem.cdr_attempt a
     LEFT JOIN tandem.peering_server s ON s.id = a.server_id
     LEFT JOIN tandem.peering_group g ON g.id = s.group_id
@@ -94,7 +94,11 @@ class PastCall(NamedTuple):
 
 
 class PastAttempt(NamedTuple):
-    """One try of it. name: "group/server", "" = gone. pdd_ms: until it rang or answered, -1 = neither. why: a word."""
+    """One try of it. pdd_ms: until it rang or answered, -1 = neither. why: a word.
+
+    name: "group/server"; of a phone its line, with a server_id of 0; "" = gone, or not known. target: its place among
+    those of the call, from 1, 0 = not known.
+    """
 
     server_id: int
     name: str
@@ -103,6 +107,7 @@ class PastAttempt(NamedTuple):
     ended_at: datetime | None = None
     pdd_ms: int = -1
     why: str = ""
+    target: int = 0
 
 
 class PastLeg(NamedTuple):
@@ -205,10 +210,9 @@ def _unreached(past: Past) -> str:
     if not attempts:
         return "not asked: whom the call was sent to is not known"
     last = attempts[-1]
-    name = f"server {last.server_id}" + (f" ({last.name})" if last.name else "")
     if has_answered(last.status):
-        return f"not asked: {name} took the call"
-    return f"not asked: the answer of {name}, {last.status}, ended the hunt"
+        return f"not asked: {_whom(last)} took the call"
+    return f"not asked: the answer of {_whom(last)}, {last.status}, ended the hunt"
 
 
 def show_past(calls: Sequence[Past]) -> None:
@@ -246,8 +250,17 @@ def _told(attempt: PastAttempt) -> str:
     """Return one attempt as a sentence."""
     why = f" ({attempt.why})" if attempt.why else ""
     rang = f", rang after {attempt.pdd_ms / MS:.1f} s" if attempt.pdd_ms >= 0 else ""
-    name = f" ({attempt.name})" if attempt.name else ""
-    return f"tried server {attempt.server_id}{name}: {attempt.status or 'cancelled'}{why}{rang}"
+    return f"tried {_whom(attempt)}: {attempt.status or 'cancelled'}{why}{rang}"
+
+
+def _whom(attempt: PastAttempt) -> str:
+    """Return who was tried: a server, or the target of this number and whose phone it was."""
+    number = (
+        f"server {attempt.server_id}" if attempt.server_id else f"target {attempt.target}" if attempt.target else ""
+    )
+    if number and attempt.name:
+        return f"{number} ({attempt.name})"
+    return number or attempt.name or "somebody whom the record does not name"
 
 
 def _stands_in(trace: Sequence[str], choice: Choice) -> bool:

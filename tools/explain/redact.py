@@ -65,7 +65,8 @@ def redacted_past(past: Past, sight: Asked) -> Past | None:
     if not (sees_caller or sees_called or legs):
         return None
     paid = _paid_sides(past, sight.reader_id)
-    attempts = list(_attempts(past.attempts, seen)) if sees_caller else []
+    tried = past.attempts if sees_caller else [each for each in past.attempts if not each.server_id]
+    attempts = list(_attempts(tried, seen, is_led_on=call.direction == INTERNAL))
     left_out = [list(choice) for choice in _choices(map(Choice._make, call.left_out), seen)] if sees_caller else []
     shown = call._replace(
         node="",
@@ -134,6 +135,8 @@ def _claims(past: Past, called_id: int) -> set[Claim]:
         made |= {_account(leg.payer_id), _account(leg.payee_id), Claim(TARIFF, str(leg.tariff_id or 0))}
     for attempt in past.attempts:
         made |= {Claim(SERVER, str(attempt.server_id)), Claim(NAMED, str(attempt.server_id))}
+        if not attempt.server_id and attempt.name:
+            made.add(Claim(LINE, attempt.name))
     for values in call.left_out:
         choice = Choice._make(values)
         made.add(Claim(CARRIER, str(choice.group_id)))
@@ -194,12 +197,20 @@ def _legs(legs: Iterable[PastLeg], seen: Seen) -> Iterator[PastLeg]:
         )
 
 
-def _attempts(attempts: Iterable[PastAttempt], seen: Seen) -> Iterator[PastAttempt]:
+def _attempts(attempts: Iterable[PastAttempt], seen: Seen, *, is_led_on: bool) -> Iterator[PastAttempt]:
+    """Yield the attempts that are told: a phone's to whoever sees its line, also where he does not see the caller.
+
+    is_led_on: who was called led it to carriers, and that is his own affair.
+    """
     for attempt in attempts:
+        if not attempt.server_id:
+            if Claim(LINE, attempt.name) in seen.claims:
+                yield attempt
+            continue
         group = attempt.name.partition("/")[0]
         if Claim(SERVER, str(attempt.server_id)) in seen.claims:
             yield attempt
-        elif group and Claim(NAMED, str(attempt.server_id)) in seen.claims:
+        elif group and not is_led_on and Claim(NAMED, str(attempt.server_id)) in seen.claims:
             yield PastAttempt(0, group, attempt.status, attempt.asked_at, attempt.ended_at, attempt.pdd_ms)
 
 
@@ -223,9 +234,12 @@ def _choices(weighed: Iterable[Choice], seen: Seen) -> Iterator[Choice]:
 
 def _route(route: Route, found: Answer, seen: Seen) -> Route:
     targets = tuple(target for target in route.targets if _is_told(target, seen))
+    is_whole = len(targets) == len(route.targets)
     return route._replace(
         call=_call(route.call, seen),
         targets=targets,
+        stages=route.stages if is_whole else (),
+        turns=route.turns if is_whole else (),
         trace=tuple(redacted(route.trace, seen)),
         weighed=Weighed((), tuple(_weighed(found, seen)), route.weighed.call_s),
     )
@@ -257,7 +271,7 @@ def _weighed(found: Answer, seen: Seen) -> Iterator[Choice]:
     """Yield the carriers that may be told: the reader's own, and of other candidates the name where it may be read."""
     if not seen.sees_caller:
         return
-    for choice in choices(found):
+    for choice in choices(found, is_led_on=False):
         group = choice.name.partition("/")[0]
         if Claim(CARRIER, str(choice.group_id)) in seen.claims:
             is_told = not choice.why or bool(redacted_sentence(_why_sentence(choice), seen))

@@ -122,7 +122,7 @@ def proof(line: Subscriber, call: CallRequest, secret: bytes) -> Credentials | N
     if not (line.ha1_md5 or line.ha1_sha256):
         return None
     algorithm, ha1 = ("MD5", line.ha1_md5) if line.ha1_md5 else ("SHA-256", line.ha1_sha256)
-    nonce, uri = make_nonce(secret, call.received_ms, call.call_id), str(call.ruri)
+    nonce, uri = make_nonce(secret, call.received_ms, call.call_id, call.source_ip), str(call.ruri)
     ha2 = _digest(algorithm, f"{call.method}:{uri}")
     response = _digest(algorithm, f"{ha1}:{nonce}:{NONCE_COUNT}:{CLIENT_NONCE}:auth:{ha2}")
     return Credentials(

@@ -20,6 +20,9 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from tools.explain import led
+from tools.explain.withheld import WITHHELD
+
 ACCOUNT: Final = "account"
 MYSELF: Final = "myself"  # the account that reads
 LINE: Final = "line"  # by its address of record
@@ -71,9 +74,12 @@ FIELDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "allowed": (r"(?: \(up to [0-9]{1,9} % allowed\))?", ""),
         "closed": (r"(?:suspended|closed)", ""),
         "network": (r"[0-9a-fA-F.:]{2,45}/[0-9]{1,3}", ""),
+        "thing": (led.THING, ""),
+        "kind": (r"[a-z_]{1,16}", ""),
+        "dialled": (r"[a-z0-9*#._-]{1,64}", ""),
     }
 )
-"""Field -> what it looks like, and of what it is a claim, "" = of nothing. A digit behind the name tells two apart."""
+"""Field -> its form, and of what it is a claim, "" = of nothing. A digit behind the name tells two apart."""
 
 
 class Claim(NamedTuple):
@@ -122,7 +128,6 @@ CALLERS: Final = (CALLER,)
 PAYS: Final = "level {n} account {account} pays {price}/min by tariff {tariff} prefix {digits}{exchange}{changes}"
 TOO_MANY: Final = "its patterns from here on are not tried, for there are too many ways to try them"
 LABEL: Final = "trusted source {source} by {network}"
-
 SHOWN: Final = (
     # The node, and what was sent.
     Kind("node takes no new calls"),
@@ -134,6 +139,7 @@ SHOWN: Final = (
     Kind("late: Redis held nothing for the call, or not all of it, so its end is posted in Postgres"),
     Kind("late: corrects a record that said {word}, {n} s billed"),
     Kind("called number {text} is not E.164", needs=CALLERS),
+    Kind("no extension, user or line of account {account} is called {dialled}"),
     Kind("not rewritten: {n} characters, at most {n2} are", needs=CALLERS),
     Kind("not rewritten: characters that no number has", needs=CALLERS),
     Kind("emergency number {digits}: barring, status, money and limits do not count", needs=CALLERS),
@@ -151,7 +157,7 @@ SHOWN: Final = (
             "nonce is not ours",
             "subscriber is not active",
             "wrong password",
-            "nonce is old or used: once more with a fresh one",
+            "nonce is old, used, or of another network: once more with a fresh one",
             "the line is locked: {word}",
         )
     ),
@@ -193,6 +199,7 @@ SHOWN: Final = (
     Kind("number {digits}: level {n} account {account} is suspended"),
     Kind("number {digits}: level {n} account {account} is locked: {word}"),
     Kind("no carrier takes {called}", needs=CALLERS),
+    *map(Kind, led.TEMPLATES),
     # What it costs.
     Kind(  # whoever came from another parent is not asked there what he paid before
         PAYS,
@@ -210,6 +217,7 @@ SHOWN: Final = (
     # May the store hold it.
     Kind("hold refused by the store: {word}"),
     Kind("hold refused by level {n} account {account}: {word}"),
+    Kind("hold refused by a line's or user's limit of account {account}: {word}"),
     Kind("account {account} has its {n} calls without a hold on this node"),
     # Carriers: the reader's own in full, others by their name where that may be seen.
     Kind(
@@ -252,50 +260,9 @@ SHOWN: Final = (
 )
 """What may be read, in the order of a decision."""
 
-WITHHELD: Final = (
-    # Names what is missing, perhaps another's, or what only the platform may know.
-    r"\S+ is not cached",
-    r"(?:account|rewrite set|time set) [0-9]+ does not exist.*",
-    r"account [0-9]+ (?:hangs nowhere in the tree|has more than [0-9]+ levels above it)",
-    r".*: barring level [0-9]+ is not known",
-    r"number [0-9]+ reaches an account that hangs nowhere",
-    r"emergency number [0-9]+ has no server",
-    r"group [0-9]+ passed over: not cached",
-    r"node \S+ (?:was killed|fell silent).*",
-    r"Redis had lost what this call had paid.*",
-    r"routing profile: .* is unknown",
-    r"domain \S* is not served here",
-    # Tells a caller of the called, or of accounts above, that he cannot see.
-    r"number [0-9]+: the number is suspended",
-    r"number [0-9]+ is not reached by .*",
-    r"the called would have to pay too, and nothing can be held",
-    r"the first increment costs a level more than any call may",
-    # Addresses that are others'.
-    r"peer source [0-9]+ by .*",
-    r"[0-9]+ more sources passed over",
-    r"sub \S+ may not register .*",
-    r"contact .*",
-    # How many carriers those above have, and how they route.
-    r"[0-9]+ more candidates: only [0-9]+ are tried",
-    r"every candidate failed lately: tried all the same",
-    r"prefix .* is a stopper: no shorter one counts.*",
-    r"prefix .* is blocked by rule [0-9]+ for the carriers of .*",
-    r"rule [0-9]+ not eligible: account [0-9]+ has no group [0-9]+",
-    r"group [0-9]+ \(.*\) not eligible: number is ported to group .*",
-    r"server [0-9]+ \(.*\) skipped: (?:hidden by a stopper|no exchange rate between .*)",
-    r"number is ported to a carrier that takes no such call: chosen by its routing number",
-    r"number [0-9]+ is ported: routed as .*",
-    r"ported number [0-9]+: routing number .* cannot be used",
-    r"the order among equals is drawn for each call: .*",
-    r"… [0-9]+ sentences left out …",
-    r"[A-Z]+ starts no call",
-    # Told with whom it concerns only.
-    r"digest of .*: no such subscriber",
-)
-"""What nobody but the root reads, whatever it names: patterns, so that a test knows that somebody thought of it."""
-
 _FIELD: Final = re.compile(r"\{([a-z]+)([0-9]?)\}")
 _REWRITING: Final = re.compile(rf"(?:server (?P<server>{ID}): )?rule {ID}(?:: .* → .*| passed over: .*)", re.DOTALL)
+_LEAP: Final = re.compile(rf"leap [0-9]+ of account (?P<account>{ID}): (?P<rest>.*)", re.DOTALL)
 _RULE: Final = re.compile(rf"\brule ({ID})")
 
 
@@ -326,18 +293,29 @@ def redacted_sentence(sentence: str, seen: Seen) -> str:
 
 def is_known(sentence: str) -> bool:
     """Tell whether somebody has thought of this kind of sentence."""
+    sentence = _LEAP.sub(r"\g<rest>", sentence)
     return bool(_readings(sentence)) or any(re.fullmatch(pattern, sentence) for pattern in WITHHELD)
 
 
 @lru_cache(maxsize=SENTENCES_KEPT)
 def _readings(sentence: str) -> tuple[tuple[tuple[Claim, ...], str], ...]:
     """Return each way to read a sentence: what it tells of, and the text that may be shown to who sees all of that."""
+    forward = _LEAP.fullmatch(sentence)
+    if forward is not None:
+        return tuple(_of_forward(forward))
     rewriting = _REWRITING.fullmatch(sentence)
     if rewriting is not None:
         rules = tuple(Claim(REWRITE, rule_id) for rule_id in _RULE.findall(sentence))
         server = (Claim(SERVER, rewriting["server"]),) if rewriting["server"] else ()
         return (((Claim(CALLER, ""), *rules, *server), sentence),)
     return tuple(chain.from_iterable(_as_kind(ready, sentence) for ready in _kinds()))
+
+
+def _of_forward(forward: re.Match[str]) -> Iterator[tuple[tuple[Claim, ...], str]]:
+    """Yield the readings of what is said of a forward: it is for who sees the forwarder, who is its caller."""
+    for claims, text in _readings(forward["rest"]):
+        others = tuple(claim for claim in claims if claim.what not in (CALLER, CALLED))
+        yield (Claim(ACCOUNT, forward["account"]), *others), forward[0].removesuffix(forward["rest"]) + text
 
 
 def _as_kind(ready: _Ready, sentence: str) -> Iterator[tuple[tuple[Claim, ...], str]]:

@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kemi.adapters.redis_funds import Balance
 from kemi.core.amounts import amount
 from kemi.core.exchange import amount as exchange_amount
 from kemi.core.outcome import Challenge, Reject, Route
 from kemi.core.rating import charge, cost
 from kemi.records import PinnedLeg
-from tools.explain.data import MINUTE_S, SIDES, candidates, choices, levels
+from tools.explain.data import MINUTE_S, SIDES, candidates, choices, levels, stages
 from tools.explain.whatif import UNLIMITED, Answer, Purse
 from tools.printable import printable
 
@@ -53,7 +54,7 @@ def show(found: Answer) -> None:
     say(console, headline(found), style="bold")
     for sentence in found.decision.trace:
         say(console, f"  {sentence}")
-    made = (_candidates(found), _rejected(found), _levels(found), _funds(found.purses))
+    made = (_candidates(found), _stages(found), _rejected(found), _levels(found), _funds(found.purses))
     for each in made:
         if each.row_count:
             console.print(each)
@@ -88,6 +89,16 @@ def _candidates(found: Answer) -> Table:
         )
         place = each["place"] if each["tried"] else f"({each['place']})"  # beyond the attempts of one call
         add(made, place, each["name"], each["rule_id"] or "", each["prefix"], price, each["next_hop"], each["ruri"])
+    return made
+
+
+def _stages(found: Answer) -> Table:
+    made = table("Stages: what rings after what", "", "who", "rings", "busy", "no answer", "unreachable")
+    for each in stages(found):
+        joint = " and " if each["together"] else ", else "
+        who = joint.join(each["targets"]) or (f"{each['status']} {each['phrase']}" if each["status"] else "nobody")
+        after = [f"→ {each[word]}" if each[word] else "end" for word in ("busy", "no_answer", "unreachable")]
+        add(made, each["place"], who, f"{each['ring_s']} s" if each["targets"] else "", *after)
     return made
 
 
@@ -149,8 +160,11 @@ def exchange_of(leg: PinnedLeg) -> str:
 def _funds(purses: Iterable[Purse]) -> Table:
     columns = ("level", "side", "fund", "credit", "charged", "held", "limit", "available", "channels", "pays for")
     made = table("Funds", *columns)
-    for purse in purses:
+    for purse in (each for each in purses if each.level or each.balance.terms):
         balance, terms = purse.balance, purse.balance.terms
+        if not purse.level:  # a line's or a user's: it counts calls and has no money
+            add(made, "", SIDES[purse.sides], balance.fund, *("",) * 5, calls(balance), "")
+            continue
         if terms is None:
             add(made, purse.level, SIDES[purse.sides], balance.fund, "no terms", *("",) * 5, "nothing")
             continue
@@ -164,7 +178,17 @@ def _funds(purses: Iterable[Purse]) -> Table:
             amount(balance.held_micros),
             "unlimited" if terms.credit_limit_micros == UNLIMITED else amount(terms.credit_limit_micros),
             "unlimited" if purse.available_micros is None else amount(purse.available_micros),
-            f"{balance.channels} of {terms.channels_max or '∞'}",
+            calls(balance),
             f"{purse.talk_s} s",
         )
     return made
+
+
+def calls(balance: Balance) -> str:
+    """Return how many calls a fund has and may have; those to it and from it where these are bounded."""
+    terms = balance.terms
+    if terms is None:
+        return str(balance.channels)
+    ways = (("in", balance.channels_in, terms.channels_in_max), ("out", balance.channels_out, terms.channels_out_max))
+    bounded = [f"{way} {taken} of {most}" for way, taken, most in ways if most]
+    return ", ".join((f"{balance.channels} of {terms.channels_max or '∞'}", *bounded))

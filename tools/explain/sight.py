@@ -8,6 +8,7 @@ an account below buys at is that account's margin.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final, LiteralString
 
@@ -32,9 +33,11 @@ ID_MAX: Final = 2**63 - 1
 
 _BY_ID: Final[Mapping[str, LiteralString]] = MappingProxyType(
     {
-        ACCOUNT: "select id from tandem.account where id = any (%(keys)s)",
+        ACCOUNT: "select id from tandem.account where id = any (%(keys)s) and tandem.acting_saw(id, %(at)s)",
         TARIFF: "select id from tandem.tariff where id = any (%(keys)s)",
-        SOURCE: "select id from tandem.trusted_source where id = any (%(keys)s)",
+        SOURCE: """
+            select t.id from tandem.trusted_source t join tandem.subscriber s on s.id = t.subscriber_id
+             where t.id = any (%(keys)s) and tandem.acting_saw(s.account_id, %(at)s)""",
         REWRITE: "select id from tandem.rewrite_rule where id = any (%(keys)s)",
         LEVEL: "select id from tandem.barring_level where id = any (%(keys)s)",
         TIMES: "select id from tandem.time_set where id = any (%(keys)s)",
@@ -54,7 +57,8 @@ _BY_TEXT: Final[Mapping[str, LiteralString]] = MappingProxyType(
         LINE: """
             select w.name from unnest(%(keys)s::text[]) as w(name)
               join tandem.sip_domain d on d.name = split_part(w.name, '@', 2)
-              join tandem.subscriber s on s.sip_domain_id = d.id and s.username = split_part(w.name, '@', 1)""",
+              join tandem.subscriber s on s.sip_domain_id = d.id and s.username = split_part(w.name, '@', 1)
+             where tandem.acting_saw(s.account_id, %(at)s)""",
     }
 )
 _OWN_ADDRESS: Final = """
@@ -67,8 +71,13 @@ select exists (select from tandem.trusted_source t where t.network >>= %(address
 class Sight:
     """What a reader sees, by the policies of its session."""
 
-    def __init__(self, reader: Session) -> None:
+    def __init__(self, reader: Session, at: datetime | None = None) -> None:
         self._reader = reader
+        self._at = at
+
+    def then(self, at: datetime) -> Sight:
+        """Return what the reader may know of what happened at that time: not of accounts that came to it later."""
+        return Sight(self._reader, at)
 
     @property
     def reader_id(self) -> int:
@@ -104,5 +113,5 @@ class Sight:
     def _found(self, query: LiteralString, keys: list[int] | list[str]) -> list[int | str]:
         if not keys:
             return []
-        arguments = {"keys": keys, "reader": self.reader_id}
+        arguments = {"keys": keys, "reader": self.reader_id, "at": self._at}
         return [row[0] for row in self._reader.connection.execute(query, arguments).fetchall()]

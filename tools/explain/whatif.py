@@ -21,7 +21,8 @@ from kemi.adapters.redis_client import RedisClient
 from kemi.adapters.redis_funds import Balance, Funds, Spent
 from kemi.adapters.redis_tables import Tables
 from kemi.adapters.zones import Zones
-from kemi.core.decide import decide, refused_hold
+from kemi.core.again import ONE_BY_ONE_MAX, Again, again, refused_hold
+from kemi.core.decide import decide
 from kemi.core.outcome import IN, OUT, Decision, HoldFund, Need, Reject, Route
 from kemi.core.rating import charges
 from kemi.core.request import CallRequest, Credentials, Facts
@@ -38,6 +39,8 @@ NODE: Final = "explain"
 SECRET: Final = b"tandem explain"  # where that of the nodes is not known
 DRAWS: Final = 100  # ≈ 1 ms each
 NOT_OPENED: Final = Opening(0, 0, 0, 0, 0)
+TRIES_MAX: Final = ONE_BY_ONE_MAX + 2  # decisions, each without what the hold of the one before would be refused for
+NOTHING_LEFT_OUT: Final = Again()
 
 
 class Purse(NamedTuple):
@@ -95,11 +98,19 @@ def answer(client: RedisClient, question: Question, limits: Limits) -> Answer:
     tables.load_pinned()
     if not tables.seen_pass:
         raise OperatorError("Redis holds no configuration yet: `tandem sync` has not finished its first load")
-    decision, rounds = _decided(tables, _sent(tables, question), question.secret or SECRET, limits)
-    route = decision if isinstance(decision, Route) else None
-    accounts = _accounts(tables, decision)
-    purses = _purses(client, decision, accounts)
-    refusal = _refusal(route, purses) if route is not None and not route.emergency else None
+    call, secret, left_out, rounds = _sent(tables, question), question.secret or SECRET, Again(), 0
+    for times in range(TRIES_MAX):
+        decision, fetches = _decided(tables, call, secret, limits, left_out)
+        rounds += fetches
+        route = decision if isinstance(decision, Route) else None
+        accounts = _accounts(tables, decision)
+        purses = _purses(client, decision, accounts)
+        short = _short(route, purses) if route is not None and not route.emergency else None
+        further = again(route, *short, times) if route and short else None
+        if further is None:
+            break
+        left_out = left_out.besides(further)
+    refusal = refused_hold(route, *short) if route and short else None
     notes = tuple(_notes(tables, question, route, limits)) if route is not None and refusal is None else ()
     return Answer(refusal or decision, route, purses, accounts, tables.seen_pass, rounds, notes)
 
@@ -132,8 +143,10 @@ def _notes(tables: Tables, question: Question, route: Route, limits: Limits) -> 
         yield f"the order among equals is drawn for each call: of {len(orders)}, first comes {shares}{unknown}"
 
 
-def _decided(tables: Tables, call: CallRequest, secret: bytes, limits: Limits) -> tuple[Decision, int]:
-    """Return the decision, and how many fetches it took."""
+def _decided(
+    tables: Tables, call: CallRequest, secret: bytes, limits: Limits, left_out: Again = NOTHING_LEFT_OUT
+) -> tuple[Decision, int]:
+    """Return the decision, and how many fetches it took. left_out: since a hold would be refused for it."""
     rounds = 0
     while True:
         facts = Facts(
@@ -147,7 +160,7 @@ def _decided(tables: Tables, call: CallRequest, secret: bytes, limits: Limits) -
             config_pass=tables.seen_pass,
             zones=Zones(),
         )
-        decision = decide(call, facts)
+        decision = decide(call, facts, **left_out._asdict())
         if not isinstance(decision, Need):
             return decision, rounds
         if rounds == ROUNDS_MAX:
@@ -214,26 +227,36 @@ def _purses(client: RedisClient, decision: Decision, accounts: Mapping[int, Acco
     return tuple(_purse(decision.call, *pair) for pair in zip(funds, balances, strict=True))
 
 
-def _refusal(route: Route, purses: Sequence[Purse]) -> Reject | None:
+class _Short(NamedTuple):
+    """Which fund would refuse, and the store's word for why."""
+
+    account_id: int
+    reason: str
+    fund: str
+
+
+def _short(route: Route, purses: Sequence[Purse]) -> _Short | None:
     """Return the refusal that the store would give as the funds stand now, in its order; None where it would grant.
 
     Calls per second are those of the moment, which nobody can tell beforehand.
     """
     for purse in purses:
-        short = _full(purse)
-        if short:
-            return refused_hold(route, purse.account_id, short)
+        full = _full(purse)
+        if full:
+            return _Short(purse.account_id, full, purse.balance.fund)
     for purse, micros in zip(purses, route.hold.rows[0].price_micros, strict=True):
         left = {"credit": purse.credit_micros, "spend_day": purse.day_micros, "spend_month": purse.month_micros}
         for reason, available in left.items():
             if micros > 0 and available is not None and micros > available:
-                return refused_hold(route, purse.account_id, reason)
+                return _Short(purse.account_id, reason, purse.balance.fund)
     return None
 
 
 def _full(purse: Purse) -> str:
     """Return what forbids a new call whatever it costs, in the store's word; "" = nothing."""
     balance, terms = purse.balance, purse.balance.terms
+    if terms is None and not purse.level:
+        return ""  # it counts a line's or a user's calls, and bounds nothing
     if terms is None or terms.status != Status.ACTIVE:
         return "status"
     counted = (
@@ -247,6 +270,8 @@ def _full(purse: Purse) -> str:
 def _purse(call: PinnedCall, fund: HoldFund, balance: Balance) -> Purse:
     """Return what a fund has, as the hold would reckon: a free call needs no money, but terms and an active account."""
     terms = balance.terms
+    if not fund.level:
+        return Purse(fund.account_id, fund.level, fund.sides, balance, call.max_s)
     if terms is None or terms.status != Status.ACTIVE:
         return Purse(fund.account_id, fund.level, fund.sides, balance, 0)
     now_ms, held = call.started_ms, balance.held_micros

@@ -13,7 +13,7 @@ from tools.imports.columns import Columns
 from tools.imports.faults import Faults
 from tools.imports.outcome import Manner, Outcome, brake, conclude
 from tools.imports.source import Survey
-from tools.printable import printable
+from tools.printable import counted, printable
 from tools.session import Connection
 
 _STAGE: Final = "select tandem.stage_changes_v1()"
@@ -99,7 +99,7 @@ def finish(
     """
     if not manner.as_json:
         said = ", ".join(f"{summary[name]:,} {name}" for name in (*_CHANGES, "unchanged"))
-        typer.echo(f"{target.shown}: {summary['lines']:,} lines: {said}")
+        typer.echo(f"{target.shown}: {counted(summary['lines'], 'line')}: {said}")
     brakes = []
     if summary["removed"] * 100 > target.before * removed_pct:
         brakes = [f"{summary['removed']} of {target.before} {target.kind} are removed"]

@@ -16,13 +16,14 @@ from tools.imports import routes as routes_of
 from tools.imports.codes import Dialling
 from tools.imports.decks import Bounds
 from tools.imports.faults import BadValueError
+from tools.imports.history import list_imports
 from tools.imports.outcome import Manner
 from tools.imports.rate_rows import Reading
 from tools.imports.rates import Options, import_rates
 from tools.imports.run import Source, Who
 from tools.imports.source import delimiter_of
 from tools.imports.table import Layout
-from tools.imports.undo import list_imports, undo_import
+from tools.imports.undo import undo_import
 from tools.imports.values import Comma, DateOrder, Rounding
 from tools.tenant.catalogue import resource
 from tools.tenant.completion import rows

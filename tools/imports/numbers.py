@@ -59,6 +59,11 @@ STATEMENTS: Final = Statements(
         """
         update tandem.number n
            set subscriber_id = case when l.address is null then n.subscriber_id else l.subscriber_id end,
+               user_id = case when l.subscriber_id is null then n.user_id end,
+               ring_group_id = case when l.subscriber_id is null then n.ring_group_id end,
+               callflow_id = case when l.subscriber_id is null then n.callflow_id end,
+               media_server_id = case when l.subscriber_id is null then n.media_server_id end,
+               media_user = case when l.subscriber_id is null then n.media_user end,
                status = coalesce(l.status, n.status)
           from pg_temp.import_line l
          where l.e164 = n.e164 and n.account_id = %(id)s and n.id in (select key from pg_temp.import_change)

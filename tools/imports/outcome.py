@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from tools.account.tables import show_table
 from tools.errors import OperatorError
 from tools.imports.faults import Faults
+from tools.imports.history import IN_FORCE, counts
 from tools.imports.source import Survey
 
 
@@ -78,4 +80,13 @@ def conclude(outcome: Outcome, manner: Manner) -> None:
     elif outcome.import_id is None:
         typer.echo("nothing changes: all of it is so already")
     else:
-        typer.echo(f"import {outcome.import_id} is in force; `tandem import undo {outcome.import_id}` takes it back")
+        typer.echo(
+            f"import {outcome.import_id} {_counts(outcome)}; `tandem import undo {outcome.import_id}` takes it back"
+        )
+
+
+def _counts(outcome: Outcome) -> str:
+    """Return since when it counts, in words."""
+    begins = [each["from"] and datetime.fromisoformat(each["from"]) for each in outcome.summary.get("decks", ())]
+    said = counts(begins, datetime.now(UTC))
+    return f"is {said}" if said.startswith(IN_FORCE) else said

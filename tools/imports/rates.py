@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from tools.account.amounts import decimal
 from tools.account.tables import show_table
 from tools.errors import OperatorError
-from tools.imports import decks, staging, targets, values
+from tools.imports import decks, staging, values
 from tools.imports.decks import Plan, Wish
 from tools.imports.faults import BadValueError, noted
 from tools.imports.outcome import Manner, Outcome, brake, conclude, refuse
@@ -21,7 +21,10 @@ from tools.imports.rate_rows import KIND, RateRows, Reading
 from tools.imports.run import Source, Who
 from tools.imports.source import Survey, rows, survey
 from tools.imports.table import opened
+from tools.printable import counted
 from tools.session import Connection, Session, not_there, session, shown
+from tools.tenant.catalogue import resource
+from tools.tenant.naming import find_named
 
 _TARIFF: Final = """
 select t.id, t.name, t.currency, t.timezone, a.name as owner
@@ -139,10 +142,10 @@ def _reading(run: Run) -> Reading:
 
 def find_tariff(acting: Session, who: str) -> Tariff:
     """Return the tariff that a text names. Raises OperatorError: none, several, or one whose owner is not seen."""
-    tariff_id = targets.find(acting, "tariff", who, "--tariff")
+    tariff_id = find_named(acting.connection, resource("tariff"), who, acting.account_id, "tariff")
     found = acting.connection.cursor(row_factory=class_row(Tariff)).execute(_TARIFF, (tariff_id,)).fetchone()
     if found is None:
-        raise not_there("--tariff", who)
+        raise not_there("tariff", who)
     return found
 
 
@@ -150,12 +153,13 @@ def _show(run: Run, summary: dict[str, Any], plan: Plan) -> None:
     """Print what changes, for people."""
     kind = "full" if run.options.is_full else "partial"
     twice = f", {summary['said_twice']:,} said twice" if summary["said_twice"] else ""
-    typer.echo(f"{run.tariff.shown}: {kind} deck, {summary['lines']:,} lines, {summary['codes']:,} codes{twice}")
+    size = f"{counted(summary['lines'], 'line')}, {counted(summary['codes'], 'code')}{twice}"
+    typer.echo(f"{run.tariff.shown}: {kind} deck, {size}")
     for deck in plan.decks:
-        counted = (
+        changed = (
             f"{deck.counts[key]:,} {name}" for key, name in _COUNTED.items() if deck.counts[key] or key in _ALWAYS
         )
-        typer.echo(f"{f'from {decks.shown(deck.since)}' if deck.since else 'at once'}: {', '.join(counted)}")
+        typer.echo(f"{f'from {decks.shown(deck.since)}' if deck.since else 'at once'}: {', '.join(changed)}")
         changes = [
             {"code": prefix, "before": decimal(old, 0), "after": decimal(new, 0), "change": _percent(old, new)}
             for prefix, old, new in deck.counts["extremes"]

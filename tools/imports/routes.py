@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from tools.imports import changes, targets, values, words
+from tools.imports import changes, values, words
 from tools.imports.changes import Statements, Target
 from tools.imports.codes import Dialling, codes
 from tools.imports.faults import Faults, noted
@@ -18,6 +18,8 @@ from tools.imports.source import Row, rows, survey
 from tools.imports.table import CellError, Kind, Table, opened, read
 from tools.imports.values import DateOrder
 from tools.session import Session, not_there, session
+from tools.tenant.catalogue import resource
+from tools.tenant.naming import find_named
 
 KIND: Final = Kind(words.ROUTES, needs=(("prefix", "area_code", "country_code", "callee_pattern", "caller_pattern"),))
 DESCRIPTION_MAX: Final = 200  # description_is_up_to_200_printable_characters
@@ -170,9 +172,10 @@ def import_routes(who: Who, source: Source, options: Options, manner: Manner) ->
 
 def find_carrier(acting: Session, who: str) -> Carrier:
     """Return the carrier that a text names. Raises OperatorError: none, several, or one whose owner is not seen."""
-    found = acting.connection.execute(_CARRIER, (targets.find(acting, "peering", who, "--carrier"),)).fetchone()
+    carrier_id = find_named(acting.connection, resource("peering"), who, acting.account_id, "carrier")
+    found = acting.connection.execute(_CARRIER, (carrier_id,)).fetchone()
     if found is None:
-        raise not_there("--carrier", who)
+        raise not_there("carrier", who)
     number, name, account_id, owner, timezone, before = found
     target = Target("routes", number, name, account_id, f"carrier {number} {name} of {owner}", before)
     return Carrier(target, ZoneInfo(timezone))

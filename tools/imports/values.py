@@ -62,6 +62,7 @@ _POINT: Final = re.compile(r"[0-9]{0,12}(?:\.[0-9]{0,20})?")
 _SCIENTIFIC: Final = re.compile(r"([0-9](?:[.,][0-9]{1,15})?)[eE]-([0-9]{1,2})")
 _GROUPS: Final = {mark: re.compile(rf"[0-9]{{1,3}}(?:\{mark}[0-9]{{3}})+") for mark in ".,"}
 _NOT_A_PRICE: Final = "a price is a number such as 0.0125 or 0,0125"
+_BELOW_ZERO: Final = re.compile(r"[-\u2212]\s*[0-9.,]+|\(\s*[0-9.,]+\s*\)|[0-9.,]+\s*-")
 _INCREMENTS: Final = re.compile(
     r"(0|[1-9][0-9]{0,4})\s*(?:s|sec)?" + 2 * r"(?:\s*[/+:x-]\s*(0|[1-9][0-9]{0,4})\s*(?:s|sec)?)?", re.IGNORECASE
 )  # fmt: skip
@@ -84,6 +85,8 @@ _NOT_A_DATE: Final = "a date is such as 2026-12-01, 2026-12-01 08:00, 01.12.2026
 def micros(text: str, comma: Comma, rounding: Rounding, currency: str, divisor: int = 1) -> int:
     """Return the micros of a price. currency: what may stand beside it. divisor: 100 where prices are in cents."""
     digits = _without_currency(text, currency)
+    if _BELOW_ZERO.fullmatch(digits.strip()):
+        raise BadValueError("a price is not below 0")
     match = _SCIENTIFIC.fullmatch(digits)
     if match:
         exact = Decimal(match[1].replace(",", ".")).scaleb(-int(match[2]))

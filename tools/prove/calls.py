@@ -130,7 +130,9 @@ class Steps:
             lease_s=self._lease_s,
             pinned=codec.pack(live.call),
             funds=live.shape.funds,
-            sides=tuple(fund.sides for fund in live.shape.hold.funds),
+            sides=live.shape.sides_answered
+            if live.is_answered
+            else tuple(fund.sides for fund in live.shape.hold.funds),
             granted_s=live.granted_s,
             held=charges(live.shape.legs, live.granted_s, live.call.started_ms),
             posted=live.shape.prices(live.parted_s) if live.parted_s else nothing,
@@ -138,6 +140,8 @@ class Steps:
             talked_ms=0 if live.is_answered else None,
             server_id=self._server_id if live.is_answered else 0,
             node_answered_ms=live.call.started_ms if live.is_answered else 0,
+            place=0 if live.is_answered else -1,
+            joins=live.shape.joins if live.is_answered else (),
         )
 
     def stray(self, live: Live) -> Operation:
@@ -196,7 +200,8 @@ class Steps:
         now = _unix_ms()
         match step:
             case "answer":
-                return Answer(*live.next_op(), self._lease_s, self._server_id, now, b"legs of the call")
+                mark = Answer(*live.next_op(), self._lease_s, self._server_id, now, b"legs of the call")
+                return mark._replace(place=0, joins=live.shape.joins, leaves=live.shape.leaves)
             case "adopt":
                 return Adopt(*live.next_op(), self._lease_s)
             case "extend":

@@ -222,7 +222,8 @@ class Client:
             if found is None or found.state != "answered" or self._rng.random() < 0.5:  # noqa: PLR2004  half
                 continue
             call = codec.unpack(PinnedCall, found.pinned)
-            shape = next(each for each in self._shapes if each.call.legs == call.legs)
+            shapes = (each for each in self._shapes if each.call.legs == call.legs and each.funds == found.funds)
+            shape = next(shapes)
             live = Live(rid, shape, call, ["adopt", "settle"], found.granted_s, found.seq, found.billed_s)
             self._live[rid] = live
 

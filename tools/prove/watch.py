@@ -147,6 +147,8 @@ class Watch:
             return
         self.grants += 1
         terms = self._terms.get(fund)
+        if terms is None and keys.counts_only(fund.decode()):
+            return  # a line or user without terms has no limit
         if terms is None or terms.status != Status.ACTIVE:
             self.breaches.append(Breach(fund.decode(), 0, "granted though it is not active"))
             return

@@ -7,6 +7,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from kemi import keys
+from kemi.adapters.redis_operations import LEFT
 from kemi.core.outcome import IN, OUT, Hold, HoldFund
 from kemi.core.rating import by_fund, charges, schedule
 from kemi.records import CallEnd, PinnedCall, PinnedLeg, PinnedTarget, Rate
@@ -22,6 +23,8 @@ PER_MIN: Final = (60_000, 48_000, 40_000, 34_000, 30_000, 28_000)  # of the firs
 STEPS: Final = ((1, 1), (1, 1), (30, 6), (60, 60), (6, 6))
 SLICES_S: Final = (6, 20, 60)
 RING_MS: Final = 60_000
+LEADS_ELSEWHERE: Final = 0.3  # share of lines counted out that would have led the call on, and somebody else answered
+LINES: Final = 40  # that count their calls; a line that answers is another one than those that are held
 
 
 class Account(NamedTuple):
@@ -92,12 +95,25 @@ class Places(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A call as a worker would have decided it, but for its id. legs: per fund of the hold."""
+    """A call as a worker would have decided it, but for its id.
+
+    legs: per fund of the hold. joins, leaves: as in Answer.
+    """
 
     call: PinnedCall
     hold: Hold
     legs: tuple[tuple[PinnedLeg, ...], ...]
     slice_s: int
+    joins: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+
+    @property
+    def sides_answered(self) -> tuple[int, ...]:
+        """Return the sides of the funds once the call is answered: no line that was called has answered it."""
+        return tuple(
+            LEFT if keys.counts_only(fund) and (sides == IN or fund in self.leaves) else sides
+            for fund, _, _, sides in self.hold.funds
+        )
 
     @property
     def funds(self) -> tuple[str, ...]:
@@ -156,11 +172,18 @@ def _shape(rng: Random, places: Places) -> Shape:
         )
         for level, name in enumerate(names, 1)
     )
+    lines = rng.sample(range(1, LINES), rng.choice((0, 1, 2)))
+    account_id = places.accounts[customer if outward else other]
+    funds += tuple(HoldFund(keys.line_fund(line), account_id, 0, rng.choice((OUT, IN))) for line in lines)
     paid = tuple(tuple(each) for each in by_fund(legs, [fund.fund for fund in funds]))
     slice_s, started_ms = rng.choice(SLICES_S), 1_770_000_000_000
     rows = schedule(paid, 0, slice_s, started_ms, started_ms + RING_MS)
-    call = _call(legs, kind, places, places.accounts[customer if outward else other], started_ms)
-    return Shape(call, Hold(funds, rows, ()), paid, slice_s)
+    call = _call(legs, kind, places, account_id, started_ms)
+    joins = rng.choice(((), (keys.line_fund(LINES), keys.user_fund(1))))
+    leaves = tuple(
+        fund.fund for fund in funds if not fund.level and fund.sides == OUT and rng.random() < LEADS_ELSEWHERE
+    )
+    return Shape(call, Hold(funds, rows, ()), paid, slice_s, joins, leaves)
 
 
 def _leg(rng: Random, places: Places, name: str, level: int, *, is_free: bool) -> PinnedLeg:

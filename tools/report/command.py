@@ -7,28 +7,49 @@ from typing import Annotated
 
 import typer
 
-from tools.account.options import As, DatabaseUrl
+from tools.account.options import As, DatabaseUrl, Since, Until
+from tools.report.balance import WAYS as STEPS
 from tools.report.balance import balance
 from tools.report.calls import calls
-from tools.report.margin import margin
+from tools.report.margin import WAYS, margin
 from tools.report.subject import Form, Subject, subject, writer
 from tools.report.traffic import traffic
 from tools.report.writers import Writer
 from tools.session import Session, session
+from tools.tenant.catalogue import resource
+from tools.tenant.completion import chosen, rows
+from tools.tenant.kinds import LANGUAGES
 
-Account = Annotated[str, typer.Option(help="Id, name or path; default: the account that you act as.")]
-Since = Annotated[
-    str, typer.Option("--from", help="Date, date and time, yesterday or 24h, in the account's time zone; included.")
+Account = Annotated[
+    str,
+    typer.Option(
+        metavar="ACCOUNT",
+        help="Id (5 or #5), name or path; default: the account that you act as.",
+        autocompletion=rows(resource("account")),
+    ),
 ]
-Until = Annotated[str, typer.Option("--to", help="The same; not included. Default: now.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Comma separated values: decimals with a dot, times in ISO 8601.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, a row a line; amounts as decimal strings by currency.")]
-Language = Annotated[str, typer.Option(help="en, fr or ru, with or without a region; default: the account's.")]
+Language = Annotated[
+    str,
+    typer.Option(
+        metavar="CODE",
+        help="en, fr or ru, with or without a region; default: the account's.",
+        autocompletion=chosen(*LANGUAGES),
+    ),
+]
 Ways = Annotated[
     list[str] | None,
-    typer.Option("--by", help="A line each: day, destination, account, carrier; several may be given."),
+    typer.Option(
+        "--by",
+        metavar="WAY",
+        help="A line each: day, destination, account, carrier; several may be given.",
+        autocompletion=chosen(*WAYS),
+    ),
 ]
-Step = Annotated[str, typer.Option("--by", help="A line each: day or month.")]
+Step = Annotated[
+    str, typer.Option("--by", metavar="STEP", help="A line each: day or month.", autocompletion=chosen(*STEPS))
+]
 
 Write = Callable[[Session, Subject, Writer], None]
 
@@ -89,6 +110,7 @@ def show_balance(  # noqa: PLR0913  one parameter per option
 
 def _report(database_url: str, as_account: str, form: Form, write: Write) -> None:
     with session(database_url, as_account=as_account, program="tandem report") as acting:
+        acting.connection.execute("set local jit = off")  # compiling a sum takes longer than reading a day of calls
         of = subject(acting, form)
         write(acting, of, writer(form, of))
 

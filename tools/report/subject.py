@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tools.account.amounts import moment
+from tools.account.entries import FIRST, LAST
+from tools.account.times import between
 from tools.errors import OperatorError
 from tools.report.columns import Column, Sheet
 from tools.report.tongue import Tongue, tongue
 from tools.report.writers import Csv, Json, People, Writer
 from tools.session import Session, find_account
-
-LAST: Final = datetime.fromisoformat("9999-12-30T00:00+00:00")
 
 _ACCOUNT: Final = "select name, kind, timezone, language, currency from tandem.account where id = %s"
 _SCALES: Final = "select code, scale from tandem.currency"
@@ -71,10 +70,7 @@ def subject(acting: Session, form: Form) -> Subject:
     row = acting.connection.execute(_ACCOUNT, (account_id,)).fetchall()
     name, kind, timezone, language, currency = row[0]
     zone = _zone(timezone)
-    since = moment(form.since, "from", zone)
-    until = moment(form.until, "to", zone) if form.until else datetime.now(UTC).astimezone(zone)
-    if since >= until:
-        raise OperatorError(f"to: {form.until or 'now'} is not after --from {form.since}")
+    since, until = between(form.since, form.until or "now", zone)
     return Subject(
         account_id=account_id,
         name=name,
@@ -83,8 +79,8 @@ def subject(acting: Session, form: Form) -> Subject:
         currency=currency,
         timezone=timezone,
         tongue=tongue(form.language or language, zone, is_asked=bool(form.language)),
-        since=since,
-        until=until,
+        since=since or FIRST,
+        until=until or LAST,
         scales=dict(acting.connection.execute(_SCALES).fetchall()),
     )
 

@@ -26,14 +26,13 @@ from babel.numbers import format_decimal
 from tools.account.amounts import MICROS
 from tools.errors import OperatorError
 from tools.session import shown
+from tools.tenant.kinds import LANGUAGES
 
 ENGLISH: Final = "en"
 WORLDWIDE: Final = Locale(ENGLISH, "GB")  # of English without a region: day, month, year and 24 hours
-LANGUAGES: Final = (ENGLISH, "fr", "ru")
 CATALOGUES: Final = Path(__file__).parent / "locale"
 DECIMALS_MAX: Final = 6
 MINUTE_S: Final = 60
-HOUR_MIN: Final = 60
 
 
 class Tongue(NamedTuple):

@@ -97,7 +97,7 @@ class NameBook:
                     with self._connection.transaction():
                         self._connection.execute(_INSERT, (str(address), server.id, server.host))
                 except REFUSED as error:
-                    refusals[address] = f"{address} is refused: {error.diag.message_primary or type(error).__name__}"
+                    refusals[address] = f"{address} is left out: {error.diag.message_primary or type(error).__name__}"
         taken = [str(address) for address in found.addresses if address not in refusals]
         if taken:
             self._connection.execute(_DELETE, (server.id, server.host, taken, _listed(found.families)))

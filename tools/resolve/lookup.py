@@ -32,7 +32,7 @@ ADDRESSES_MAX: Final = 16
 TARGETS_MAX: Final = 8
 DNS_PORT: Final = 53
 VARIABLE: Final = "TANDEM_RESOLVER"
-LISTENING: Final = ("TANDEM_LISTEN", "TANDEM_LISTEN6")
+LISTENING: Final = ("TANDEM_LISTEN", "TANDEM_LISTEN6", "TANDEM_LISTEN_MORE")
 FAMILIES: Final = {"A": 4, "AAAA": 6}
 SERVICES: Final = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
 
@@ -77,12 +77,11 @@ def resolver_from(env: Mapping[str, str]) -> dns.resolver.Resolver | None:
 
 
 def own_hosts(env: Mapping[str, str]) -> frozenset[Address]:
-    """Return the addresses that TANDEM_LISTEN and TANDEM_LISTEN6 name; what cannot be read is none."""
+    """Return the addresses that the settings of LISTENING name; what cannot be read is none."""
     found: set[Address] = set()
-    for name in LISTENING:
-        host = env.get(name, "").strip().rpartition(":")[0].removeprefix("[").removesuffix("]")
+    for place in (place for name in LISTENING for place in env.get(name, "").split()):
         with suppress(ValueError):
-            found.add(ip_address(host))
+            found.add(ip_address(place.rpartition(":")[0].removeprefix("[").removesuffix("]")))
     return frozenset(found)
 
 

@@ -2,7 +2,8 @@
 
 Rule 1: the syncer never waits for it. What it finds goes through Postgres and its outbox like everything else.
 Rule 2: one question at a time; a name is asked again when its TTL is over, one in trouble after 5 s, then ever less
-often, up to a minute. Those that wait longest come first, so that a name without an answer holds up no other for long.
+often, up to a minute. Those that answered last time come first, then new ones, then those that wait longest; and of the
+latter two only a few between two looks: however many are silent, they hold up no name that answers for long.
 Rule 3: trouble changes nothing but what is said: the last known addresses stay.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from threading import Event, Thread
 from typing import Final, NamedTuple
@@ -36,6 +37,7 @@ POLL_S: Final = 1.0  # how late a new name is seen
 AGAIN_S: Final = 1.0
 TROUBLE_MAX_S: Final = 60
 AT_ONCE: Final = 20  # names between two looks at which there are
+UNSURE_AT_ONCE: Final = 2  # of these, names that have not answered last time: each may take two seconds
 NAMED_MAX: Final = 5
 JOIN_S: Final = 0.5  # a question may be on its way; the thread ends with the process in any case
 
@@ -43,11 +45,11 @@ log = logging.getLogger("tandem.resolve")
 
 
 class Plan(NamedTuple):
-    """When a server's name is asked next. due_s: monotonic. faults: how often in a row it was in trouble."""
+    """When a server's name is asked next. due_s: monotonic. faults: how often in a row it was in trouble; -1: new."""
 
     server: Server
     due_s: float
-    faults: int = 0
+    faults: int = -1
     fault: str = ""
 
 
@@ -55,8 +57,8 @@ class Plan(NamedTuple):
 def resolving(database_url: str, env: Mapping[str, str] = os.environ) -> Iterator[None]:
     """Keep the addresses of servers with names up to date while the block runs.
 
-    env: TANDEM_RESOLVER says whom to ask, TANDEM_LISTEN and TANDEM_LISTEN6 what is our own. Raises OperatorError where
-    the first cannot be read.
+    env: TANDEM_RESOLVER says whom to ask, TANDEM_LISTEN, _LISTEN6 and _LISTEN_MORE what is our own. Raises
+    OperatorError where the first cannot be read.
     """
     resolver = resolver_from(env)
     stop = Event()
@@ -92,6 +94,14 @@ def keep(
         stop.wait(AGAIN_S)
 
 
+def next_turn(due: Sequence[Plan]) -> list[Plan]:
+    """Return which of the names that are due are asked before the next look, in order."""
+    waiting = sorted(due, key=lambda plan: plan.due_s)
+    sure = [plan for plan in waiting if plan.faults == 0]
+    unsure = sorted((plan for plan in waiting if plan.faults), key=lambda plan: plan.faults > 0)
+    return [*sure[: AT_ONCE - UNSURE_AT_ONCE], *unsure[:UNSURE_AT_ONCE]]
+
+
 class _Round:
     """Work over one connection."""
 
@@ -115,13 +125,14 @@ class _Round:
                 else Plan(server, now_s)
                 for server in self._book.servers()
             }
-            due = sorted((plan for plan in self._plans.values() if plan.due_s <= now_s), key=lambda plan: plan.due_s)
-            for plan in due[:AT_ONCE]:
+            due = [plan for plan in self._plans.values() if plan.due_s <= now_s]
+            turn = next_turn(due)
+            for plan in turn:
                 if stop.is_set():
                     return
                 self._plans[plan.server.id] = self._looked_up(plan)
             self._tell()
-            if len(due) <= AT_ONCE:
+            if len(turn) == len(due):
                 stop.wait(POLL_S)
 
     def _looked_up(self, plan: Plan) -> Plan:
@@ -132,8 +143,8 @@ class _Round:
         found = look_up(self._resolver, server.host, server.port, server.transport)
         found = without_ours(found, self._own, may_loop=asks_itself(self._resolver))
         fault = self._book.note(server, found)
-        faults = plan.faults + 1 if found.fault else 0
-        wait_s = min(TTL_MIN_S * 2 ** min(plan.faults, 8), TROUBLE_MAX_S) if found.fault else found.ttl_s
+        faults = max(plan.faults, 0) + 1 if found.fault else 0
+        wait_s = min(TTL_MIN_S * 2 ** min(max(plan.faults, 0), 8), TROUBLE_MAX_S) if found.fault else found.ttl_s
         return Plan(server, time.monotonic() + wait_s, faults, fault)
 
     def _tell(self) -> None:

@@ -32,6 +32,11 @@ def _party(party: Party, got: Mapping[tuple[str, str], tuple[str, ...]]) -> Iter
         seen = got.get((party.name, rule.what), ())
         if not seen:
             yield f"{party.name}: no {rule.what} received"
+        yield from (
+            f"{party.name}: no {rule.what} has /{pattern}/"
+            for pattern in rule.some
+            if not any(re.search(pattern, message, re.MULTILINE) for message in seen)
+        )
         for message in seen:
             yield from (
                 f"{party.name}: {rule.what} lacks /{pattern}/"

@@ -47,7 +47,10 @@ def recorded(crowd: Crowd, database: psycopg.Connection[Any]) -> int:
 def outcome(
     crowd: Crowd, seen: Seen, database: psycopg.Connection[Any], funds: Funds, spare_ms: int = SPARE_MS
 ) -> Outcome:
-    """Count what came of a round. spare_ms: how late after its money a call may end."""
+    """Count what came of a round. spare_ms: how late after its money a call may end.
+
+    More than SPARE_MS: a node was killed. A call whose money was over before another node had it ends as node_lost.
+    """
     cursor = database.cursor(row_factory=namedtuple_row)
     records: list[Any] = cursor.execute(_RECORDS, (crowd.label,)).fetchall()
     granted = [record for record in records if record.outcome == "answered"]
@@ -86,10 +89,11 @@ def _of_records(crowd: Crowd, records: list[Any], spare_ms: int) -> Iterator[str
     if paid_s != crowd.paid * INCREMENT_S:
         yield f"{paid_s} s were billed, {crowd.paid * INCREMENT_S} s were paid for"
     refused_by = f"hold refused by level {crowd.poorest} "
+    enders = ("money",) if spare_ms <= SPARE_MS else ("money", "node_lost")
     for record in records:
         if record.outcome == "answered":
             late_ms = record.talk_ms - record.billed_s * 1000
-            if record.ended_by != "money" or not 0 <= late_ms <= spare_ms:
+            if record.ended_by not in enders or not 0 <= late_ms <= spare_ms:
                 yield f"{record.call_id} was ended by {record.ended_by!r}, {late_ms} ms after its money"
         elif (record.outcome, record.sip_status, record.reason) != ("refused", 402, "no_credit"):
             yield f"{record.call_id} came out as {record.outcome} {record.sip_status} {record.reason}"

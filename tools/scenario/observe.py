@@ -21,7 +21,7 @@ select c.rid, c.outcome, c.sip_status, c.reason, c.ended_by, c.billed_s, c.talk_
 """
 
 _ATTEMPTS = """
-select concat_ws(' ', coalesce(s.name, '?'), a.status, nullif(a.why, '')) as attempt
+select concat_ws(' ', coalesce(s.name, '#' || a.place, '?'), a.status, nullif(a.why, '')) as attempt
   from tandem.cdr_attempt a
   left join tandem.peering_server s on s.id = a.server_id
  where a.rid = %s
@@ -62,8 +62,8 @@ select tandem.topup_v1(b.account_id, o.micros - b.balance_micros, 'back to the o
 class Record(NamedTuple):
     """The call detail record with its payments.
 
-    attempts: "<server> <status> <word>", in order. legs: (level, payer, payee, micros, currency, micros that its fund
-    paid, and their currency).
+    attempts: "<server> <status> <word>", in order; "#<place among the call's targets>" stands for phones and servers
+    that are no carrier's. legs: (level, payer, payee, micros, currency, micros that its fund paid, their currency).
     """
 
     rid: str

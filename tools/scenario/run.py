@@ -15,8 +15,8 @@ from tools.scenario.observe import Record, Watch
 from tools.scenario.spec import Party, Scenario
 from tools.wait import DeadlineError, until
 
-RECORD_DEADLINE_S = 10.0
-CALLEE_DEADLINE_S = 5.0
+RECORD_DEADLINE_S = 30.0
+CALLEE_DEADLINE_S = 15.0
 SYNC_DEADLINE_S = 30.0
 
 
@@ -59,11 +59,9 @@ def play(scenario: Scenario, endpoint: Endpoint, watch: Watch, folder: Path, run
     running: list[sipp.Running] = []
     proxies = sipp.Proxy(endpoint.proxy, endpoint.proxy6)
     try:
-        for party in scenario.parties:
-            if party.role != "caller":
-                running.append(sipp.start(scenario, party, proxies, folder))
-            if party.role == "phone":
-                sipp.register(scenario, party, proxies, folder)
+        called = (party for party in scenario.parties if party.role != "caller")
+        running.extend(sipp.start(scenario, party, proxies, folder) for party in called)  # those before one that fails
+        sipp.register(scenario, [party for party in scenario.parties if party.role == "phone"], proxies, folder)
         for run in running:
             _await_probes(run, scenario.deadline_s)
         callers = [party for party in scenario.parties if party.role == "caller"]
@@ -72,7 +70,7 @@ def play(scenario: Scenario, endpoint: Endpoint, watch: Watch, folder: Path, run
             caller = sipp.start(scenario, party, proxies, folder, own)
             running.append(caller)
             if party.stays:
-                until(partial(sipp.messages, caller, "200"), CALLEE_DEADLINE_S, f"{party.name} to be answered")
+                until(partial(sipp.messages, caller, "200"), scenario.deadline_s, f"{party.name} to be answered")
             else:
                 caller.process.wait(scenario.deadline_s + 5)
         problems = [line for run in running for line in _finish(run)]

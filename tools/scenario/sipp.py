@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,9 @@ from tools.wait import until
 
 COMMON = Path(__file__).resolve().parents[2] / "sipp-scenarios" / "common"
 _MESSAGE = re.compile(r"^-{20,} .*\n(UDP|TCP) message (received|sent) ?[\[(](\d+)[\])]? bytes.*:\n\n", re.MULTILINE)
-_FIRST_LINE = re.compile(r"^ *(INVITE sip:.* SIP/2\.0|SIP/2\.0 __STATUS__ .*)$", re.MULTILINE)
+_FIRST_LINE = re.compile(r"^ *((?:INVITE|REGISTER) sip:.* SIP/2\.0|SIP/2\.0 __STATUS__ .*)$", re.MULTILINE)
 _BIND_DEADLINE_S = 10.0
+_REGISTER_TRIES = 3
 _TCP_LISTEN = "0A"  # the kernel's include/net/tcp_states.h
 
 
@@ -78,19 +80,43 @@ def start(scenario: Scenario, party: Party, proxies: Proxy, folder: Path, call_i
     return running
 
 
-def register(scenario: Scenario, party: Party, proxies: Proxy, folder: Path) -> None:
-    """Register a phone's contact from another port of its address. Raises OperatorError when it is refused."""
+def register(scenario: Scenario, phones: Sequence[Party], proxies: Proxy, folder: Path) -> None:
+    """Register the contacts of phones, all at once. Raises OperatorError when one is refused.
+
+    Who is told to come back (503: a busy machine) does so, as phones do; what a scenario proves begins afterwards.
+    """
+    for _ in range(_REGISTER_TRIES):
+        asking = [(phone, _registering(scenario, phone, proxies, folder)) for phone in phones]
+        refused = [phone for phone, process in asking if process.wait(scenario.deadline_s + 5) != 0]
+        if not all(received(_register_trace(phone, folder), "503") for phone in refused):
+            break
+        phones = refused
+    for phone in refused:
+        log = _register_log(phone, folder)
+        raise OperatorError(f"{phone.name} could not register as {phone.user}@{phone.domain}: see {log}")
+
+
+def _registering(scenario: Scenario, party: Party, proxies: Proxy, folder: Path) -> subprocess.Popen[bytes]:
+    """Begin to register a phone's contact from another port of its address."""
     host = f"[{party.address}]" if ":" in party.address else party.address
-    log = folder / f"{party.name}.register.log"
+    trace = _register_trace(party, folder)
+    trace.unlink(missing_ok=True)
     command = [
         "sipp", proxies.beside(party.address), "-sf", str(COMMON / "register.xml"), "-nostdin", "-i", party.address,
         "-m", "1", "-p", str(party.port + 1), "-au", party.user, "-ap", party.password, "-key", "user", party.user,
         "-key", "domain", party.domain, "-key", "contact", f"{host}:{party.port}",
         "-auth_uri", party.domain, "-t", "t1" if party.transport == "tcp" else "u1",
-        "-timeout", f"{int(scenario.deadline_s)}s", "-timeout_error",
+        "-timeout", f"{int(scenario.deadline_s)}s", "-timeout_error", "-trace_msg", "-message_file", str(trace),
     ]  # fmt: skip
-    if run(command, log).wait(scenario.deadline_s + 5) != 0:
-        raise OperatorError(f"{party.name} could not register as {party.user}@{party.domain}: see {log}")
+    return run(command, _register_log(party, folder))
+
+
+def _register_trace(party: Party, folder: Path) -> Path:
+    return folder / f"{party.name}.register.messages"
+
+
+def _register_log(party: Party, folder: Path) -> Path:
+    return folder / f"{party.name}.register.log"
 
 
 def messages(running: Running, what: str) -> tuple[str, ...]:
@@ -156,7 +182,7 @@ def _rendered(scenario: Scenario, party: Party, folder: Path) -> Path:
 
 
 def _with_headers(text: str, headers: tuple[str, ...]) -> str:
-    """Return a scenario file with more headers after the first line of each INVITE, and of the answer asked for."""
+    """Return a scenario file with more headers after the first line of each INVITE, REGISTER, or answer asked for."""
     return _FIRST_LINE.sub(lambda found: "\n".join((found[0], *headers)), text)
 
 

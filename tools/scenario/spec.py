@@ -6,6 +6,7 @@ A mistake in the file is an OperatorError that names file, place and rule; nothi
 from __future__ import annotations
 
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +16,15 @@ ROLES = ("callee", "phone", "caller")
 
 
 class Received(NamedTuple):
-    """What a far end must and must not have got: regexes over whole messages of one method or status."""
+    """What a far end must and must not have got: regexes over whole messages of one method or status.
+
+    has: all of them have each. some: at least one of them has each.
+    """
 
     what: str
     has: tuple[str, ...]
     lacks: tuple[str, ...]
+    some: tuple[str, ...]
 
 
 class Party(NamedTuple):
@@ -30,7 +35,8 @@ class Party(NamedTuple):
     status: final status that a refusing file sends or waits for. headers: more of them, in each INVITE that it sends
     and in each answer with `status`. stays: a caller during whose call the next one calls; it has a Call-ID of its own,
     and no record of it is looked at. probed: it gets OPTIONS besides its calls, so it never ends by itself; the callers
-    wait until it has got so many of them.
+    wait until it has got so many of them. In the file, copies = N stands for N parties: `<name>-1` at the address, the
+    next one at the address after it.
     """
 
     name: str
@@ -143,23 +149,27 @@ class Table:
             raise OperatorError(f"{self._where}: unknown field {', '.join(sorted(self._values))}")
 
 
+def opened(file: Path) -> Table:
+    """Return what a TOML file says. Raises OperatorError when it cannot be read."""
+    try:
+        return Table(str(file), tomllib.loads(file.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise OperatorError(f"{file}: {error}") from error
+
+
 def load(path: Path) -> Scenario:
     """Return the scenario in directory `path`. Raises OperatorError for a bad or missing expect.toml."""
     file = path / "expect.toml"
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise OperatorError(f"{file}: {error}") from error
-    top = Table(str(file), document)
+    top = opened(file)
     scenario = Scenario(
         path=path,
         summary=top.take("summary", ""),
         source=top.take("source", ""),
         accounts=top.take("accounts", ""),
-        deadline_s=float(top.take("deadline_s", 20)),
+        deadline_s=float(top.take("deadline_s", 60)),
         call=_expected(Table(f"{file} [call]", top.take("call"))),
         legs=tuple(_leg(Table(f"{file} [[leg]]", leg)) for leg in top.take("leg", [])),
-        parties=tuple(_party(file, party) for party in top.take("party")),
+        parties=tuple(each for party in top.take("party") for each in _copies(_party(file, party), party)),
     )
     top.done()
     if not any(party.role == "caller" for party in scenario.parties):
@@ -210,8 +220,18 @@ def _leg(table: Table) -> Leg:
     return leg
 
 
+def _copies(party: Party, values: dict[str, Any]) -> tuple[Party, ...]:
+    """Return the party as often as its table says."""
+    copies = int(values.get("copies", 0))
+    first = ip_address(party.address)
+    return tuple(party._replace(name=f"{party.name}-{at + 1}", address=str(first + at)) for at in range(copies)) or (
+        party,
+    )
+
+
 def _party(file: Path, values: dict[str, Any]) -> Party:
     table = Table(f"{file} party {values.get('name', '?')}", values)
+    table.take("copies", 0)
     party = Party(
         name=table.take("name"),
         role=table.take("role"),
@@ -230,7 +250,7 @@ def _party(file: Path, values: dict[str, Any]) -> Party:
         stays=table.take("stays", default=False),
         probed=table.take("probed", 0),
         received=tuple(
-            Received(what, tuple(rules.get("has", ())), tuple(rules.get("lacks", ())))
+            _received(Table(f"{file} party {values.get('name', '?')} received.{what}", rules), what)
             for what, rules in table.take("received", {}).items()
         ),
     )
@@ -238,3 +258,9 @@ def _party(file: Path, values: dict[str, Any]) -> Party:
     if party.role not in ROLES:
         raise OperatorError(f"{file}: party {party.name}: role {party.role!r} is none of {', '.join(ROLES)}")
     return party
+
+
+def _received(table: Table, what: str) -> Received:
+    rule = Received(what, *(tuple(table.take(field, [])) for field in ("has", "lacks", "some")))
+    table.done()
+    return rule

@@ -15,25 +15,29 @@ from tools.settle.rows import AttemptRow
 OK: Final = 200
 STATUS_MAX: Final = 699
 PDD_MAX_MS: Final = 2**31 - 1
+PLACE_MAX: Final = 2**15 - 1
 SERVER_MAX: Final = 2**63 - 1
 TIME_MAX_MS: Final = 253_402_300_800_000  # the year 10000, which has no four digits
 SECONDS_KEPT: Final = 4_096
 WORD: Final = re.compile(r"[a-z0-9_-]{0,32}")
 """What `why` may be: nothing that a row of COPY would have to escape."""
+NAME: Final = re.compile(r"[!-\[\]-~]{1,256}[@:][!-\[\]-~]{1,256}")
+"""What a line or a media server is named by, likewise."""
 
 
 def attempt_fault(told: Sequence[Attempt]) -> str:
     """Return what makes one of the tries impossible to store, "" if nothing does."""
     for each in told:
-        server_id, status, asked_ms, ended_ms, pdd_ms, why = each
+        server_id, status, asked_ms, ended_ms, pdd_ms, why, place = each
         if not (
             0 <= server_id <= SERVER_MAX
             and 0 <= status <= STATUS_MAX
             and 0 <= asked_ms < TIME_MAX_MS
             and 0 <= ended_ms < TIME_MAX_MS
             and -1 <= pdd_ms <= PDD_MAX_MS
+            and -1 <= place <= PLACE_MAX
             and (not why or WORD.fullmatch(why))
-            and isinstance(server_id + status + asked_ms + ended_ms + pdd_ms, int)
+            and isinstance(server_id + status + asked_ms + ended_ms + pdd_ms + place, int)
         ):
             return f"an attempt says what none can: {each}"
     return ""
@@ -47,13 +51,24 @@ def attempts(event: CallEvent) -> tuple[AttemptRow, ...]:
     rid, end = event.rid, event.end
     made: list[AttemptRow] = []
     is_told = not (end.answered_ms and end.server_id)
-    for server_id, status, asked_ms, ended_ms, pdd_ms, why in end.attempts:
-        pdd = pdd_ms if pdd_ms >= 0 else None
-        made.append(AttemptRow(rid, len(made) + 1, server_id, at(asked_ms), at(ended_ms), status, pdd, why))
+    for server_id, status, asked_ms, ended_ms, pdd_ms, why, place in end.attempts:
+        pdd, where = (value if value >= 0 else None for value in (pdd_ms, place))
+        name = "" if server_id else _name(event, place)
+        row = AttemptRow(rid, len(made) + 1, server_id, at(asked_ms), at(ended_ms), status, pdd, why, where, name)
+        made.append(row)
         is_told = is_told or has_answered(status)
     if not is_told:
         made.append(AttemptRow(rid, len(made) + 1, end.server_id, None, at(end.answered_ms), OK, None, ""))
     return tuple(made)
+
+
+def _name(event: CallEvent, place: int) -> str:
+    """Return the line or the media server at a place of the call, "" where there is none that can be stored."""
+    targets = event.call.targets
+    if not 0 <= place < len(targets) or targets[place].server_id:
+        return ""
+    name = targets[place].name
+    return name if isinstance(name, str) and NAME.fullmatch(name) else ""
 
 
 def left_out(event: CallEvent) -> str:

@@ -24,6 +24,7 @@ ATTEMPTS_MAX: Final = 20
 class Snapshot(NamedTuple):
     """Funds and reservations. still: no operation took place while it was read, so it is of one moment.
 
+    counters: funds of lines and users, which only count calls: of the reservations, and others that were asked for.
     reservations: rid -> reservation, all that have a lease and some that have none. leases: rid -> expiry in Redis ms.
     """
 
@@ -31,6 +32,7 @@ class Snapshot(NamedTuple):
     leases: Mapping[str, int]
     reservations: Mapping[str, Reservation]
     still: bool
+    counters: Mapping[str, Balance]
 
     def open(self) -> dict[str, Reservation]:
         """Return those of the reservations that are open."""
@@ -188,19 +190,34 @@ class Cell:
         """Return how many leases there are; until_ms: that end by then, in Redis ms."""
         return int(self.client.execute("ZCOUNT", keys.LEASES, "-inf", "+inf" if until_ms is None else until_ms))
 
-    def snapshot(self, names: Sequence[str], others_max: int, attempts_max: int = ATTEMPTS_MAX) -> Snapshot:
+    def counters(self) -> list[str]:
+        """Return the funds of lines and users that have ever counted a call. Looks at every key, in small parts."""
+        prefix = keys.fund_state("")
+        return [name.removeprefix(prefix) for name in self._scan(f"{prefix}[^0-9]*")]
+
+    def snapshot(
+        self, names: Sequence[str], others_max: int, attempts_max: int = ATTEMPTS_MAX, counters: Sequence[str] = ()
+    ) -> Snapshot:
         """Return funds and reservations as of one moment if traffic leaves one in so many attempts.
 
-        others_max: how many reservations without a lease, ended or forgotten ones, to look at.
+        others_max: how many reservations without a lease, ended or forgotten ones, to look at. counters: funds that
+        only count, beside those of the reservations.
         """
         for attempt in range(1, attempts_max + 1):
             before = self.status().opseq
-            found = Snapshot(self.balances(names), self._leases(), self._reservations(others_max), still=True)
+            found = self._seen_now(names, others_max, counters)
             if self.status().opseq == before:
                 return found
             if attempt < attempts_max:
                 time.sleep(0.05)
         return found._replace(still=False)
+
+    def _seen_now(self, names: Sequence[str], others_max: int, counters: Sequence[str]) -> Snapshot:
+        reservations = self._reservations(others_max)
+        of_calls = [fund for each in reservations.values() if each.state in OPEN for fund in (*each.funds, *each.joins)]
+        counting = dict.fromkeys((*counters, *filter(keys.counts_only, of_calls)))
+        counted = self.balances(list(counting))
+        return Snapshot(self.balances(names), self._leases(), reservations, still=True, counters=counted)
 
     def _leases(self) -> dict[str, int]:
         """Return rid -> expiry, read in parts so that Redis is not held up; one that moves meanwhile may be missed."""
@@ -214,16 +231,18 @@ class Cell:
             start += AT_ONCE
 
     def _reservations(self, others_max: int) -> dict[str, Reservation]:
-        rids = list(dict.fromkeys([*self._leases(), *islice(self._scan(), others_max)]))
+        prefix = keys.reservation("")
+        others = (name.removeprefix(prefix) for name in self._scan(f"{prefix}*"))
+        rids = list(dict.fromkeys([*self._leases(), *islice(others, others_max)]))
         found: dict[str, Reservation] = {}
         for start in range(0, len(rids), AT_ONCE):
             found |= self.funds.described(rids[start : start + AT_ONCE])
         return found
 
-    def _scan(self) -> Iterator[str]:
-        prefix, cursor = keys.reservation(""), b"0"
+    def _scan(self, pattern: str) -> Iterator[str]:
+        cursor = b"0"
         while True:
-            cursor, names = self.client.execute("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", AT_ONCE)
-            yield from (name.decode().removeprefix(prefix) for name in names)
+            cursor, names = self.client.execute("SCAN", cursor, "MATCH", pattern, "COUNT", AT_ONCE)
+            yield from (name.decode() for name in names)
             if cursor == b"0":
                 return

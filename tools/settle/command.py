@@ -16,6 +16,7 @@ import typer
 
 from kemi.adapters.redis_client import StoreUnavailable
 from tools.errors import OperatorError, not_set
+from tools.printable import counted
 from tools.settle.poison import poison
 from tools.settle.reconcile import Report, reconcile
 from tools.settle.service import Options, connections, reread, run_once, serve
@@ -78,8 +79,7 @@ def _print(report: Report, *, as_json: bool) -> None:
     else:
         for line in (*report.numbers, *report.differences):
             typer.echo(line)
-        plural = "" if len(report.differences) == 1 else "s"
-        typer.echo(f"{len(report.differences)} difference{plural} in {report.funds} funds")
+        typer.echo(f"{counted(len(report.differences), 'difference')} in {counted(report.funds, 'fund')}")
     if report.differences:
         sys.exit(1)
 

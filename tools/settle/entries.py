@@ -13,6 +13,8 @@ An event charges what its talk costs less what earlier parts of its call have ch
 those of its whole talk, never of rounded parts. The carrier is owed with the end of the call, once.
 
 A late end charged nothing in Redis: its entries say what the whole call costs, all of origin pg.
+
+A call that was forwarded is paid for by the legs of the place that answered it; the others leave nothing behind.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from kemi.core.rating import charge, cost
-from kemi.records import CallEnd, CallEvent, PinnedLeg
+from kemi.core.rating import charge, cost, legs_at
+from kemi.records import CallEnd, CallEvent, PinnedCall, PinnedLeg, PinnedTarget
 from tools.settle.rows import (
     CARRIER,
     COST,
@@ -79,7 +81,8 @@ class _Earned(NamedTuple):
 def priced(event: CallEvent) -> dict[str, list[Priced]]:
     """Return fund -> the legs that it pays, nearest first, with their prices. "": legs that no fund pays."""
     found: dict[str, list[Priced]] = {}
-    for leg in sorted(event.call.legs, key=lambda each: each.level):
+    legs_due = legs_at(event.call.legs, event.call.targets, event.end.place)
+    for leg in sorted(legs_due, key=lambda each: each.level):
         found.setdefault(leg.fund, []).append(_priced(leg, event))
     return found
 
@@ -89,10 +92,16 @@ def owed(event: CallEvent) -> Owed | None:
     end = event.end
     if not end.answered_ms or event.kind == PART:
         return None
-    for target in event.call.targets:
-        if target.server_id == end.server_id and target.cost is not None:
-            return Owed(target.cost, target.group_id, cost(target.cost, _carried_s(end), end.answered_ms))
-    return None
+    target = next((each for each in answerers(event.call, end) if each.cost is not None), None)
+    if target is None or target.cost is None:
+        return None
+    return Owed(target.cost, target.group_id, cost(target.cost, _carried_s(end), end.answered_ms))
+
+
+def answerers(call: PinnedCall, end: CallEnd) -> list[PinnedTarget]:
+    """Return the target that took the call; where its place is not known, all those of the server that did."""
+    own = [each for each in call.targets[end.place : end.place + 1] if end.place >= 0]
+    return [each for each in own or call.targets if each.server_id == end.server_id]
 
 
 def entries(event: CallEvent, paid: Mapping[str, Sequence[Priced]], carrier: Owed | None) -> tuple[EntryRow, ...]:

@@ -16,7 +16,8 @@ from rich.table import Table
 from kemi.core.amounts import amount
 from kemi.records import CallEvent
 from tools.database_url import checked
-from tools.errors import OperatorError
+from tools.printable import counted
+from tools.session import refusal
 from tools.settle.aside import Aside, Shelf
 from tools.settle.stream import decoded
 
@@ -37,7 +38,7 @@ def list_(database_url: Url = "", limit: Most = 100, *, as_json: Json = False) -
     if as_json:
         typer.echo(json.dumps([described(event) for event in events]))
         return
-    table = Table("id", "since", "kind", "reservation", "reason", title=f"{len(events)} events set aside")
+    table = Table("id", "since", "kind", "reservation", "reason", title=f"{counted(len(events), 'event')} set aside")
     for event in events:
         told = described(event)
         table.add_row(*(str(told[name]) for name in ("id", "since", "kind", "rid", "reason")))
@@ -90,7 +91,7 @@ def shelf(database_url: str) -> Iterator[Shelf]:
         with psycopg.connect(checked(database_url), autocommit=True, connect_timeout=10) as connection:
             yield Shelf(connection)
     except psycopg.Error as error:
-        raise OperatorError(error.diag.message_primary or str(error).strip()) from error
+        raise refusal(error, is_root=True) from error
 
 
 def described(event: Aside) -> dict[str, object]:

@@ -22,7 +22,7 @@ from typing import Final
 from kemi import keys
 from kemi.records import CallEvent, PinnedLeg
 from tools.settle.attempts import attempt_fault, attempts, left_out
-from tools.settle.entries import LATE, PART, Priced, entries, fund_currency, legs, owed, priced
+from tools.settle.entries import LATE, PART, Priced, answerers, entries, fund_currency, legs, owed, priced
 from tools.settle.rows import CapHit, CdrRow, Plan, Poison
 
 KINDS: Final = frozenset({"settle", "release", "refused", LATE, PART})
@@ -31,7 +31,7 @@ PROVEN: Final = frozenset({"answered", "cancelled", "failed"})
 CAPS: Final = {"spend_day": "day", "spend_month": "month"}
 PLAIN: Final = re.compile(r"[ -\[\]-~]*")
 """Names of reservations, funds, currencies and prefixes: printable ASCII without a backslash, as they are written."""
-LEGS_MAX: Final = 24
+LEGS_MAX: Final = 64
 ID_MAX: Final = 2**63 - 1
 LATE_TRACE: Final = "late: Redis held nothing for the call, or not all of it, so its end is posted in Postgres"
 
@@ -91,7 +91,7 @@ def _identity_fault(event: CallEvent) -> str:
 def _number_fault(event: CallEvent) -> str:
     end = event.end
     numbers = (event.epoch, event.seq, event.billed_before_s, end.billed_s, end.talk_ms, end.answered_ms, end.ended_ms,
-               event.call.started_ms)  # fmt: skip
+               event.call.started_ms, end.place + 1)  # fmt: skip
     if all(isinstance(number, int) and 0 <= number <= ID_MAX for number in numbers):
         return ""
     return f"epoch, sequence, seconds or times are not whole and positive: {numbers}"
@@ -186,7 +186,7 @@ def _cdr(event: CallEvent) -> CdrRow:
         end.talk_ms,
         end.billed_s,
         end.server_id,
-        next((target.group_id for target in call.targets if target.server_id == end.server_id), 0),
+        next((target.group_id for target in answerers(call, end)), 0),
         tuple([(attempt.server_id, attempt.status) for attempt in end.attempts]),
         trace,
         call.config_pass,

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from kemi.adapters.redis_operations import Balance, Reservation
+from kemi.adapters.redis_operations import LEFT, Balance, Reservation
 from kemi.core.outcome import IN, OUT
 from kemi.records import CallEvent
 from tools.settle.books import Books, Posted
@@ -55,7 +55,7 @@ def reconcile(books: Books, cell: Cell, stream: Stream) -> Report:
     Waits up to 3 s for credits that tandem sync is bringing just now.
     """
     names = books.funds()
-    found = cell.snapshot(names, ENDED_MAX)
+    found = cell.snapshot(names, ENDED_MAX, counters=cell.counters())
     waiting = on_the_way(books, stream)
     charges = charge_differences(books, found.balances, waiting)
     credits_ = _settled_credit_differences(books, cell, names)
@@ -176,7 +176,7 @@ class Taken(NamedTuple):
         """Return the sum with one more reservation."""
         return Taken(
             self.micros + micros,
-            self.channels + 1,
+            self.channels + (sides != LEFT),
             self.channels_in + (sides & IN > 0),
             self.channels_out + (sides & OUT > 0),
         )
@@ -193,16 +193,18 @@ def taken(reservations: Iterable[Reservation]) -> dict[str, Taken]:
             rows = zip_longest(each.funds, each.held, each.posted, each.sides, fillvalue=0)
             for fund, held, posted, sides in rows:
                 found[str(fund)] = found.get(str(fund), NOTHING_TAKEN).plus(int(held) - int(posted), int(sides))
+            for fund in each.joins:
+                found[fund] = found.get(fund, NOTHING_TAKEN).plus(0, IN)
     return found
 
 
 def hold_differences(found: Snapshot) -> list[str]:
-    """Return where I1 does not hold. found: of one moment."""
+    """Return where I1 does not hold, by the names of the funds. found: of one moment."""
     due = taken(found.reservations.values())
     return [
         f"I1: fund {fund}: holds {_words(has)}, its open reservations {_words(due.get(fund, NOTHING_TAKEN))}"
-        for fund, has in ((fund, held_by(balance)) for fund, balance in found.balances.items())
-        if has != due.get(fund, NOTHING_TAKEN)
+        for fund, balance in sorted({**found.balances, **found.counters}.items())
+        if (has := held_by(balance)) != due.get(fund, NOTHING_TAKEN)
     ]
 
 

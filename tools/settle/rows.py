@@ -91,7 +91,8 @@ class LegRow(NamedTuple):
 class AttemptRow(NamedTuple):
     """One try of the hunt. n: 1 = the first. asked_at, ended_at: as Postgres reads them, None = not known.
 
-    pdd_ms: None = it neither rang nor answered, or nobody knew when.
+    pdd_ms: None = it neither rang nor answered, or nobody knew when. place: of the target, None = nobody told. name: of
+    a target that is no server.
     """
 
     rid: str
@@ -102,6 +103,8 @@ class AttemptRow(NamedTuple):
     status: int
     pdd_ms: int | None
     why: str
+    place: int | None = None
+    name: str = ""
 
 
 class EntryRow(NamedTuple):

@@ -11,8 +11,9 @@ rebuild.py; the stream is read already.
    Postgres has posted, whoever has lost an event or an answer. Voided are those whose end Postgres has, and those that
    a node which has told does not know. A record says `unknown_end` where there is none; a node that carries the call
    on learns it from its next operation, ends the call and tells its real end late;
-5. holds and channels of every fund are those of the reservations that are left; event numbers that nobody has an entry
-   for are written down as lost;
+5. holds and channels of every fund are those of the reservations that are left, also of those that only count the
+   calls of a line or user, of which Postgres knows nothing; event numbers that nobody has an entry for are written down
+   as lost;
 6. what was lost is written down (tandem.recovery), and operations are counted on from the highest number known, so that
    what nodes and Postgres know stays true.
 
@@ -27,10 +28,10 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from kemi import codec
+from kemi import codec, keys
 from kemi.adapters import redis_functions
 from kemi.adapters.redis_operations import Balance, Reservation
-from kemi.core.rating import by_fund, charges, cost
+from kemi.core.rating import by_fund, charges, cost, legs_at
 from kemi.records import CallEnd, CallEvent, PinnedCall
 from tools.settle.books import NO_WINDOWS, NOTHING_PAID, Books, Epoch, Paid, Poisoned
 from tools.settle.cell import Cell, FundSums, Holds
@@ -137,7 +138,7 @@ class Slow:
         redis_functions.load(self._cell.client)  # those of a release before know no roll call
         roll = self._call_nodes()
         names = self._books.funds()
-        self._before = self._cell.balances(names)
+        self._before = self._cell.balances([*names, *self._cell.counters()])
         known, windows = known_charges(self._books, aside(self._books)), self._books.windows()
         sums = []
         for name, balance in self._before.items():
@@ -270,13 +271,17 @@ class Slow:
     def _count(self, kept: Mapping[str, Reservation]) -> tuple[FundLoss, ...]:
         """Let every fund hold what its reservations take; write down what is lost. Return the funds that changed."""
         known, due = known_charges(self._books, aside(self._books)), taken(kept.values())
-        now = self._cell.balances(list(self._before))
+        told = self._cell.balances([name for name in due if keys.counts_only(name) and name not in self._before])
+        all_before = {**self._before, **told}
+        now = self._cell.balances(list(all_before))
         holds = []
         changed: list[FundLoss] = []
-        for name, before in self._before.items():
+        for name, before in all_before.items():
             has, takes = known.get(name, NOTHING_KNOWN), due.get(name, NOTHING_TAKEN)
             if takes != held_by(now[name]):
                 holds.append(_holds(name, takes))
+            if keys.counts_only(name):
+                continue
             lost = has.n - has.events - has.lost
             if lost:
                 self._books.given_up.add(name, self._epoch.number, lost)
@@ -317,12 +322,13 @@ def _billed_s(found: Reservation, posted: tuple[int, ...], earned: Mapping[tuple
         call = codec.unpack(PinnedCall, found.pinned)
     except (ValueError, TypeError, RecursionError):
         return None
-    legs, answered_ms = by_fund(call.legs, found.funds), found.node_answered_ms or found.answered_ms
+    paid = legs_at(call.legs, call.targets, found.place)
+    legs, answered_ms = by_fund(paid, found.funds), found.node_answered_ms or found.answered_ms
     payees = sorted(earned)
 
     def moved(talk_s: int) -> tuple[int, ...]:
         income = dict.fromkeys(payees, 0)
-        for leg in call.legs:
+        for leg in paid:
             payee = leg.payee_id, leg.currency
             if leg.fund and payee in income:
                 income[payee] += cost(leg, talk_s, answered_ms)

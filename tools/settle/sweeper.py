@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from kemi import codec
 from kemi.adapters.redis_funds import Funds
 from kemi.adapters.redis_operations import Applied, Operation, Release, Reservation, Settle, sweep_id
-from kemi.core.rating import by_fund, charges
+from kemi.core.rating import by_fund, charges, legs_at
 from kemi.records import CallEnd, PinnedCall
 
 log = logging.getLogger("tandem.settle")
@@ -142,7 +142,7 @@ def _payable(found: Reservation, pinned: PinnedCall, answered_ms: int) -> tuple[
     Fewer seconds where the hold does not pay for all of them, as when Redis alone knows the time of the answer, and a
     dearer hour began meanwhile: whoever asks for more than is held gets nothing, for ever.
     """
-    legs = by_fund(pinned.legs, found.funds)
+    legs = by_fund(legs_at(pinned.legs, pinned.targets, found.place), found.funds)
     prices = charges(legs, found.granted_s, answered_ms)
     if all(price <= held for price, held in zip(prices, found.held, strict=True)):
         return found.granted_s, prices
@@ -169,6 +169,7 @@ def _estimated(found: Reservation, answered_ms: int, billed_s: int) -> CallEnd:
         q850=0,
         ended_by="sweeper",
         server_id=found.server_id,
+        place=found.place,
         trace=(f"node {found.node} fell silent; charged the {billed_s} s that were granted",),
     )
 

@@ -135,7 +135,8 @@ class Watch:
         if not found.still:
             return
         due = taken(found.reservations.values())
-        holds = {fund: (held_by(balance), due.get(fund, NOTHING_TAKEN)) for fund, balance in found.balances.items()}
+        of_all = {**found.balances, **found.counters}
+        holds = {fund: (held_by(balance), due.get(fund, NOTHING_TAKEN)) for fund, balance in of_all.items()}
         self._off["i1"] = {fund: has.micros - is_.micros or 1 for fund, (has, is_) in holds.items() if has != is_}
         self._off["i4"] = dict.fromkeys(found.leases.keys() - found.open().keys(), 1)
         self._numbers["i1_at_ms"] = now_ms

@@ -12,12 +12,14 @@ from tools.stack.checks import program
 from tools.stack.layout import PROJECT, Address, Node
 from tools.stack.parts import Part
 
+SHARED_MB = "512"
+"""Shared memory of a node; see kamailio.cfg."""
 _PROBE_TIMEOUT_S = 0.3
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a socket on all addresses answers us
 
 
-def part(node: Node, env: Mapping[str, str], secret: str, worker_redis_url: str) -> Part:
-    """Return one node's server."""
+def part(node: Node, env: Mapping[str, str], secret: str, worker_redis_url: str, relay: Address | None = None) -> Part:
+    """Return one node's server. relay: where a relay of sound takes commands, None = there is none."""
     own = {
         "TANDEM_NODE": node.name,
         "TANDEM_SECRET": secret,
@@ -27,11 +29,12 @@ def part(node: Node, env: Mapping[str, str], secret: str, worker_redis_url: str)
         "REDIS_URL": worker_redis_url,
     }
     argv = (
-        *(program("kamailio", env), "-DD", "-E", "-x", "tlsf", "-X", "tlsf"),
+        *(program("kamailio", env), "-DD", "-E", "-x", "tlsf", "-X", "tlsf", "-m", SHARED_MB),
         *("-f", str(PROJECT / "kamailio.cfg"), "-w", str(PROJECT), "-Y", str(node.home), "-P", str(node.pid_file)),
         *("-A", f"LISTEN_UDP=udp:{node.address}", "-A", f"LISTEN_TCP=tcp:{node.address}"),
         *_beside(node.address6),
         *("-A", f'CTL="unix:{node.ctl}"'),
+        *(("-A", f'RTPENGINE="udp:{relay}"') if relay else ()),
     )
     return Part(
         node.part,
@@ -42,13 +45,18 @@ def part(node: Node, env: Mapping[str, str], secret: str, worker_redis_url: str)
     )
 
 
+def heard_at(address: Address) -> str:
+    """Return the host at which a socket of this address hears us."""
+    return _ANYWHERE.get(address.host, address.host)
+
+
 def _beside(address: Address | None) -> tuple[str, ...]:
     return ("-A", f"LISTEN_UDP6=udp:{address}", "-A", f"LISTEN_TCP6=tcp:{address}") if address else ()
 
 
 def answers_options(address: Address) -> bool:
     """Whether an OPTIONS request over UDP gets a 200 within 0.3 s."""
-    host = _ANYWHERE.get(address.host, address.host)
+    host = heard_at(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.settimeout(_PROBE_TIMEOUT_S)

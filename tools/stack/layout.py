@@ -30,6 +30,7 @@ CTL_NAME = "ctl.sock"
 PG_SOCKET_NAME = ".s.PGSQL.5432"
 REDIS_SOCKET_NAME = "redis.sock"
 _ABOVE_SIP = 1000
+_RELAY_ABOVE_SIP = 5
 _MEMBERS_PORTS = 5
 """So many ports are kept for Redis servers; those of the sentinels come after them."""
 
@@ -102,7 +103,7 @@ class Layout:
 
     listen6: an address of IPv6 to listen on besides, None = there is none. replicas_n: how many Redis servers beside
     the first, 0…2; with any there are three sentinels, too. redis_port: the first of ten ports on 127.0.0.1 for those,
-    0 = a thousand above that of SIP.
+    0 = a thousand above that of SIP. has_relay: whether there is a relay of sound.
     """
 
     run_dir: Path
@@ -111,10 +112,11 @@ class Layout:
     listen6: Address | None = BESIDE
     replicas_n: int = 0
     redis_port: int = 0
+    has_relay: bool = False
 
     @staticmethod
     def from_environment(env: Mapping[str, str]) -> Layout:
-        """Return the layout that RUN_DIR, TANDEM_LISTEN, TANDEM_LISTEN6, TANDEM_NODES, TANDEM_REPLICAS describe.
+        """Return the layout that RUN_DIR and TANDEM_LISTEN, _LISTEN6, _NODES, _REPLICAS and _RTPENGINE describe.
 
         Raises OperatorError that names the variable and what it may be.
         """
@@ -123,7 +125,9 @@ class Layout:
         replicas_n = _number(env, "TANDEM_REPLICAS", 0, 0, REPLICAS_MAX)
         redis_port = _number(env, "TANDEM_REDIS_PORT", 0, 0, PORT_MAX - 2 * _MEMBERS_PORTS)
         listen = parse_address(env.get("TANDEM_LISTEN") or LISTEN_DEFAULT)
-        return Layout(run_dir, listen, nodes_n, _listen6(env.get("TANDEM_LISTEN6") or ""), replicas_n, redis_port)
+        listen6 = _listen6(env.get("TANDEM_LISTEN6") or "")
+        has_relay = _number(env, "TANDEM_RTPENGINE", 0, 0, 1) == 1
+        return Layout(run_dir, listen, nodes_n, listen6, replicas_n, redis_port, has_relay)
 
     @property
     def listen6_setting(self) -> str:
@@ -166,6 +170,11 @@ class Layout:
         above = _ABOVE_SIP if self.listen.port + _ABOVE_SIP + 2 * _MEMBERS_PORTS < PORT_MAX else -_ABOVE_SIP
         first = self.redis_port or self.listen.port + above
         return Server(name, Address(LOOPBACK, first + n), self.run_dir / name)
+
+    @property
+    def relay(self) -> Address | None:
+        """Return where the relay of sound takes commands, None = there is none."""
+        return Address(LOOPBACK, self.listen.port + _RELAY_ABOVE_SIP) if self.has_relay else None
 
     @property
     def away_dir(self) -> Path:

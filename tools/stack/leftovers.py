@@ -34,16 +34,22 @@ def clean(layout: Layout) -> int:
         found.add(postmaster)
     with suppress(DeadlineError):
         until(lambda: not any(map(alive, found)), POLITE_S, "the left processes to end")
-    found |= _found(layout)
-    _signal_all(found, signal.SIGKILL)
     try:
-        until(lambda: not any(map(alive, found)), KILLED_S, "the left processes to die")
+        until(lambda: not _killed(layout, found), KILLED_S, "the left processes to die")
     except DeadlineError as error:
         pids = ", ".join(str(who.pid) for who in found if alive(who))
         raise OperatorError(f"processes {pids} of an earlier stack in {layout.run_dir} do not end: end them") from error
     layout.state_file.unlink(missing_ok=True)
     layout.env_file.unlink(missing_ok=True)
     return len(found)
+
+
+def _killed(layout: Layout, found: set[Identity]) -> bool:
+    """Kill what still lives, children included that were born meanwhile; add these. Return whether there was any."""
+    found |= _found(layout)
+    living = {who for who in found if alive(who)}
+    _signal_all(living, signal.SIGKILL)
+    return bool(living)
 
 
 def _found(layout: Layout) -> set[Identity]:

@@ -12,7 +12,7 @@ from kemi.adapters import redis_functions
 from kemi.adapters.redis_client import FunctionFailed, RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Funds
 from tools.errors import OperatorError
-from tools.stack import checks, kamailio, postgres, redis_server, state
+from tools.stack import checks, kamailio, postgres, redis_server, rtpengine, state
 from tools.stack.layout import PROJECT, Layout, venv_bin
 from tools.stack.parts import Part, Plan, Step
 from tools.wait import DeadlineError, until
@@ -52,7 +52,11 @@ def make(layout: Layout, env: Mapping[str, str], only: Iterable[str] = ()) -> Pl
             start_s=SETTLE_START_S,
             is_awaited=False,  # it may have to hear which calls the nodes have
         ),
-        *(kamailio.part(node, child_env, secret, values["TANDEM_WORKER_REDIS_URL"]) for node in layout.nodes),
+        *rtpengine.parts(layout, child_env),
+        *(
+            kamailio.part(node, child_env, secret, values["TANDEM_WORKER_REDIS_URL"], layout.relay)
+            for node in layout.nodes
+        ),
     )
     return _only(plan, frozenset(only))
 

@@ -79,7 +79,7 @@ def show(report: Report) -> None:
     for name in ("process", "state", "pid", "up since", "restarts", "CPU s", "MB"):
         table.add_column(name, justify="left" if name in {"process", "state"} else "right")
     for row in report.rows:
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.since)) if row.since else "–"
+        since = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(row.since)) if row.since else "–"
         megabytes = f"{row.memory_bytes / 1e6:.0f}"
         table.add_row(row.name, row.state, str(row.pid or "–"), since, str(row.restarts), f"{row.cpu_s:.1f}", megabytes)
     console = Console()

@@ -154,6 +154,7 @@ class Stack:
             "TANDEM_NODES": str(layout.nodes_n),
             "TANDEM_REPLICAS": str(layout.replicas_n),
             "TANDEM_REDIS_PORT": str(layout.redis_port),
+            "TANDEM_RTPENGINE": str(int(layout.has_relay)),
         }
 
 

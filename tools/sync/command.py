@@ -16,6 +16,7 @@ import typer
 
 from kemi.adapters.redis_client import StoreUnavailable
 from tools.errors import OperatorError, not_set
+from tools.printable import counted
 from tools.sync.compare import Verdict, verify
 from tools.sync.follow import Options, connections, follow
 
@@ -67,8 +68,7 @@ def _report(verdict: Verdict, *, as_json: bool) -> None:
     else:
         for kind, name, what in rows:
             typer.echo(f"{kind} {name} {what}")
-        plural = "" if len(rows) == 1 else "s"
-        typer.echo(f"{len(rows)} difference{plural} in {verdict.aggregates} aggregates")
+        typer.echo(f"{counted(len(rows), 'difference')} in {counted(verdict.aggregates, 'aggregate')}")
     if rows:
         sys.exit(1)
 

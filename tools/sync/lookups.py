@@ -44,8 +44,12 @@ def _owners(names: Sequence[str]) -> tuple[list[int]]:
     return (sorted({number for name in names for number in _number(_rest(name).partition(":")[0])}),)
 
 
-def _accounts(names: Sequence[str]) -> tuple[list[int]]:
-    return (sorted({number for name in names for number in _number(name.partition(":")[0])}),)
+def _payers(names: Sequence[str]) -> tuple[list[int], list[int], list[int]]:
+    """Return the accounts, the lines and the users whose funds these are: `5:EUR`, `line8:`, `user3:`."""
+    words = {name.partition(":")[0] for name in names}
+    ids = ({number for word in words for number in _number(word.removeprefix(kind))} for kind in ("", "line", "user"))
+    accounts, lines, users = map(sorted, ids)
+    return accounts, lines, users
 
 
 def _texts(names: Sequence[str]) -> tuple[list[str]]:
@@ -55,6 +59,12 @@ def _texts(names: Sequence[str]) -> tuple[list[str]]:
 def _addresses_of_record(names: Sequence[str]) -> tuple[list[str], list[str]]:
     pairs = [_rest(name).partition("@") for name in names]
     return [user for user, _, _ in pairs], [domain for _, _, domain in pairs]
+
+
+def _beginnings(names: Sequence[str]) -> tuple[list[str]]:
+    """Return every number that one of these begins with: behind a pilot's number stand its extensions."""
+    digits = [_rest(name) for name in names]
+    return (sorted({each[:length] for each in digits for length in range(1, len(each) + 1)}),)
 
 
 def _networks(names: Sequence[str]) -> tuple[list[str]]:
@@ -74,12 +84,17 @@ _EVERY: Final = Lookup("true", lambda _: ())
 _LOOKUPS: Final = {
     "account": _BY_ID,
     "barring_level": _BY_ID,
+    "callflow": _BY_ID,
+    "extension": Lookup("v.key_account_id = ANY (%s::bigint[])", _owners),
+    "media_server": _BY_ID,
     "peering_group": _BY_ID,
     "rate_set": _BY_ID,
     "rewrite_set": _BY_ID,
+    "ring_group": _BY_ID,
     "tariff": _BY_ID,
     "time_set": _BY_ID,
-    "number": Lookup("v.number = ANY (%s::text[])", _texts),
+    "user": _BY_ID,
+    "number": Lookup("v.key_number = ANY (%s::text[])", _beginnings),
     "ported_number": Lookup("v.digits = ANY (%s::text[])", _texts),
     "sip_domain": Lookup("v.label = ANY (%s::text[])", _texts),
     "subscriber": Lookup(
@@ -87,5 +102,9 @@ _LOOKUPS: Final = {
     ),
     "sources": Lookup("v.key_network = ANY (%s::cidr[])", _networks),
     "peering_rules": Lookup("v.key_account_id = ANY (%s::bigint[])", _owners),
-    FUND_TERMS: Lookup("v.key_account_id = ANY (%s::bigint[])", _accounts),
+    FUND_TERMS: Lookup(
+        "(v.key_account_id = ANY (%s::bigint[]) OR v.key_subscriber_id = ANY (%s::bigint[])"
+        " OR v.key_user_id = ANY (%s::bigint[]))",
+        _payers,
+    ),
 }

@@ -14,15 +14,18 @@ from tools.errors import OperatorError
 from tools.printable import printable
 from tools.session import Session, find_account, one, session, words
 from tools.tenant.catalogue import above, children
+from tools.tenant.flow_tree import tree
 from tools.tenant.model import ACCOUNT, Field, Plain, Resource, as_typed
 from tools.tenant.naming import find_reference
 from tools.tenant.read import COUNTED_MAX, Row, Where, again, count, find, page
+from tools.tenant.remarks import ADDED, REMOVED, remarks
 from tools.tenant.write import NOTHING, Place, add, change, remove
 
 PAGE: Final = 100
 BEGINS: Final = "begins"
 WHO: Final = "who"
 TO: Final = "to_account"
+STEP: Final = "step"  # of a callflow: shown as a tree
 
 _CURRENCY_OF: Final = "select t.currency from tandem.tariff t where t.id = %s"
 
@@ -91,7 +94,10 @@ def show_row(of: Resource, given: Given) -> None:
     known = {name: value for name, value in row.as_dict(of).items() if not is_lent or name in {"id", *of.lent}}
     show_pairs({name: for_people(value) for name, value in known.items()})
     for each, found in below:
-        if found:
+        if each.name == STEP:
+            typer.echo("")
+            typer.echo("\n".join(printable(line) for line in tree([step.values for step in found])))
+        elif found:
             typer.echo(f"\n{each.section.replace('_', ' ')}")
             _table(each, found, of_one=True)
 
@@ -110,7 +116,8 @@ def add_row(of: Resource, given: Given) -> None:
             values = _account(acting, of, place, values)
         key = add(acting, of, place, values)
         row = again(acting.connection, of, key)
-    _said(of, row, given, "added")
+        further = remarks(acting.connection, of.name, row, {ADDED})
+    _said(of, row, given, "added", further)
 
 
 def _rule(of: Resource, field: Field) -> str:
@@ -137,15 +144,17 @@ def _account(acting: Session, of: Resource, place: Place, values: Mapping[str, A
 def set_row(of: Resource, given: Given) -> None:
     """Change what was said of a row and say what changed."""
     values = {name: of.field(name).typed(text) for name, text in given.said(of).items()}
+    values |= {each.name: each.read(None) for each in of.displaced(values)}
     if not values and not given.text(TO):
         options = ", ".join(f"--{each.option}" for each in of.written if not each.fixed)
-        raise OperatorError(f"{of.name}: nothing to change is said; say some of {options}")
+        raise OperatorError(f"{of.typed}: nothing to change is said; say some of {options}")
     with given.session() as acting:
         before = find(acting.connection, of, given.text(WHO), _where(acting, of, given))
         owner_id = find_account(acting.connection, given.text(TO), "to").id if given.text(TO) else 0
         change(acting, of, before, values, owner_id)
         row = again(acting.connection, of, before.primary)
-    _said(of, row, given, _difference(of, before, row) or "nothing changed, it was so already")
+        further = remarks(acting.connection, of.name, row, _changed(of, before, row))
+    _said(of, row, given, _difference(of, before, row) or "nothing changed, it was so already", further)
 
 
 def remove_row(of: Resource, given: Given) -> None:
@@ -154,8 +163,9 @@ def remove_row(of: Resource, given: Given) -> None:
         row = find(acting.connection, of, given.text(WHO), _where(acting, of, given))
         gone = {each.section: count(acting.connection, each, Where(parent_id=row.primary[0])) for each in children(of)}
         remove(acting, of, row)
+        further = remarks(acting.connection, of.name, row, {REMOVED})
     with_it = ", ".join(f"{section.replace('_', ' ')} {number}" for section, number in gone.items() if number)
-    _said(of, row, given, f"removed{f'; with it: {with_it}' if with_it else ''}")
+    _said(of, row, given, f"removed{f'; with it: {with_it}' if with_it else ''}", further)
 
 
 def _where(acting: Session, of: Resource, given: Given) -> Where:
@@ -175,19 +185,23 @@ def _place(acting: Session, of: Resource, given: Given) -> Place:
         owner = given.text(of.owner)
         return Place(find_account(acting.connection, owner, of.owner).id if owner else acting.account_id)
     if not given.text(of.parent):
-        raise OperatorError(f"{of.parent}: is missing; it is the {upper.words[-1]} that it belongs to")
+        raise OperatorError(
+            f"{of.parent.replace('_', '-')}: is missing; it is the {upper.words[-1]} that it belongs to"
+        )
     parent = find(acting.connection, upper, given.text(of.parent), Where())
     return Place(parent.owner_id, parent.primary[0])
 
 
-def _said(of: Resource, row: Row, given: Given, what: str) -> None:
-    """Print what happened to a row; for programs, the row."""
+def _said(of: Resource, row: Row, given: Given, what: str, further: Sequence[str]) -> None:
+    """Print what happened to a row, and what else is to be said of it; for programs, the row."""
     if given.flag("as_json"):
         typer.echo(json.dumps(row.as_dict(of)))
         return
     number = f" #{row.primary[0]}" if of.has_id else ""
     name = row.name(of) or "''"
-    typer.echo(printable(f"{of.name.replace('_', ' ')}{number} {name} of {row.parent or row.owner}: {what}"))
+    typer.echo(printable(f"{of.told}{number} {name} of {row.parent or row.owner}: {what}"))
+    for sentence in further:
+        typer.echo(sentence)
 
 
 def _table(of: Resource, found: Sequence[Row], *, of_one: bool = False) -> None:
@@ -208,11 +222,16 @@ def for_people(value: Plain) -> str:
     return ", ".join(value) if isinstance(value, list) else "" if value is None else as_typed(value)
 
 
+def _changed(of: Resource, before: Row, after: Row) -> set[str]:
+    """Return the fields that became others."""
+    return {each.name for each in of.written if before.values[each.name] != after.values[each.name]}
+
+
 def _difference(of: Resource, before: Row, after: Row) -> str:
     """Return what changed, for people."""
     old, new = ({of.owner: row.owner, **row.values} for row in (before, after))
     return ", ".join(
         f"{name} {for_people(old[name]) or NOTHING} → {for_people(new[name]) or NOTHING}"
-        for name in new
+        for name in (of.owner, *(each.name for each in of.written))
         if old[name] != new[name]
     )

@@ -68,10 +68,15 @@ def _batches(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
 
 
 def _wrote_together(acting: Session, writer: _Writer, batch: Sequence[Step]) -> bool:
-    """Write new rows with one statement; return False, with nothing written, where the database refuses some."""
+    """Write new rows with one statement; return False, with nothing written, where the database refuses some.
+
+    Raises psycopg.OperationalError where somebody else is in the way, or the database is gone: one by one is no better.
+    """
     try:
         with acting.connection.transaction():
             writer.add_together(batch)
+    except psycopg.OperationalError:
+        raise
     except psycopg.Error:
         return False
     return True
@@ -81,8 +86,10 @@ def _wrote_together(acting: Session, writer: _Writer, batch: Sequence[Step]) -> 
 def _placed(acting: Session, step: Step, world: World, file: str) -> Iterator[None]:
     """Say with file and line what the database refuses."""
     resource = DESCRIBED[step.change.at.resource]
+    stored = step.change.stored
+    gone = stored.primary[0] if stored and step.action == "remove" and resource.has_id else 0
     try:
-        with told(acting, resource, _as_tried(resource, step)):
+        with told(acting, resource, _as_tried(resource, step), gone=gone):
             yield
     except psycopg.Error as error:
         raise _at(step.change, file, str(refusal(error, is_root=acting.is_root))) from error

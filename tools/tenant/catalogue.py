@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.tenant import catalogue_accounts, catalogue_carriers, catalogue_lines, catalogue_lists
+from tools.tenant import catalogue_accounts, catalogue_carriers, catalogue_lines, catalogue_lists, catalogue_people
 from tools.tenant.model import Resource
 
 RESOURCES: Final = (
@@ -21,6 +21,16 @@ RESOURCES: Final = (
     catalogue_lines.DOMAIN,
     catalogue_lines.SUBSCRIBER,
     catalogue_lines.TRUSTED,
+    catalogue_people.LINE_FORWARD,
+    catalogue_people.PLACE,
+    catalogue_people.USER,
+    catalogue_people.USER_FORWARD,
+    catalogue_people.GROUP,
+    catalogue_people.MEMBER,
+    catalogue_people.MEDIA_SERVER,
+    catalogue_people.CALLFLOW,
+    catalogue_people.STEP,
+    catalogue_people.EXTENSION,
     catalogue_lines.NUMBER,
     catalogue_carriers.PEERING,
     catalogue_carriers.SERVER,

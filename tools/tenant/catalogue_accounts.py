@@ -26,7 +26,7 @@ ACCOUNT: Final = Resource(
         ),
         Field("currency", kinds.CURRENCY, "What it pays in.", required=True, listed=True),
         Field("timezone", kinds.TIMEZONE, "For days and months.", default="UTC"),
-        Field("language", kinds.LANGUAGE, "For invoices, notices and reports: en, fr, ru; else English.", default="en"),
+        Field("language", kinds.LANGUAGE, "For invoices, notices and reports: en, fr, ru or fr-CA.", default="en"),
         Field("contact", kinds.NAMED, "Whom invoices go to.", column="contact_id", refers="contact"),
         Field(
             "routing", kinds.several(kinds.one_of(*CRITERIA), f"a list of {', '.join(CRITERIA)}"),
@@ -47,6 +47,10 @@ ACCOUNT: Final = Resource(
         Field("overcommit_pct", kinds.whole(0, 1000, "per cent"), "How far credits below may exceed its balance."),
         Field("offline_calls", kinds.whole(0, 10_000), "Calls at a time while the money cannot be asked."),
         Field("offline_s", kinds.whole(1, 14_400, "seconds"), "How long such a call may last.", default=600),
+        Field(
+            "media", kinds.one_of("", "relay", "direct"), "Whether sound goes through our relay; default: as above.",
+            default="",
+        ),
     ),
     key=("name",),
     named_by=("name",),

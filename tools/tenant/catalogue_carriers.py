@@ -10,6 +10,7 @@ from tools.tenant.model import Field, Resource
 
 TRANSPORT: Final = kinds.one_of("udp", "tcp", "tls")
 HEADERS: Final = ("pai", "ppi", "rpid", "privacy", "diversion")
+_LEFT_OUT: Final = "(select l.fault from tandem.peering_server_lookup l where l.server_id = r.id and l.host = r.host)"
 PHRASE_OF: Final = "Reason phrase with it; both or none."
 
 PEERING: Final = Resource(
@@ -39,6 +40,7 @@ PEERING: Final = Resource(
     stays="calls may still come in that it carried; disable it",
     noun="carrier",
     lent=("name", "enabled"),
+    view="carrier_record",
 )  # fmt: skip
 SERVER: Final = Resource(
     name="server",
@@ -51,6 +53,7 @@ SERVER: Final = Resource(
         Field("enabled", kinds.YES_NO, "Whether calls go there and come from there.", default=True, listed=True),
         Field("address", kinds.ADDRESS, "IP address; or else a host.", listed=True),
         Field("host", kinds.HOST, "DNS name; or else an address.", listed=True),
+        Field("left_out", kinds.FREE, "What is wrong with its name, see `carrier names`.", computed=_LEFT_OUT),
         Field("port", kinds.whole(1, 65535), "Where calls go.", default=5060, listed=True),
         Field("transport", TRANSPORT, "How calls go there.", default="udp", listed=True),
         Field("weight", kinds.whole(1, 127), "Part of the calls among equal servers.", default=10, listed=True),

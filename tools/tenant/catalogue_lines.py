@@ -9,7 +9,10 @@ from tools.tenant.model import Field, Resource
 
 STATUS: Final = kinds.one_of("active", "suspended", "closed")
 LOCK: Final = kinds.one_of("none", "foreign", "outgoing", "all", "global")
-
+RING_S: Final = kinds.whole(0, 300, "seconds")
+CALLS: Final = kinds.whole(0, 10_000)
+EXPIRES_S: Final = kinds.whole(0, 86_400, "seconds")
+CONTACTS_MAX: Final = 30  # as kemi.core.registration, which a command would load for a fifth of a second
 
 DOMAIN: Final = Resource(
     name="domain",
@@ -28,6 +31,7 @@ DOMAIN: Final = Resource(
             refers="rewrite_set", listed=True,
         ),
         Field("region", kinds.REGION, "Whose emergency numbers count.", default="", listed=True),
+        Field("digest", kinds.one_of("md5", "sha256", "both"), "What its subscribers are asked for.", default="md5"),
     ),
     key=("name",),
     named_by=("name",),
@@ -67,6 +71,28 @@ SUBSCRIBER: Final = Resource(
         Field("blocked_in", kinds.CALLER_GLOBS, "Who may not call it.", default=[]),
         Field("blocked_out", kinds.GLOBS, "Whom it may not call.", default=[]),
         Field("region", kinds.REGION, "Whose emergency numbers count; default: the domain's.", default=""),
+        Field("kind", kinds.one_of("line", "pilot", "trunk", "ip_trunk"), "What it is.", default="line", listed=True),
+        Field(
+            "user", kinds.NAMED, "Whose device it is; default: nobody's.", column="user_id", refers="user",
+            reach="own", listed=True,
+        ),
+        Field("dnd", kinds.YES_NO, "Whether it takes no calls now.", default=False),
+        Field("ring_s", RING_S, "How long it rings; 0 = as the node says.", default=0),
+        Field("calls_max", CALLS, "Calls at a time; 0 = any number.", default=0),
+        Field("calls_in_max", CALLS, "Of these, calls to it; 0 = any number.", default=0),
+        Field("calls_out_max", CALLS, "Of these, calls from it; 0 = any number.", default=0),
+        Field("did_in", kinds.one_of("ruri", "to"), "Of trunks: where the dialled number stands.", default="ruri"),
+        Field(
+            "contacts_max", kinds.whole(0, CONTACTS_MAX), "Phones registered at a time; 0 = as the node says.",
+            default=0,
+        ),
+        Field("expires_min_s", EXPIRES_S, "Shortest registration; 0 = as the node says.", default=0),
+        Field("expires_max_s", EXPIRES_S, "Longest registration; 0 = as the node says.", default=0),
+        Field("register_from", kinds.NETWORKS, "Where it may register from; default: anywhere.", default=[]),
+        Field(
+            "digest", kinds.one_of("", "md5", "sha256", "both"), "What it is asked for; default: as its domain.",
+            default="",
+        ),
     ),
     key=("username", "domain"),
     named_by=("username", "domain"),
@@ -97,7 +123,7 @@ NUMBER: Final = Resource(
     section="numbers",
     words=("number",),
     table="number",
-    help="Numbers that are called, and the subscribers they reach.",
+    help="Numbers that are called, and what they reach: a subscriber, a user, a group, a callflow or a media server.",
     fields=(
         Field("number", kinds.E164, "In E.164 digits.", column="e164", required=True, fixed=True, listed=True),
         Field("status", STATUS, "Closed is the end.", default="active", listed=True),
@@ -105,7 +131,24 @@ NUMBER: Final = Resource(
             "subscriber", kinds.NAMED, "Whom it reaches: a subscriber of its account.", column="subscriber_id",
             refers="subscriber", reach="own", listed=True,
         ),
+        Field(
+            "user", kinds.NAMED, "Or a user of its account.", column="user_id", refers="user", reach="own", listed=True
+        ),
+        Field(
+            "group", kinds.NAMED, "Or a group of its account.", column="ring_group_id", refers="group", reach="own",
+            listed=True,
+        ),
+        Field(
+            "callflow", kinds.NAMED, "Or a callflow of its account.", column="callflow_id", refers="callflow",
+            reach="own", listed=True,
+        ),
+        Field(
+            "media", kinds.NAMED, "Or a media server of its account or one above.", column="media_server_id",
+            refers="media_server", listed=True,
+        ),
+        Field("media_user", kinds.MEDIA_USER, "What is called at the media server."),
     ),
+    instead=(("subscriber",), ("user",), ("group",), ("callflow",), ("media", "media_user")),
     key=("number",),
     named_by=("number",),
     bare_ids=False,

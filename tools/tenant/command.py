@@ -10,6 +10,7 @@ from tools.tenant.catalogue import RESOURCES, resource
 from tools.tenant.commands import command, group
 from tools.tenant.model import ACCOUNT, Resource
 from tools.tenant.rates import price, prices
+from tools.tenant.registrations import registrations
 from tools.tenant.secrets import login, move, passwd
 
 # tools/account mounts what is more than rows: its accounts have money, and their thresholds alerts.
@@ -29,6 +30,7 @@ def groups() -> dict[str, typer.Typer]:
     found["tariff",].command("price")(price)
     found["subscriber",].command("passwd")(passwd)
     found["subscriber",].command("move")(move)
+    found["subscriber",].command("registrations")(registrations)
     found["peering", "server"].command("login")(login)
     return {words[0]: app for words, app in found.items() if len(words) == 1} | {CONTRACT: _contracts()}
 
@@ -51,3 +53,7 @@ def _contract(of: Resource, noun: str) -> Resource:
     fields = [each for each in of.fields if each.name in {"name", "tariff", "currency", "contact"}]
     kept = [each._replace(fixed=each.name == "name", listed=True) for each in fields]
     return of._replace(words=(CONTRACT,), section="contracts", fields=tuple(kept), noun=noun)
+
+
+GROUPS: Final = groups()
+"""Top word of the command line -> its commands."""

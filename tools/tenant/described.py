@@ -199,8 +199,8 @@ _SECTIONS: Final = {"peering": "peering_groups"}  # `carriers` of an account say
 
 # In the order of a file: what others name comes first, so that a person reads it from above.
 _ORDER: Final = (
-    "contact", "limit", "threshold", "right", "rewrite_set", "time_set", "barring", "tariff", "domain", "subscriber",
-    "number", "peering", "reply",
+    "contact", "limit", "threshold", "right", "rewrite_set", "time_set", "barring", "tariff", "domain", "media_server",
+    "user", "subscriber", "group", "callflow", "extension", "number", "peering", "reply",
 )  # fmt: skip
 
 

@@ -13,7 +13,17 @@ from typing import Any, Final, NamedTuple
 from tools.errors import OperatorError
 from tools.session import shown
 from tools.tenant import prices
-from tools.tenant.described import DESCRIBED, IMPORTED, NONE, PRICES, SECRET, VERSION, is_word, sections_of
+from tools.tenant.described import (
+    DESCRIBED,
+    IMPORTED,
+    NONE,
+    PRICES,
+    SECRET,
+    VERSION,
+    default_of,
+    is_word,
+    sections_of,
+)
 from tools.tenant.faults import Faults, Place
 from tools.tenant.model import Field, Resource
 from tools.tenant.passwords import MOST
@@ -93,6 +103,7 @@ class _Reader:
                 self.faults.add(here, f"{', '.join(missing)}: is missing")
             return None
         at = Address(resource.name, () if resource.is_global else under, key)
+        values |= {each.name: default_of(each) for each in resource.displaced(values)}
         row = Row(at, under, owner, values, here)
         if at in self.rows:
             self.faults.add(here, f"is in line {self.rows[at].place.line} already")

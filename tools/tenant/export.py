@@ -16,19 +16,26 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tools.account.options import Actor, As, DatabaseUrl
 from tools.database_url import checked
 from tools.errors import OperatorError
+from tools.printable import printable
 from tools.session import Session, find_account, session
 from tools.tenant import prices
+from tools.tenant.catalogue import resource as resource_of
+from tools.tenant.completion import rows as rows_of
 from tools.tenant.described import DESCRIBED, NONE, PRICES, SECRET, VERSION, default_of, is_word, sections_of
 from tools.tenant.model import ACCOUNT, Field, Resource
 from tools.tenant.prices import PriceList
-from tools.tenant.references import Names
+from tools.tenant.references import Names, called
 from tools.tenant.stored import Found, World, everything, read_world
 from tools.tenant.stored_prices import RATES_MAX
 from tools.tenant.world import Address, Outside, Path, Stored
 
 Who = Annotated[
     str,
-    typer.Argument(metavar="[ACCOUNT]", help="Its id (5 or #5), its name, or a path; default: the acting account."),
+    typer.Argument(
+        metavar="[ACCOUNT]",
+        help="Its id (5 or #5), its name, or a path; default: the acting account.",
+        autocompletion=rows_of(resource_of(ACCOUNT)),
+    ),
 ]
 Subtree = Annotated[bool, typer.Option("--subtree", help="Also the accounts below it, as far as they are seen.")]
 Full = Annotated[bool, typer.Option("--full", help="Also what is as by default.")]
@@ -101,7 +108,8 @@ def exported(acting: Session, who: str, *, subtree: bool, full: bool, rates_max:
     found = find_account(acting.connection, who)
     scope = everything(subtree=subtree)
     world = read_world(acting.connection, Found(found.id, found.parent_id), scope, rates_max)
-    described = _Writer(world, Names(acting.connection, world, scope), full=full, subtree=subtree).document(found.name)
+    writer = _Writer(world, Names(acting.connection, world, scope), full=full, subtree=subtree)
+    described = writer.document(found.name)
     head: dict[str, Any] = {"tandem": int(VERSION)}
     ((path,),) = acting.connection.execute(_PATH, (found.id,)).fetchall()
     if path and found.id != acting.account_id:
@@ -109,14 +117,18 @@ def exported(acting: Session, who: str, *, subtree: bool, full: bool, rates_max:
     dumped = yaml.dump(
         {**head, "account": described}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH
     )
-    return _HEAD.format(name=found.name) + dumped
+    left_out = "".join(f"# Left out, as no file may say it: {printable(each)}\n" for each in writer.left_out)
+    return _HEAD.format(name=found.name) + left_out + dumped
 
 
 class _Writer:
+    """Describes rows. left_out: values that `tandem apply` refuses, from releases that did not; there they stay."""
+
     def __init__(self, world: World, names: Names, *, full: bool, subtree: bool) -> None:
         self._names = names
         self._full = full
         self._subtree = subtree
+        self.left_out: list[str] = []
         self._lists: dict[tuple[str, Path | Address], list[Stored]] = {}
         for stored in world.current.rows.values():
             self._lists.setdefault((stored.at.resource, stored.under), []).append(stored)
@@ -169,8 +181,22 @@ class _Writer:
             if field.kind is PRICES:
                 if value is not None or self._full or resource.name == "deck":
                     yield field.name, _price_list(value)
-            elif field.required or self._full or value != default_of(field):
+            elif field.required or self._is_written(resource, field, row):
                 yield field.name, self._plain(field, value, row)
+
+    def _is_written(self, resource: Resource, field: Field, row: Stored) -> bool:
+        """Whether a value is in the file; one for which the file would be refused is among those left out."""
+        value = row.values[field.name]
+        if value == default_of(field):
+            return self._full
+        if field.refers:
+            return True
+        try:
+            field.read(value)
+        except OperatorError as error:
+            self.left_out.append(f"{resource.one} {called(row.at)}: {error}")
+            return False
+        return True
 
     def _plain(self, field: Field, value: Any, row: Stored) -> Any:
         if isinstance(value, Address | Outside):

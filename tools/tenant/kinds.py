@@ -23,6 +23,7 @@ from tools.tenant.model import FaultError, Kind, Plain
 PATTERN_MAX: Final = 256  # characters, as tandem.pattern_fault
 GLOBS_MAX: Final = 200  # as tandem.are_number_globs
 LABEL_MAX: Final = 64
+LANGUAGES: Final = ("en", "fr", "ru")  # those that reports have words in
 HOST_MAX: Final = 253
 NAME_MAX: Final = 1_000  # of a row, with the path of its owner: 8 accounts of 64 characters, an address
 
@@ -30,6 +31,7 @@ _UNPRINTABLE: Final = frozenset({"Cc", "Zl", "Zp"})  # what [:cntrl:] means to P
 _YES: Final = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _DAYS: Final = re.compile(r"((?:20[0-9]{2}-)?[0-9]{2}-[0-9]{2})(?:\.\.((?:20[0-9]{2}-)?[0-9]{2}-[0-9]{2}))?", re.ASCII)
+_LANGUAGE: Final = r"([eE][nN]|[fF][rR]|[rR][uU])([-_][A-Za-z]{2})?"
 _ZONE: Final = re.compile(r"UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+", re.ASCII)
 
 
@@ -156,6 +158,14 @@ def _timezone(value: Any) -> str:
     return value
 
 
+def _language(value: Any) -> str:
+    """Return a language as it is stored: fr of FR, fr-CA of fr_ca."""
+    if not isinstance(value, str) or re.fullmatch(_LANGUAGE, value) is None:
+        raise ValueError
+    code, _, region = value.replace("_", "-").partition("-")
+    return f"{code.lower()}-{region.upper()}" if region else code.lower()
+
+
 def _network(value: Any) -> str:
     network = ip_network(str(value), strict=False)
     if str(ip_interface(str(value)).ip) != str(network.network_address):
@@ -163,6 +173,10 @@ def _network(value: Any) -> str:
     if network.prefixlen < (8 if network.version == 4 else 16) or _holds_ipv4(network):  # noqa: PLR2004  IP's version
         raise FaultError("is too wide, or no plain network, to identify somebody: /8 or longer, IPv6 /16")
     return str(network)
+
+
+def _any_network(value: Any) -> str:
+    return str(ip_network(str(value)))
 
 
 def _holds_ipv4(network: IPv4Network | IPv6Network) -> bool:
@@ -253,8 +267,15 @@ PATTERN_OR_ANY: Final = _kind("a regular expression", _pattern_or_none, maxLengt
 TIMEZONE: Final = _kind("a name of the time zone database, such as Europe/London", _timezone)
 NETWORK: Final = Kind("a network such as 192.0.2.0/24", {"type": "string"}, _network, _as_text)
 ADDRESS: Final = Kind("an IP address", {"type": "string"}, _address, _as_text)
+NETWORKS: Final = several(
+    Kind("", {"type": "string"}, _any_network, _as_text), "a list of up to 64 networks such as 192.0.2.0/24", most=64
+)._replace(plain=lambda stored: [str(each) for each in stored])
 EMAIL: Final = matching(r"[^@\s]{1,64}@[^@\s]{1,189}", "an e-mail address", longest=254)
-LANGUAGE: Final = matching(r"[a-z]{2}(-[A-Z]{2})?", "a language such as en or fr-CH", longest=5)
+LANGUAGE: Final = Kind(
+    f"one of {', '.join(LANGUAGES)}, with or without a region: fr-CA",
+    {"type": "string", "pattern": f"^{_LANGUAGE}$", "examples": list(LANGUAGES)},
+    _language,
+)
 CURRENCY: Final = matching(r"[A-Z]{3}", "a currency such as EUR", longest=3)
 DOMAIN: Final = matching(
     r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+",
@@ -273,6 +294,7 @@ SOCKET: Final = matching(
 )
 USERNAME: Final = matching(r"[A-Za-z0-9._+-]{1,64}", "1 to 64 letters, digits or . _ + -", longest=64)
 USER_PART: Final = matching(r"[A-Za-z0-9._+-]{0,64}", "up to 64 letters, digits or . _ + -", longest=64)
+MEDIA_USER: Final = matching(r"[A-Za-z0-9._+*-]{1,64}", "1 to 64 letters, digits or . _ + * -", longest=64)
 REGION: Final = matching(r"[A-Za-z0-9._-]{0,32}", "a word of up to 32 letters, digits or . _ -", longest=32)
 PHRASE: Final = matching(r"[ -~]{1,64}", "1 to 64 printable ASCII characters", longest=64)
 DESCRIPTION: Final = matching(

@@ -131,8 +131,11 @@ class Resource(NamedTuple):
     parent: name of the resource whose rows these rows belong to, by `parent_column`; "" = they are an account's own, by
     `owner_column`. owner: how that account is called. movable: another account may get it.
     bare_ids: whether a number alone may be an id, not only `#5`. stays: why a row is never removed, and what to do.
+    called: its name in sentences about what was done or refused, "" = `name`.
     noun: what people call one where it is not the last of the words; several have an s.
-    lent: the fields that who does not see its account sees of a row; () = all.
+    lent: the fields that who does not see its account sees of a row; () = all. view: where such rows are read with the
+    others; "" = in the table.
+    instead: sets of fields of which one is said: saying a field of one takes away what all others say.
     """
 
     name: str
@@ -153,8 +156,11 @@ class Resource(NamedTuple):
     movable: bool = False
     bare_ids: bool = True
     stays: str = ""
+    called: str = ""
     noun: str = ""
     lent: tuple[str, ...] = ()
+    view: str = ""
+    instead: tuple[tuple[str, ...], ...] = ()
 
     def field(self, name: str) -> Field:
         """Return a field by its name; KeyError for none."""
@@ -164,6 +170,16 @@ class Resource(NamedTuple):
     def one(self) -> str:
         """Return what people call one."""
         return self.noun or self.words[-1]
+
+    @property
+    def typed(self) -> str:
+        """Return its name as the command line has it, for what is refused: rewrite-set."""
+        return (self.called or self.name).replace("_", "-")
+
+    @property
+    def told(self) -> str:
+        """Return its name as sentences about what was done have it: rewrite set."""
+        return (self.called or self.name).replace("_", " ")
 
     @property
     def many(self) -> str:
@@ -184,6 +200,13 @@ class Resource(NamedTuple):
     def has_id(self) -> bool:
         """Whether its rows can be named by a number."""
         return self.primary == ("id",)
+
+    def displaced(self, values: Mapping[str, Any]) -> list[Field]:
+        """Return the fields that become as by default with these values. values: field -> plain or stored form."""
+        said = {name for names in self.instead for name in names if values.get(name) not in (None, [], "")}
+        kept = {name for names in self.instead if said.intersection(names) for name in names}
+        others = {name for names in self.instead for name in names} - kept
+        return [each for each in self.fields if said and each.name in others and each.name not in values]
 
     def parts(self, text: str) -> dict[str, str]:
         """Return field -> text of what a person named a row by; of several fields the last ones may be left out."""

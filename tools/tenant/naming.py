@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from psycopg import sql
 
 from tools.errors import OperatorError
-from tools.session import NAMESAKES_SHOWN, Connection, find_account, not_there, shown
+from tools.session import NAMESAKES_SHOWN, Connection, begins_path, find_account, not_there, shown
 from tools.tenant.catalogue import above, resource
 from tools.tenant.model import Field, Resource
 
@@ -50,8 +50,8 @@ class Candidate(NamedTuple):
 
 
 def table(of: Resource, alias: str) -> sql.Composed:
-    """Return `tandem.<table> <alias>`."""
-    return sql.SQL("tandem.{} {}").format(sql.Identifier(of.table), sql.Identifier(alias))
+    """Return `tandem.<table> <alias>` to read from."""
+    return sql.SQL("tandem.{} {}").format(sql.Identifier(of.view or of.table), sql.Identifier(alias))
 
 
 def column(alias: str, name: str) -> sql.Identifier:
@@ -122,31 +122,47 @@ def find_reference(connection: Connection, field: Field, text: str, base: int) -
 
     Raises OperatorError when there is none, when several are equally near, or when it is another account's.
     """
-    of = resource(field.refers)
+    return find_named(connection, resource(field.refers), text, base, field.name, own_only=field.reach == "own")
+
+
+def find_named(
+    connection: Connection, of: Resource, text: str, base: int, called: str, *, own_only: bool = False
+) -> int:
+    """Return the id of the row of accounts that a text names: a tariff, a carrier, a set … by name, path or `#5`.
+
+    base: the account that it is named from. called: the field or option, for errors. own_only: only of that account.
+    Raises OperatorError when there is none, when several are equally near, or when it is another account's.
+    """
     found = candidates(connection, of, text, base)
     if not found:
-        raise not_there(field.name, text)
-    if field.reach == "own":
+        raise not_there(called, text)
+    if own_only:
         own = [each for each in found if each.distance == 0]
         if not own:
-            raise OperatorError(
-                f"{field.name}: {shown(text)} is another account's; it has to be one of the same account"
-            )
+            raise OperatorError(f"{called}: {shown(text)} is another account's; it has to be one of the same account")
         found = own
     nearest = [each for each in found if each.distance == found[0].distance]
     if len(nearest) > 1:
-        ids = ", ".join(f"#{each.id} of account {each.account_id}" for each in nearest[:NAMESAKES_SHOWN])
-        raise OperatorError(f"{field.name}: several are called {shown(text)}, give the id or a path: {ids}")
+        first = nearest[:NAMESAKES_SHOWN]
+        seen = paths(connection, (each.account_id for each in first))
+        ids = ", ".join(f"#{each.id} of {seen.get(each.account_id, UNSEEN)}" for each in first)
+        raise OperatorError(f"{called}: several are called {shown(text)}, give the id or a path: {ids}")
     return nearest[0].id
 
 
 def candidates(connection: Connection, of: Resource, text: str, base: int) -> list[Candidate]:
-    """Return the rows of accounts that a text may mean, nearest first: by name, by path and name, or by id."""
-    named = conditions(connection, of, text)
-    found = _matching(connection, of, named, base) if named else []
-    if not found and "/" in text and not of.is_global:
+    """Return the rows of accounts that a text may mean, nearest first: by path and name, by name, or by id.
+
+    What begins with the name of an account is no name: some have one with a / from former releases.
+    """
+    found: list[Candidate] = []
+    may_be_path = "/" in text and not of.is_global
+    if may_be_path:
         owner, _, name = text.rpartition("/")
         found = _by_path(connection, of, owner, name, base)
+    if not found and not (may_be_path and begins_path(connection, text)):
+        named = conditions(connection, of, text)
+        found = _matching(connection, of, named, base) if named else []
     if not found and (row_id := id_of(of, text)) is not None:
         found = _matching(connection, of, [equal("r", "id", row_id)], base)
     return found
@@ -191,7 +207,7 @@ def _by_path(connection: Connection, of: Resource, owner: str, name: str, base: 
     if not named:
         return []
     if owner == UNSEEN:
-        found = _matching(connection, of, named, base)
+        found = _anywhere(connection, of, named)
         seen = paths(connection, (each.account_id for each in found))
         return [each for each in found if each.account_id not in seen]
     try:
@@ -202,11 +218,23 @@ def _by_path(connection: Connection, of: Resource, owner: str, name: str, base: 
 
 
 def _matching(connection: Connection, of: Resource, named: list[Condition], base: int) -> list[Candidate]:
+    """Return rows of the account and of those above that are seen, nearest first; others only where there are none."""
     where, values = all_of(named)
-    query = sql.SQL(
-        "select r.id, {owner}, link.distance from {table}"
-        " left join tandem.chain(%s) as link on link.account_id = {owner}"
-        " where {where} order by link.distance nulls last, r.id limit %s"
-    ).format(owner=column("r", of.owner_column), table=table(of, "r"), where=where)
-    rows: list[Any] = connection.execute(query, (base, *values, CANDIDATES_MAX)).fetchall()
+    # The limit keeps Postgres from comparing all rows that are called so with all accounts that are seen.
+    near = sql.SQL(
+        "select r.id, {owner}, link.distance from tandem.chain(%s) as link cross join lateral ("
+        "select r.id, {owner} from {table} where {owner} = link.account_id and {where} order by r.id limit {most}"
+        ") as r order by link.distance, r.id limit {most}"
+    ).format(owner=column("r", of.owner_column), table=table(of, "r"), where=where, most=sql.Literal(CANDIDATES_MAX))
+    rows: list[Any] = connection.execute(near, (base, *values)).fetchall()
+    return [Candidate(*row) for row in rows] or _anywhere(connection, of, named)
+
+
+def _anywhere(connection: Connection, of: Resource, named: list[Condition]) -> list[Candidate]:
+    """Return rows whosoever they are; how far above their owner is, is not said."""
+    where, values = all_of(named)
+    query = sql.SQL("select r.id, {owner}, null from {table} where {where} order by r.id limit %s").format(
+        owner=column("r", of.owner_column), table=table(of, "r"), where=where
+    )
+    rows: list[Any] = connection.execute(query, (*values, CANDIDATES_MAX)).fetchall()
     return [Candidate(*row) for row in rows]

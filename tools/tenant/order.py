@@ -67,6 +67,7 @@ def _rank(resource: str) -> int:
     """
     of = DESCRIBED[resource]
     named = {field.refers for field in of.fields if field.refers} | ({of.parent} if of.parent else set())
+    named.discard(resource)  # a group may lead to another one
     return 1 + max(map(_rank, named), default=-1)
 
 

@@ -17,6 +17,7 @@ from tools.tenant.model import ACCOUNT
 from tools.tenant.passwords import Hashes
 from tools.tenant.prices import PriceList
 from tools.tenant.references import Names, called
+from tools.tenant.remarks import of_file
 from tools.tenant.stored import World, find_top, read_world, scope_of
 from tools.tenant.stored_prices import RATES_MAX
 from tools.tenant.world import Address, Outside
@@ -49,7 +50,10 @@ def planned(acting: Session, document: Document, faults: Faults, *, prune: bool)
     plan = difference.difference(DESCRIBED, given.wanted, world.current, faults, prune=prune)
     _refuse_unknown_imports(plan, faults)
     faults.check()
-    return Planned(_without_imported(plan), world, names, given.notes)
+    notes = dict(given.notes)
+    for at, said in of_file(given.wanted, world.current):
+        notes[at] = f"{notes[at]}; {said}" if at in notes else said
+    return Planned(_without_imported(plan), world, names, notes)
 
 
 def _refuse_unknown_imports(plan: Plan, faults: Faults) -> None:

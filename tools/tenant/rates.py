@@ -18,12 +18,13 @@ from tools.account.options import Actor, As, DatabaseUrl, Json
 from tools.account.tables import show_table
 from tools.errors import OperatorError
 from tools.printable import printable
-from tools.session import Connection, find_account, session
+from tools.session import Connection, Session, find_account, session
 from tools.tenant import kinds
 from tools.tenant.catalogue import resource
 from tools.tenant.completion import rows
 from tools.tenant.model import Field
-from tools.tenant.read import Row, Where, find
+from tools.tenant.naming import find_named
+from tools.tenant.read import Row, again
 from tools.tenant.write import told
 
 PAGE: Final = 100
@@ -108,7 +109,7 @@ def prices(
 ) -> None:  # fmt: skip
     """Show what prefixes cost now by a tariff, and when other prices begin."""
     with session(database_url, as_account=as_account) as acting:
-        tariff = _tariff(acting.connection, who, account)
+        tariff = _tariff(acting, who, account)
         found = acting.connection.execute(_IN_FORCE, tariff.primary).fetchone()
         most = None if everything or as_json else PAGE + 1
         said = _prices(acting.connection, found[0], begins, most) if found else []
@@ -140,7 +141,7 @@ def price(  # noqa: PLR0913  one parameter per option
     values = {name: field.typed(text) for (name, field), text in zip(FIELDS.items(), texts, strict=True)}
     edit = {"prefix": PREFIX.typed(prefix), "price": None if none else {**values, "forbidden": forbidden}}
     with session(database_url, as_account=as_account, actor=actor) as acting:
-        tariff = _tariff(acting.connection, who, account)
+        tariff = _tariff(acting, who, account)
         if none and not _has_price(acting.connection, tariff, prefix):
             raise OperatorError(f"prefix: {prefix!r} has no price of its own in {tariff.name(TARIFF)}")
         with told(acting, TARIFF, {}):
@@ -148,8 +149,11 @@ def price(  # noqa: PLR0913  one parameter per option
     typer.echo(printable(f"{_called(tariff)}: {prefix} {_sentence(edit['price'], tariff)}"))
 
 
-def _tariff(connection: Connection, who: str, account: str) -> Row:
-    return find(connection, TARIFF, who, Where(find_account(connection, account).id if account else 0))
+def _tariff(acting: Session, who: str, account: str) -> Row:
+    """Return the tariff that a text names, of the account where one is said. Raises OperatorError."""
+    base = find_account(acting.connection, account).id if account else acting.account_id
+    found = find_named(acting.connection, TARIFF, who, base, TARIFF.name, own_only=bool(account))
+    return again(acting.connection, TARIFF, (found,))
 
 
 def _has_price(connection: Connection, tariff: Row, prefix: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from psycopg import sql
 
 from tools.errors import OperatorError
-from tools.session import NAMESAKES_SHOWN, Connection, not_there, shown
+from tools.session import NAMESAKES_SHOWN, Connection, begins_path, find_account, not_there, shown
 from tools.tenant.catalogue import above
 from tools.tenant.model import ACCOUNT, Field, Plain, Resource
 from tools.tenant.naming import (
@@ -69,8 +69,9 @@ class Row(NamedTuple):
 
 
 def page(connection: Connection, of: Resource, where: Where, limit: int | None) -> list[Row]:
-    """Return rows in the order of their keys. limit: None = all."""
-    order = sql.SQL(", ").join(column("r", name) for name in of.primary)
+    """Return rows in the order of their positions, where they have some, and of their keys. limit: None = all."""
+    places = ("position",) if "position" in of.by_name and where.parent_id else ()
+    order = sql.SQL(", ").join(column("r", name) for name in (*places, *of.primary))
     if where.begins and not where.owner_id and not of.parent:
         # By bytes, as the indexes for beginnings of names have them: the first page is read and no more.
         order = sql.SQL("{}::text using ~<~, {}").format(_name(of), order)
@@ -96,16 +97,23 @@ def count(connection: Connection, of: Resource, where: Where) -> int:
 
 
 def find(connection: Connection, of: Resource, text: str, where: Where) -> Row:
-    """Return the one row that a person names, by name, `#5` or id. Raises OperatorError: there is none, or several."""
-    named = conditions(connection, of, text)
+    """Return the one row that a person names, by path, name, `#5` or id.
+
+    What begins with the name of an account is a path. Raises OperatorError: there is none, or several.
+    """
     filters = _filters(of, where)
+    owner, name = "", text
+    if not of.parent and not of.is_global and begins_path(connection, text):
+        owner, _, name = text.rpartition("/")
+        filters = [*filters, equal("r", of.owner_column, find_account(connection, owner, of.owner).id)]
+    named = conditions(connection, of, name)
     found = _rows(connection, of, [*filters, *named], _UNSORTED, NAMESAKES_SHOWN + 1) if named else []
-    if not found and (row_id := id_of(of, text)) is not None:
+    if not found and not owner and (row_id := id_of(of, text)) is not None:
         found = _rows(connection, of, [*filters, equal("r", "id", row_id)], _UNSORTED, 1)
     if not found:
-        raise not_there(of.name, text)
+        raise not_there(of.typed, text)
     if len(found) > 1:
-        raise OperatorError(f"{of.name}: several are called {shown(text)}, {_told_apart(of, found)}")
+        raise OperatorError(f"{of.typed}: several are called {shown(text)}, {_told_apart(of, found)}")
     return found[0]
 
 
@@ -121,6 +129,22 @@ def having(connection: Connection, of: Resource, columns: Mapping[str, Any]) -> 
     return found[0] if found else None
 
 
+def first(connection: Connection, of: Resource, columns: Mapping[str, Any]) -> Row | None:
+    """Return the oldest of the rows that are seen and have these values; None where there is none."""
+    order = sql.SQL(" order by {}").format(sql.SQL(", ").join(column("r", name) for name in of.primary))
+    found = _rows(connection, of, [equal("r", name, value) for name, value in columns.items()], order, 1)
+    return found[0] if found else None
+
+
+def of_any_case(connection: Connection, of: Resource, columns: Mapping[str, Any]) -> Row | None:
+    """Return the row of the same owner that is seen and has this name, whatever its case; None where there is none."""
+    _, owner = source(of)
+    name = sql.SQL("lower({}) = lower(%s)").format(_name(of))
+    mine = Condition(sql.SQL("{} = %s").format(owner), columns[of.owner_column])
+    found = _rows(connection, of, [mine, Condition(name, columns[of.field(of.named_by[0]).stored_in])], _UNSORTED, 1)
+    return found[0] if found else None
+
+
 def _told_apart(of: Resource, found: Sequence[Row]) -> str:
     """Return how to say which of several rows is meant."""
     more = ", …" if len(found) > NAMESAKES_SHOWN else ""
@@ -128,7 +152,7 @@ def _told_apart(of: Resource, found: Sequence[Row]) -> str:
         some = sorted(found, key=lambda each: int(each.primary[0]))[:NAMESAKES_SHOWN]
         ids = ", ".join(f"#{each.primary[0]} of {each.parent or each.owner}" for each in some)
         return f"give the id: {ids}{more}"
-    names = ", ".join(each.parent or each.owner for each in found[:NAMESAKES_SHOWN])
+    names = ", ".join(sorted(each.parent or each.owner for each in found[:NAMESAKES_SHOWN]))
     return f"say by --{(of.parent or of.owner).replace('_', '-')} of which: {names}{more}"
 
 

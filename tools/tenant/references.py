@@ -54,6 +54,7 @@ class Names:
                     values[name] = self.find(DESCRIBED[at.resource].field(name), value.text, row)
                 except OperatorError as error:
                     faults.add(row.place, str(error))
+                    values[name] = value  # it is there, and wrong: not missing, too
             rows[at] = row._replace(values=values)
         return wanted._replace(rows=rows)
 

@@ -14,13 +14,14 @@ from psycopg import sql
 
 from tools.errors import OperatorError
 from tools.session import Connection, Session, not_there, one, refusal, shown, words
-from tools.tenant.catalogue import resource
+from tools.tenant.catalogue import RESOURCES, resource
 from tools.tenant.kinds import CURRENCY
 from tools.tenant.model import ACCOUNT, Field, Resource, as_typed
 from tools.tenant.naming import candidates, find_reference, paths
-from tools.tenant.read import Row, having
+from tools.tenant.read import Row, first, having, of_any_case
 
 NOTHING: Final = "nothing"
+NAMED_MAX: Final = 3  # fields that a refusal shows whether they are said or not
 
 _COLUMNS: Final = """
 select array_agg(a.attname::text order by a.attnum)
@@ -88,17 +89,20 @@ def change(session: Session, of: Resource, row: Row, values: Mapping[str, Any], 
 def remove(session: Session, of: Resource, row: Row) -> None:
     """Delete a row and what belongs to it. Raises OperatorError, also for what never goes."""
     if of.stays:
-        raise OperatorError(f"{of.name}: {shown(row.name(of))} is not removed: {of.stays}")
+        raise OperatorError(f"{of.typed}: {shown(row.name(of))} is not removed: {of.stays}")
     query = sql.SQL("delete from tandem.{} where {}").format(sql.Identifier(of.table), _key(of))
-    with told(session, of, _stored(of, row)):
+    with told(session, of, _stored(of, row), gone=row.primary[0] if of.has_id else 0):
         touch(session.connection, of, row, query, list(row.primary))
 
 
 @contextmanager
-def told(session: Session, of: Resource, values: Mapping[str, Any], tried: Tried | None = None) -> Iterator[None]:
+def told(
+    session: Session, of: Resource, values: Mapping[str, Any], tried: Tried | None = None, *, gone: int = 0
+) -> Iterator[None]:
     """Say what the database refuses in the words of a resource. values: field -> stored form, as tried.
 
     tried: the row itself, where more can be said of it: which one is there already, as far as that is seen.
+    gone: id of the row where it goes, to say what still names it; 0 = it does not go, or has none.
     Undoes what was tried and leaves the transaction usable. Raises OperatorError.
     """
     try:
@@ -109,14 +113,14 @@ def told(session: Session, of: Resource, values: Mapping[str, Any], tried: Tried
             raise taken from error
         raise _not_available(session, of, values, error) from error
     except psycopg.errors.ForeignKeyViolation as error:
-        raise _not_there(session, of, values, error) from error
+        raise _not_there(session, of, values, error, gone) from error
     except psycopg.errors.IntegrityError as error:
         if not (rule := error.diag.constraint_name):
             if tried and (elsewhere := _of_another(session.connection, of, values, tried)):
                 raise elsewhere from error
             raise refusal(error, is_root=session.is_root) from error
         named = _named(session.connection, of, values, rule)
-        raise OperatorError(f"{of.name}: {f'{named}: ' if named else ''}{words(rule)}") from error
+        raise OperatorError(f"{of.typed}: {f'{named}: ' if named else ''}{words(rule)}") from error
 
 
 def _exists(
@@ -132,16 +136,20 @@ def _exists(
         key = [of.field(name).stored_in for name in of.key] if of.is_global and of.parent else []
     defaults = {each.stored_in: each.read(None) for each in of.written if not each.required}
     held = {**defaults, **columns}
-    if not key or any(held.get(name) is None for name in key):
+    if not key and constraint and of.owner_column in held:  # an index over a name whatever its case
+        found = of_any_case(connection, of, held)
+    elif not key or any(held.get(name) is None for name in key):
         return None
-    found = having(connection, of, {name: held[name] for name in key})
+    else:
+        found = having(connection, of, {name: held[name] for name in key})
     if found is None:
         return None
     whose = found.parent or found.owner
     number = f" #{found.primary[0]}" if of.has_id else ""
     parts = ((each, values.get(each)) for each in of.key)
     named = _named(connection, of, values, constraint) or ", ".join(f"{name} {shown(str(v))}" for name, v in parts if v)
-    return OperatorError(f"{of.name}: {named} exists already:{number}{f' of {whose}' if whose else ''}")
+    spelt = f" as {shown(found.name(of))}" if not key else ""
+    return OperatorError(f"{of.typed}: {named} exists already{spelt}:{number}{f' of {whose}' if whose else ''}")
 
 
 def _of_another(connection: Connection, of: Resource, values: Mapping[str, Any], tried: Tried) -> OperatorError | None:
@@ -159,7 +167,7 @@ def _of_another(connection: Connection, of: Resource, values: Mapping[str, Any],
             where = (
                 f"say --{of.owner} with an account at or below it" if option else "only it and those below may use it"
             )
-            return OperatorError(f"{each.name}: {shown(text)} belongs to {owner}; {where}")
+            return OperatorError(f"{each.option}: {shown(text)} belongs to {owner}; {where}")
     return None
 
 
@@ -187,21 +195,37 @@ def _not_available(
 ) -> OperatorError:
     """Return the error of what is taken, by whomever."""
     if named := _named(session.connection, of, values, error.diag.constraint_name):
-        return OperatorError(f"{of.name}: {named} is not available")
+        return OperatorError(f"{of.typed}: {named} is not available")
+    if error.diag.constraint_name:  # an index over a name whatever its case
+        return OperatorError(f"{of.typed}: {_called(of, values)} is there already, in another case")
     if session.is_root:  # a trigger names both sides
         return refusal(error, is_root=True)
-    return OperatorError(f"{of.name}: an address or network of it is not available")
+    return OperatorError(f"{of.typed}: an address or network of it is not available")
 
 
 def _not_there(
-    session: Session, of: Resource, values: Mapping[str, Any], error: psycopg.errors.ForeignKeyViolation
+    session: Session, of: Resource, values: Mapping[str, Any], error: psycopg.errors.ForeignKeyViolation, gone: int
 ) -> OperatorError:
-    """Return the error of what is named and not there, or of what goes while it is named."""
-    table = error.diag.table_name or ""
+    """Return the error of what is named and not there, or of what goes while it is named. gone: id of what goes."""
     if (error.diag.message_primary or "").startswith("update or delete"):
-        return OperatorError(f"{of.name}: {_called(of, values)} is still in use by {one(words(table))}")
+        user = _user(session.connection, error.diag.table_name or "", error.diag.constraint_name, gone)
+        return OperatorError(f"{of.typed}: {_called(of, values)} is still in use by {user}")
     named = _named(session.connection, of, values, error.diag.constraint_name)
-    return OperatorError(f"{of.name}: {named} does not exist") if named else refusal(error, is_root=session.is_root)
+    return OperatorError(f"{of.typed}: {named} does not exist") if named else refusal(error, is_root=session.is_root)
+
+
+def _user(connection: Connection, table: str, constraint: str | None, gone: int) -> str:
+    """Return the first row of a table that names the one which goes; of rows that are not seen only what they are."""
+    users = [each for each in RESOURCES if each.table == table]
+    if not users:
+        return one(words(table))
+    ((columns,),) = connection.execute(_COLUMNS, (table, constraint)).fetchall()
+    named = next((name for name in columns or () if name != "account_id"), "")  # which stands beside what it names
+    for each in users if named and gone else ():
+        found = first(connection, each, {named: gone})
+        if found is not None and found.values[each.named_by[0]] is not None:
+            return f"{each.one} {shown(found.name(each))}{f' of {found.parent}' if found.parent else ''}"
+    return one(users[0].one)
 
 
 def _called(of: Resource, values: Mapping[str, Any]) -> str:
@@ -214,7 +238,11 @@ def _named(connection: Connection, of: Resource, values: Mapping[str, Any], cons
         return ""
     ((columns,),) = connection.execute(_COLUMNS, (of.table, constraint)).fetchall()
     fields = [each for each in of.written if each.stored_in in (columns or ()) and not each.rows]
-    return ", ".join(f"{each.name} {_spelt(each, values.get(each.name))}" for each in fields)
+    told = [f"{each.name} {_spelt(each, values.get(each.name))}" for each in fields]
+    if len(fields) <= NAMED_MAX:
+        return ", ".join(told)
+    said = [text for each, text in zip(fields, told, strict=True) if values.get(each.name) is not None]
+    return ", ".join(said) or f"none of {', '.join(each.name for each in fields)} is said"
 
 
 def _spelt(field: Field, stored: Any) -> str:
@@ -228,8 +256,8 @@ def _insist_on_taking_along(of: Resource, row: Row, values: Mapping[str, Any]) -
     """Raise OperatorError for a row that goes to another account and still names what stays behind."""
     for each in of.written:
         if each.reach == "own" and each.refers and row.values[each.name] is not None and each.name not in values:
-            left = f"{each.name} {shown(str(row.values[each.name]))}"
-            raise OperatorError(f"{of.name}: {left} stays behind; say another one, or --{each.option} '' for none")
+            left = f"{each.option} {shown(str(row.values[each.name]))}"
+            raise OperatorError(f"{of.typed}: {left} stays behind; say another one, or --{each.option} '' for none")
 
 
 def _columns(connection: Connection, of: Resource, values: Mapping[str, Any], own: int, nearest: int) -> dict[str, Any]:
@@ -241,7 +269,8 @@ def _columns(connection: Connection, of: Resource, values: Mapping[str, Any], ow
             continue
         value = stored
         if field.refers and stored is not None:
-            value = find_reference(connection, field, stored, own if field.reach == "own" else nearest)
+            typed = field._replace(name=field.option)  # so a refusal names it
+            value = find_reference(connection, typed, stored, own if field.reach == "own" else nearest)
         columns[field.stored_in] = value
     return columns
 
@@ -249,7 +278,7 @@ def _columns(connection: Connection, of: Resource, values: Mapping[str, Any], ow
 def touch(connection: Connection, of: Resource, row: Row, query: sql.SQL | sql.Composed, values: list[Any]) -> None:
     """Write to a row that is seen. Raises OperatorError where it is seen only."""
     if not connection.execute(query, values).rowcount:
-        raise OperatorError(f"{of.name}: {shown(row.name(of))} is not yours to change")
+        raise OperatorError(f"{of.typed}: {shown(row.name(of))} is not yours to change")
 
 
 def _key(of: Resource) -> sql.Composed:

@@ -38,19 +38,22 @@ local CHANGED_KEEP = 100000 -- members of CHANGED kept for readers that lag
 local CHANGED_REPLY_MAX = 1000 -- above this a reader drops everything: cheaper than the list
 local TRIM_MAX = 500 -- members removed by one call; 5000 would block Redis for milliseconds
 local RECORDS_MAX = 512
-local DEPTH_MAX = 12 -- subscriber -> account -> 8 parents -> tariff -> rate set
+local DEPTH_MAX = 24 -- number -> 5 that forward, a group, a user, its line -> account -> 7 parents -> tariff -> rates
 local RATE_FIELD_DIGITS = 4 -- kemi/core/prefix.py BUCKET_DIGITS
 local RATE_LAYERS = "layers" -- field of a rate hash: ids of the hashes beneath it, newest first, "7,3"
 local NIL = 0xc0 -- msgpack
 
 -- Where rows name other records. `at`: positions from 1, one per level of nesting; `field`: the same path in the words
--- of kemi/records (tests/contract/test_tables.py compares them); 0 and "" name nothing.
+-- of kemi/records (tests/contract/test_tables.py compares them); 0 and "" name nothing. to = "": the field is a short
+-- name already (a destination).
 local LINKS = {
   { kind = "sub", at = { 4 }, field = "account_id", to = "acct:" },
   { kind = "sub", at = { 3 }, field = "domain", to = "dom:" },
   { kind = "sub", at = { 11 }, field = "rewrite_set_id", to = "rws:" },
   { kind = "sub", at = { 12 }, field = "barring_id", to = "bar:" },
   { kind = "sub", at = { 13 }, field = "own_barring_id", to = "bar:" },
+  { kind = "sub", at = { 22, 3 }, field = "forwards.to", to = "" },
+  { kind = "sub", at = { 22, 6 }, field = "forwards.time_set_id", to = "tset:" },
   { kind = "acct", at = { 2 }, field = "parent_id", to = "acct:" },
   { kind = "acct", at = { 7 }, field = "tariff_id", to = "tar:" },
   { kind = "acct", at = { 14 }, field = "barring_id", to = "bar:" },
@@ -59,6 +62,19 @@ local LINKS = {
   { kind = "dom", at = { 5 }, field = "rewrite_set_id", to = "rws:" },
   { kind = "num", at = { 2 }, field = "account_id", to = "acct:" },
   { kind = "num", at = { 4 }, field = "subscriber", to = "sub:" },
+  { kind = "num", at = { 5 }, field = "to", to = "" },
+  { kind = "user", at = { 2 }, field = "account_id", to = "acct:" },
+  { kind = "user", at = { 5 }, field = "lines", to = "sub:" },
+  { kind = "user", at = { 9, 3 }, field = "forwards.to", to = "" },
+  { kind = "user", at = { 9, 6 }, field = "forwards.time_set_id", to = "tset:" },
+  { kind = "grp", at = { 2 }, field = "account_id", to = "acct:" },
+  { kind = "grp", at = { 5, 1 }, field = "members.to", to = "" },
+  { kind = "grp", at = { 9 }, field = "overflow", to = "" },
+  { kind = "flow", at = { 2 }, field = "account_id", to = "acct:" },
+  { kind = "flow", at = { 4, 2 }, field = "steps.to", to = "" },
+  { kind = "flow", at = { 4, 5 }, field = "steps.time_set_id", to = "tset:" },
+  { kind = "ext", at = { 1 }, field = "account_id", to = "acct:" },
+  { kind = "ext", at = { 3 }, field = "to", to = "" },
   { kind = "src", at = { 1, 8 }, field = "entries.subscriber", to = "sub:" },
   { kind = "src", at = { 1, 6 }, field = "entries.group_id", to = "pg:" },
   { kind = "rules", at = { 1, 2 }, field = "entries.group_id", to = "pg:" },

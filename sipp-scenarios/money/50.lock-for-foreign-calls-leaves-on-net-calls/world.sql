@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's50', 'EUR', '88850', '0.009 60/60');
-select world.reseller('s50-reseller', 'Tandem', 's50', 50);
-select world.tariff('s50-reseller', 'retail', 'EUR', '88850', '0.012 60/60');
-select world.customer('s50-customer', 's50-reseller', 'retail', 10);
-select world.domain('s50.example', 's50-customer');
-select world.subscriber('alice@s50.example', 's50-customer', 'demo-secret', '888501000001');
+select world.chain('s50', '88850');
 select world.carrier_of('s50-reseller', 's50-cheap', '127.1.50.1', 5080, '88850', '0.004 60/60');
 select world.subscriber('bob@s50.example', 's50-customer', 'demo-secret', '888501000002');
 select world.did('888501000002', 'bob@s50.example');

@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's101', 'EUR', '88901', '0.009 60/60');
-select world.reseller('s101-reseller', 'Tandem', 's101', 50);
-select world.tariff('s101-reseller', 'retail', 'EUR', '88901', '0.012 60/60');
-select world.customer('s101-customer', 's101-reseller', 'retail', 10);
-select world.domain('s101.example', 's101-customer');
-select world.subscriber('alice@s101.example', 's101-customer', 'demo-secret', '889011000001');
+select world.chain('s101', '88901');
 select world.carrier_of('s101-reseller', 's101-cheap', '127.1.101.1', 5080, '88901', '0.004 60/60');
 select world.carrier_of('s101-reseller', 's101-mid', '127.1.101.2', 5080, '88901', '0.005 60/60');
 select world.carrier_of('s101-reseller', 's101-dear', '127.1.101.3', 5080, '88901', '0.006 60/60');

@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's106', 'EUR', '88906', '0.009 60/60');
-select world.reseller('s106-reseller', 'Tandem', 's106', 50);
-select world.tariff('s106-reseller', 'retail', 'EUR', '88906', '0.012 60/60');
-select world.customer('s106-customer', 's106-reseller', 'retail', 10);
-select world.domain('s106.example', 's106-customer');
-select world.subscriber('alice@s106.example', 's106-customer', 'demo-secret', '889061000001');
+select world.chain('s106', '88906');
 select world.carrier_of('s106-reseller', 's106-cheap', '127.1.106.1', 5080, '88906', '0.004 60/60');
 select world.server('s106-cheap', 'other', '127.1.106.2', 5080);
 select world.account_option('s106-reseller', 'routing', 'quality');

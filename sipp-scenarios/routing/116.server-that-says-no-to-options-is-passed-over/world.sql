@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's116', 'EUR', '88916', '0.009 60/60');
-select world.reseller('s116-reseller', 'Tandem', 's116', 50);
-select world.tariff('s116-reseller', 'retail', 'EUR', '88916', '0.012 60/60');
-select world.customer('s116-customer', 's116-reseller', 'retail', 10);
-select world.domain('s116.example', 's116-customer');
-select world.subscriber('alice@s116.example', 's116-customer', 'demo-secret', '889161000001');
+select world.chain('s116', '88916');
 select world.carrier_of('s116-reseller', 's116-cheap', '127.1.116.1', 5080, '88916', '0.004 60/60');
 select world.carrier_of('s116-reseller', 's116-gone', '127.1.116.2', 5080, '88916', '0.003 60/60');
 select world.carrier_of('s116-reseller', 's116-dear', '127.1.116.3', 5080, '88916', '0.006 60/60');

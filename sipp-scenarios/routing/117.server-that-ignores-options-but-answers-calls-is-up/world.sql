@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's117', 'EUR', '88917', '0.009 60/60');
-select world.reseller('s117-reseller', 'Tandem', 's117', 50);
-select world.tariff('s117-reseller', 'retail', 'EUR', '88917', '0.012 60/60');
-select world.customer('s117-customer', 's117-reseller', 'retail', 10);
-select world.domain('s117.example', 's117-customer');
-select world.subscriber('alice@s117.example', 's117-customer', 'demo-secret', '889171000001');
+select world.chain('s117', '88917');
 select world.carrier_of('s117-reseller', 's117-cheap', '127.1.117.1', 5080, '88917', '0.004 60/60');
 select world.carrier_of('s117-reseller', 's117-dear', '127.1.117.2', 5080, '88917', '0.006 60/60');
 select world.peer_option('s117-cheap', 'probe', 'true');

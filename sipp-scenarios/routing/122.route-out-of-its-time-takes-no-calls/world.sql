@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's122', 'EUR', '88922', '0.009 60/60');
-select world.reseller('s122-reseller', 'Tandem', 's122', 50);
-select world.tariff('s122-reseller', 'retail', 'EUR', '88922', '0.012 60/60');
-select world.customer('s122-customer', 's122-reseller', 'retail', 10);
-select world.domain('s122.example', 's122-customer');
-select world.subscriber('alice@s122.example', 's122-customer', 'demo-secret', '889221000001');
+select world.chain('s122', '88922');
 select world.carrier_of('s122-reseller', 's122-cheap', '127.1.122.1', 5080, '88922', '0.004 60/60');
 select world.carrier_of('s122-reseller', 's122-dear', '127.1.122.2', 5080, '88922', '0.006 60/60');
 select world.time_set('s122-reseller', 's122-never', shut => '{01-01..12-31}');

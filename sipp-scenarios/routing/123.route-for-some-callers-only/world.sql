@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's123', 'EUR', '88923', '0.009 60/60');
-select world.reseller('s123-reseller', 'Tandem', 's123', 50);
-select world.tariff('s123-reseller', 'retail', 'EUR', '88923', '0.012 60/60');
-select world.customer('s123-customer', 's123-reseller', 'retail', 10);
-select world.domain('s123.example', 's123-customer');
-select world.subscriber('alice@s123.example', 's123-customer', 'demo-secret', '889231000001');
+select world.chain('s123', '88923');
 select world.carrier_of('s123-reseller', 's123-cheap', '127.1.123.1', 5080, '88923', '0.004 60/60');
 select world.carrier_of('s123-reseller', 's123-mid', '127.1.123.2', 5080, '88923', '0.005 60/60');
 select world.carrier_of('s123-reseller', 's123-dear', '127.1.123.3', 5080, '88923', '0.006 60/60');

@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's69', 'EUR', '88869', '0.009 60/60');
-select world.reseller('s69-reseller', 'Tandem', 's69', 50);
-select world.tariff('s69-reseller', 'retail', 'EUR', '88869', '0.012 60/60');
-select world.customer('s69-customer', 's69-reseller', 'retail', 10);
-select world.domain('s69.example', 's69-customer');
-select world.subscriber('alice@s69.example', 's69-customer', 'demo-secret', '888691000001');
+select world.chain('s69', '88869');
 select world.carrier_of('s69-reseller', 's69-cheap', '127.1.69.1', 5080, '88869', '0.004 60/60');
 select world.carrier_of('s69-reseller', 's69-dear', '127.1.69.2', 5080, '88869', '0.006 60/60');
 select world.rewrite('s69-reseller', 's69-zeros', 'callee_out', '^', '00'), world.rewrite('s69-reseller', 's69-zeros', 'caller_out', '^', '00');

@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's70', 'EUR', '88870', '0.009 60/60');
-select world.reseller('s70-reseller', 'Tandem', 's70', 50);
-select world.tariff('s70-reseller', 'retail', 'EUR', '88870', '0.012 60/60');
-select world.customer('s70-customer', 's70-reseller', 'retail', 10);
-select world.domain('s70.example', 's70-customer');
-select world.subscriber('alice@s70.example', 's70-customer', 'demo-secret', '888701000001');
+select world.chain('s70', '88870');
 select world.carrier_of('s70-reseller', 's70-cheap', '127.1.70.1', 5080, '88870', '0.004 60/60');
 select world.carrier_of('s70-reseller', 's70-mid', '127.1.70.2', 5080, '88870', '0.005 60/60');
 select world.carrier_of('s70-reseller', 's70-dear', '127.1.70.3', 5080, '88870', '0.006 60/60');

@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's80', 'EUR', '88880', '0.009 60/60');
-select world.reseller('s80-reseller', 'Tandem', 's80', 50);
-select world.tariff('s80-reseller', 'retail', 'EUR', '88880', '0.012 60/60');
-select world.customer('s80-customer', 's80-reseller', 'retail', 10);
-select world.domain('s80.example', 's80-customer');
-select world.subscriber('alice@s80.example', 's80-customer', 'demo-secret', '888801000001');
+select world.chain('s80', '88880');
 select world.carrier_of('s80-reseller', 's80-cheap', '127.1.80.1', 5080, '88880', '0.004 60/60');
 select world.time_set('s80-reseller', 's80-never', shut => '{01-01..12-31}');
 select world.barring('s80-reseller', 's80-office-only', 'whitelist', array['^49'], 's80-never');

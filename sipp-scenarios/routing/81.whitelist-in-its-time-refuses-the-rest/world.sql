@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's81', 'EUR', '88881', '0.009 60/60');
-select world.reseller('s81-reseller', 'Tandem', 's81', 50);
-select world.tariff('s81-reseller', 'retail', 'EUR', '88881', '0.012 60/60');
-select world.customer('s81-customer', 's81-reseller', 'retail', 10);
-select world.domain('s81.example', 's81-customer');
-select world.subscriber('alice@s81.example', 's81-customer', 'demo-secret', '888811000001');
+select world.chain('s81', '88881');
 select world.carrier_of('s81-reseller', 's81-cheap', '127.1.81.1', 5080, '88881', '0.004 60/60');
 select world.time_set('s81-reseller', 's81-always', open => '{01-01..12-31}');
 select world.barring('s81-reseller', 's81-office-only', 'whitelist', array['^49'], 's81-always');

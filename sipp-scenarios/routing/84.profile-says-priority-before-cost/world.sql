@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's84', 'EUR', '88884', '0.009 60/60');
-select world.reseller('s84-reseller', 'Tandem', 's84', 50);
-select world.tariff('s84-reseller', 'retail', 'EUR', '88884', '0.012 60/60');
-select world.customer('s84-customer', 's84-reseller', 'retail', 10);
-select world.domain('s84.example', 's84-customer');
-select world.subscriber('alice@s84.example', 's84-customer', 'demo-secret', '888841000001');
+select world.chain('s84', '88884');
 select world.carrier_of('s84-reseller', 's84-cheap', '127.1.84.1', 5080, '88884', '0.004 60/60');
 select world.carrier_of('s84-reseller', 's84-dear', '127.1.84.2', 5080, '88884', '0.006 60/60');
 select world.account_option('s84-reseller', 'routing', 'priority,cost');

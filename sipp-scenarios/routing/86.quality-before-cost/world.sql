@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's86', 'EUR', '88886', '0.009 60/60');
-select world.reseller('s86-reseller', 'Tandem', 's86', 50);
-select world.tariff('s86-reseller', 'retail', 'EUR', '88886', '0.012 60/60');
-select world.customer('s86-customer', 's86-reseller', 'retail', 10);
-select world.domain('s86.example', 's86-customer');
-select world.subscriber('alice@s86.example', 's86-customer', 'demo-secret', '888861000001');
+select world.chain('s86', '88886');
 select world.carrier_of('s86-reseller', 's86-cheap', '127.1.86.1', 5080, '88886', '0.004 60/60');
 select world.carrier_of('s86-reseller', 's86-dear', '127.1.86.2', 5080, '88886', '0.006 60/60');
 select world.account_option('s86-reseller', 'routing', 'quality,cost');

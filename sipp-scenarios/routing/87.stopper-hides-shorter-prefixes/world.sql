@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's87', 'EUR', '88887', '0.009 60/60');
-select world.reseller('s87-reseller', 'Tandem', 's87', 50);
-select world.tariff('s87-reseller', 'retail', 'EUR', '88887', '0.012 60/60');
-select world.customer('s87-customer', 's87-reseller', 'retail', 10);
-select world.domain('s87.example', 's87-customer');
-select world.subscriber('alice@s87.example', 's87-customer', 'demo-secret', '888871000001');
+select world.chain('s87', '88887');
 select world.carrier_of('s87-reseller', 's87-cheap', '127.1.87.1', 5080, '88887', '0.004 60/60');
 select world.carrier_of('s87-reseller', 's87-dear', '127.1.87.2', 5080, '88887', '0.006 60/60');
 select world.no_rules('s87-dear');

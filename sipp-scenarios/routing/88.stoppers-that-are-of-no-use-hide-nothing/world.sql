@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's88', 'EUR', '88888', '0.009 60/60');
-select world.reseller('s88-reseller', 'Tandem', 's88', 50);
-select world.tariff('s88-reseller', 'retail', 'EUR', '88888', '0.012 60/60');
-select world.customer('s88-customer', 's88-reseller', 'retail', 10);
-select world.domain('s88.example', 's88-customer');
-select world.subscriber('alice@s88.example', 's88-customer', 'demo-secret', '888881000001');
+select world.chain('s88', '88888');
 select world.carrier_of('s88-reseller', 's88-cheap', '127.1.88.1', 5080, '88888', '0.004 60/60');
 select world.carrier_of('s88-reseller', 's88-off', '127.1.88.2', 5080, '88888', '0.002 60/60');
 select world.carrier_of('s88-reseller', 's88-gone', '127.1.88.3', 5080, '88888', '0.002 60/60');

@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's90', 'EUR', '88890', '0.009 60/60');
-select world.reseller('s90-reseller', 'Tandem', 's90', 50);
-select world.tariff('s90-reseller', 'retail', 'EUR', '88890', '0.012 60/60');
-select world.customer('s90-customer', 's90-reseller', 'retail', 10);
-select world.domain('s90.example', 's90-customer');
-select world.subscriber('alice@s90.example', 's90-customer', 'demo-secret', '888901000001');
+select world.chain('s90', '88890');
 select world.carrier_of('s90-reseller', 's90-cheap', '127.1.90.1', 5080, '88890', '0.002 60/60');
 select world.carrier_of('s90-reseller', 's90-loss', '127.1.90.2', 5080, '88890', '0.004 60/60');
 select world.account_option('s90-reseller', 'loss_pct', '0'), world.account_option('s90-reseller', 'routing', 'priority');

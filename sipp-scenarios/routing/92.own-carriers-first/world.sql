@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's92', 'EUR', '88892', '0.009 60/60');
-select world.reseller('s92-reseller', 'Tandem', 's92', 50);
-select world.tariff('s92-reseller', 'retail', 'EUR', '88892', '0.012 60/60');
-select world.customer('s92-customer', 's92-reseller', 'retail', 10);
-select world.domain('s92.example', 's92-customer');
-select world.subscriber('alice@s92.example', 's92-customer', 'demo-secret', '888921000001');
+select world.chain('s92', '88892');
 select world.carrier_of('s92-reseller', 's92-own', '127.1.92.1', 5080, '88892', '0.004 60/60');
 select world.carrier_of('Tandem', 's92-root', '127.1.92.2', 5080, '88892', '0.002 60/60');
 select world.no_rules('s92-root');

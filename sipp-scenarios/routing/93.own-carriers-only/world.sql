@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's93', 'EUR', '88893', '0.009 60/60');
-select world.reseller('s93-reseller', 'Tandem', 's93', 50);
-select world.tariff('s93-reseller', 'retail', 'EUR', '88893', '0.012 60/60');
-select world.customer('s93-customer', 's93-reseller', 'retail', 10);
-select world.domain('s93.example', 's93-customer');
-select world.subscriber('alice@s93.example', 's93-customer', 'demo-secret', '888931000001');
+select world.chain('s93', '88893');
 select world.carrier_of('s93-reseller', 's93-own', '127.1.93.1', 5080, '88893', '0.004 60/60');
 select world.carrier_of('Tandem', 's93-root', '127.1.93.2', 5080, '88893', '0.002 60/60');
 select world.no_rules('s93-root');

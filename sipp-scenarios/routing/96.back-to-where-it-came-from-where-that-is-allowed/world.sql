@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's96', 'EUR', '88896', '0.009 60/60');
-select world.reseller('s96-reseller', 'Tandem', 's96', 50);
-select world.tariff('s96-reseller', 'retail', 'EUR', '88896', '0.012 60/60');
-select world.customer('s96-customer', 's96-reseller', 'retail', 10);
-select world.domain('s96.example', 's96-customer');
-select world.subscriber('alice@s96.example', 's96-customer', 'demo-secret', '888961000001');
+select world.chain('s96', '88896');
 select world.carrier_of('s96-reseller', 's96-cheap', '127.1.96.1', 5080, '88896', '0.004 60/60');
 select world.inbound('s96-cheap', 'from', 'domain', '^carrier\.example', null, null);
 select world.carrier_of('s96-reseller', 's96-dear', '127.1.96.2', 5080, '88896', '0.006 60/60');

@@ -1,9 +1,4 @@
-select world.tariff('Tandem', 's98', 'EUR', '88898', '0.009 60/60');
-select world.reseller('s98-reseller', 'Tandem', 's98', 50);
-select world.tariff('s98-reseller', 'retail', 'EUR', '88898', '0.012 60/60');
-select world.customer('s98-customer', 's98-reseller', 'retail', 10);
-select world.domain('s98.example', 's98-customer');
-select world.subscriber('alice@s98.example', 's98-customer', 'demo-secret', '888981000001');
+select world.chain('s98', '88898');
 select world.carrier_of('s98-reseller', 's98-cheap', '127.1.98.1', 5080, '88898', '0.004 60/60');
 select world.carrier_of('s98-reseller', 's98-mid', '127.1.98.2', 5080, '88898', '0.005 60/60');
 select world.carrier_of('s98-reseller', 's98-dear', '127.1.98.3', 5080, '88898', '0.006 60/60');

@@ -9,7 +9,8 @@ from tests.simulation.planted.forms import Change
 
 CHARGES: Final[Mapping[str, tuple[Change, ...]]] = {
     "hold is not given back at the end": (Change("math.max(0, state.hold - (r.held[i] - prices[i]))", "state.hold"),),
-    "a channel leaks at the end": (Change("math.max(0, state.channels - 1)", "state.channels"),),
+    "who has joined never parts": (Change("  part_company(r, changes)\n", "\n"),),
+    "a channel leaks at the end": (Change("math.max(0, state.channels - ONE_OF_ALL[r.sides[i]])", "state.channels"),),
     "a charge is not in the sum": (Change("state.charged = state.charged + amount\n", "\n"),),
     "a charge is rounded to 14 digits": (
         Change(

@@ -26,6 +26,33 @@ HOLDS: Final[Mapping[str, tuple[Change, ...]]] = {
         Change('(stored and not OPEN[stored.phase] and "the call was " .. stored.phase)', "nil"),
     ),
     "a schedule is not validated": (Change('"a schedule\'s numbers are whole, below 2^53 and do not fall"', "nil"),),
+    "who answers does not join": (
+        Change(
+            "states[i].channels, states[i].channels_in = states[i].channels + 1, states[i].channels_in + 1",
+            "states[i].channels = states[i].channels",
+        ),
+    ),
+    "who calls himself is called without a channel": (
+        Change("is_named and (is_out and 3 or 2)", "is_named and (is_out and 1 or 2)"),
+    ),
+    "a line that did not answer is called on": (Change("or (is_out and 1 or LEFT)", "or sides"),),
+    "who leads the call elsewhere goes on to count it": (
+        Change("local has_left = named(wanted[5] or {})", "local has_left = {}"),
+    ),
+    "who leads the call there counts it no more": (
+        Change("ONE_OUT[sides] > 0 and not has_left", "ONE_OUT[sides] > 1"),
+    ),
+    "an answer leaves less than it costs": (
+        Change("math.max(0, r.held[i] - math.max(held[i], r.posted[i] or 0)) or 0", "r.held[i] or 0"),
+    ),
+    "what the answer gives back stays held": (Change("states[i].hold = math.max(0, states[i].hold - less)\n", "\n"),),
+    "a line without limits is closed": (Change("t = t or (counts_only(funds[i]) and NO_LIMIT)", "t = t or false"),),
+    "a turn does not count": (Change("digits_of(told[2][i] + 1)", "digits_of(told[2][i])"),),
+    "a hold counts itself among the others": (
+        Change(
+            "counts[i] = read_state(got[first + i]).channels", "counts[i] = read_state(got[first + i]).channels + 1"
+        ),
+    ),
     "a grant takes no channel": (Change("state.channels = state.channels + 1\n", "\n"),),
     "the sequence is not checked": (Change("not is_amount(seq) or seq <= r.seq then", "not is_amount(seq) then"),),
     "a repeated operation is applied again": (
@@ -97,7 +124,7 @@ HOLDS: Final[Mapping[str, tuple[Change, ...]]] = {
     ),
     "full memory is not noticed": (Change("if memory_full(second) then", "if false then"),),
     "a call out is a call in": (
-        Change("local ONE_OUT = { [0] = 0, 1, 0, 1 }", "local ONE_OUT = { [0] = 0, 0, 1, 1 }"),
+        Change("local ONE_OUT = { [0] = 0, 1, 0, 1, 0 }", "local ONE_OUT = { [0] = 0, 0, 1, 1, 0 }"),
     ),
     "outbound channels are not given back": (
         Change("math.max(0, state.channels_out - ONE_OUT[r.sides[i]])", "state.channels_out"),

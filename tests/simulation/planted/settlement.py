@@ -25,14 +25,14 @@ from tools.settle.slow import Slow
 from tools.settle.stream import Stream
 
 
-def _unmerged(draft: Any, out_legs: Any, in_legs: Any, attempts: int) -> Hold:
+def _unmerged(draft: Any, out_legs: Any, in_legs: Any, attempts: int, _: Any = None) -> Hold:
     """Every leg its own fund row, as if nobody shared an ancestor."""
     hold, legs = _hold_for(draft, out_legs, in_legs, attempts), (*out_legs, *in_legs)
     rows = schedule([[leg] for leg in legs], 0, hold.rows[-1].talk_s, draft.call.received_ms)
     return hold._replace(funds=tuple(HoldFund(leg.fund, leg.payer_id, leg.level) for leg in legs), rows=rows)
 
 
-def _dearest_leg_only(draft: Any, out_legs: Any, in_legs: Any, attempts: int) -> Hold:
+def _dearest_leg_only(draft: Any, out_legs: Any, in_legs: Any, attempts: int, _: Any = None) -> Hold:
     """Let a shared ancestor's row hold the price of one leg instead of the sum."""
     hold = _hold_for(draft, out_legs, in_legs, attempts)
     first = {leg.fund: leg for leg in reversed((*out_legs, *in_legs))}
@@ -160,6 +160,8 @@ _hold_for, _planned, _plan, _ending, _row, _owed, _priced, _windows = (
 )
 
 SETTLEMENT: Final[Mapping[str, tuple[Replacement, ...]]] = {
+    "every forward is paid for": (Replacement(ledger_entries, "legs_at", lambda: lambda legs, *_: tuple(legs)),),
+    "lines are not counted again": (Replacement(Cell, "counters", lambda: lambda _: []),),
     "shared ancestors are not merged": (Replacement(charges, "hold_for", lambda: _unmerged),),
     "a shared ancestor holds for one leg only": (Replacement(charges, "hold_for", lambda: _dearest_leg_only),),
     "acknowledged before the commit": (Replacement(service._Session, "_post", _acknowledged_first),),

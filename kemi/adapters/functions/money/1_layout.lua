@@ -8,6 +8,7 @@
 -- Rule 5: amounts are whole micro-units below 2^53, where doubles are still exact.
 -- Rule 6: strings are written by ONE command, MSET, whose first key is OPSEQ. Redis checks what a function does with
 --   the rights of its caller, so the workers' user needs MSET; it may run it only in this form (redis_functions.py).
+--   PEXPIRE comes after it, on reservations and turns alone.
 -- Rule 7: prices and held amounts are totals of the whole call; what is charged is the price less what was charged.
 --
 -- The files of this folder are ONE library, joined in the order of their names: what stands at the left margin of one
@@ -34,10 +35,15 @@ local KEY = {
 local RESERVATION = "@reservation@"
 local STATE = "@fund_state@"
 local TERMS = "@fund_terms@"
+local TURN = "@turn@"
 
 local AMOUNT_MAX = 2 ^ 53 - 1
 local ALARM = 2 ^ 50 -- a lifetime sum that passes it is reported: years are left to act
-local FUNDS_MAX = 24 -- chains of caller, called number and forwarder, 8 levels each
+local FUNDS_MAX = 32 -- chains of caller, called number and forwarders, lines and users with limits
+local ASKS_MAX = 64 -- funds whose calls are asked for
+local TURNS_MAX = 8 -- groups whose turn a call takes
+local TURN_KEPT_MS = 604800000 -- a week: how long a turn is remembered that nobody takes
+local NO_PLACE = -1 -- of the target that answered: nobody has, or nobody told
 local ROWS_MAX = 16
 local CHANGED_MAX = 512 -- a worker that missed more names drops all: cheaper than the list
 local LISTED_MAX = 1000
@@ -55,6 +61,11 @@ local CHANNELS_IN_MAX, CHANNELS_OUT_MAX, DAY_MAX, MONTH_MAX, DAYS, MONTHS, OPENI
 local UNLIMITED, ACTIVE = -1, 0
 local NO_CAPS = "\0\0\144\144\192" -- how terms end that have all fields and no cap on spend
 
+-- Funds of lines and users count calls and have no money: their names end where others have a currency. Such a fund
+-- without terms has no limit: they come and go with its limits.
+local COLON = 58
+local NO_LIMIT = { 0, 0, UNLIMITED, ACTIVE, 0, 0 }
+
 -- State: layout version, then charged, hold, channels, last event number, the calls granted in a second of Redis, and
 -- the channels of each side, which the first layout has not. Once there was a cap on spend, windows follow: id and
 -- charges of a day and of a month, and the version of the opening that they began with. What comes after is kept as it
@@ -66,9 +77,12 @@ local FIRST_LAYOUT_SIZE, NO_SIDES = 49, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
 local WINDOWS_FORMAT, WINDOWS_SIZE = "<ddddd", 40
 
 -- Sides of a call: 1 out, 2 in, 3 both. Each counts once in its own channels and once in all. 0 stands in reservations
--- of an older release, which took a channel of no side.
-local ONE_OUT = { [0] = 0, 1, 0, 1 }
-local ONE_IN = { [0] = 0, 0, 1, 1 }
+-- of an older release, which took a channel of no side; 4 where a line or user was called and somebody else answered:
+-- it takes none any more.
+local ONE_OUT = { [0] = 0, 1, 0, 1, 0 }
+local ONE_IN = { [0] = 0, 0, 1, 1, 0 }
+local ONE_OF_ALL = { [0] = 1, 1, 1, 1, 0 }
+local LEFT = 4
 
 -- Reservation: msgpack array, then the msgpack of the pinned call as it came (dropped at the end of the call).
 local RESERVATION_VERSION = 2
@@ -84,6 +98,10 @@ end
 
 local function is_amount(value)
   return type(value) == "number" and value >= 0 and value <= AMOUNT_MAX and value % 1 == 0
+end
+
+local function counts_only(fund)
+  return string.byte(fund, -1) == COLON
 end
 
 local function is_array(bytes)
@@ -186,6 +204,9 @@ local function read_reservation(bytes)
     billed_s = row[14] or 0,
     posted = row[15] or {},
     adopted = row[16] or 0, -- the epoch of the rebuild that its node told it to
+    place = row[17] or NO_PLACE, -- of the target that answered
+    joins = row[18] or {}, -- funds that count the call since then, one channel in; none of `funds` is among them
+    told = row[19], -- while it is open: calls per asked fund, calls that took each turn before
     pinned = after > 0 and string.sub(bytes, after + 1) or "",
   }
   if row[1] < RESERVATION_VERSION then
@@ -197,8 +218,10 @@ local function read_reservation(bytes)
 end
 
 local function pack_reservation(r)
-  local adopted = r.adopted or 0
-  local is_long = r.answered_ms > 0 or adopted > 0
+  local adopted, place, joins = r.adopted or 0, r.place or NO_PLACE, r.joins or {}
+  local is_widest = place ~= NO_PLACE or #joins > 0 or r.told ~= nil
+  local is_wide = is_widest or adopted > 0
+  local is_long = is_wide or r.answered_ms > 0
   return cmsgpack.pack({
     RESERVATION_VERSION,
     r.phase,
@@ -211,11 +234,14 @@ local function pack_reservation(r)
     r.held,
     r.ops,
     r.server,
-    is_long and r.node_answered_ms or nil, -- and the array ends before it
-    is_long and r.legs or nil,
-    is_long and r.billed_s or nil,
-    is_long and r.posted or nil,
-    adopted > 0 and adopted or nil,
+    is_long and (r.node_answered_ms or 0) or nil, -- and the array ends before it
+    is_long and (r.legs or "") or nil,
+    is_long and (r.billed_s or 0) or nil,
+    is_long and (r.posted or {}) or nil,
+    is_wide and adopted or nil,
+    is_widest and place or nil,
+    is_widest and joins or nil,
+    is_widest and r.told or nil,
   }) .. r.pinned
 end
 

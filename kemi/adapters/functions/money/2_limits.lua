@@ -67,6 +67,7 @@ local function read_funds(funds, got, first, now)
   for i = 1, #funds do
     local packed = got[first + #funds + i]
     local state, t = read_state(got[first + i]), packed and cmsgpack.unpack(packed)
+    t = t or (counts_only(funds[i]) and NO_LIMIT)
     local left = spendable(state, t)
     if left and has_caps(t) then
       roll_windows(state, t, now)

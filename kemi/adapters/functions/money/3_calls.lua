@@ -28,13 +28,30 @@ local function intersects(names, used)
   return false
 end
 
+local function asked_fault(asks, turns)
+  if #asks > ASKS_MAX or #turns > TURNS_MAX then
+    return "at most 64 funds are asked for, and 8 turns"
+  end
+  for _, fund in ipairs(asks) do
+    if type(fund) ~= "string" then
+      return "a fund is asked for by its name"
+    end
+  end
+  for _, group in ipairs(turns) do
+    if not is_amount(group) then
+      return "a turn is a group's, by its id"
+    end
+  end
+  return nil
+end
+
 local function ask_fault(ask, pinned)
   local funds, sides, floor, known = ask[4], ask[5], { 0 }, {}
   if #funds > FUNDS_MAX or #funds ~= #sides then
-    return "at most 24 funds, each with its sides"
+    return "at most 32 funds, each with its sides"
   end
   for i, fund in ipairs(funds) do
-    if known[fund] or not ONE_OUT[sides[i]] or sides[i] == 0 then
+    if known[fund] or not ONE_OUT[sides[i]] or sides[i] == 0 or sides[i] == LEFT then
       return "funds are merged, and a side is out, in or both"
     end
     known[fund] = true
@@ -43,12 +60,25 @@ local function ask_fault(ask, pinned)
   if not is_amount(ask[2]) or not is_amount(ask[3]) or not is_array(pinned) then
     return "lease and pass are whole, the pinned call an array"
   end
-  return rows_fault(ask[6], floor)
+  return asked_fault(ask[7] or {}, ask[8] or {}) or rows_fault(ask[6], floor)
 end
 
--- Grants row `at`: writes funds, reservation and lease. Returns the seconds granted.
-local function grant(key, args, ask, opseq, states, at, now)
-  local funds, sides, rows, held = ask[4], ask[5], ask[6], {}
+-- What a hold tells of others, as of the moment before it: calls per asked fund, and how many took each turn before.
+-- In `got` the asked states and the turns, after `first`. nil where nothing is asked.
+local function told_of(asks, turns, got, first)
+  local counts, before = {}, {}
+  for i = 1, #asks do
+    counts[i] = read_state(got[first + i]).channels
+  end
+  for i = 1, #turns do
+    before[i] = tonumber(got[first + #asks + i]) or 0
+  end
+  return (#asks > 0 or #turns > 0) and { counts, before } or nil
+end
+
+-- Grants row `at`: writes funds, reservation, turns and lease. Returns the seconds granted.
+local function grant(key, args, ask, opseq, states, at, now, told)
+  local funds, sides, rows, held, turns = ask[4], ask[5], ask[6], {}, ask[8] or {}
   local second = math.floor(now / 1000)
   for i, state in ipairs(states) do
     held[i] = rows[at + i]
@@ -71,8 +101,17 @@ local function grant(key, args, ask, opseq, states, at, now)
     ops = { args[1], rows[at] },
     server = 0,
     pinned = args[5],
+    told = told,
   }
-  write(opseq, key, r, write_states({}, funds, states))
+  local changes = write_states({}, funds, states)
+  for i, group in ipairs(turns) do
+    changes[#changes + 1] = TURN .. digits_of(group)
+    changes[#changes + 1] = digits_of(told[2][i] + 1)
+  end
+  write(opseq, key, r, changes)
+  for _, group in ipairs(turns) do
+    redis.call("PEXPIRE", TURN .. digits_of(group), TURN_KEPT_MS)
+  end
   set_lease(args[2], now + ask[2])
   return rows[at]
 end
@@ -82,15 +121,17 @@ end
 local function reserved_already(op_id, opseq, bytes, seen)
   local r = read_reservation(bytes)
   if OPEN[r.phase] and r.ops[1] == op_id then
-    return { op_id, "REPLAYED", opseq, r.ops[2], seen }
+    return { op_id, "REPLAYED", opseq, r.ops[2], seen, r.told }
   end
   return { op_id, "VOID", opseq }
 end
 
 -- tandem_reserve_1(keys = [reservation], args = [op id, rid, ask, used names, pinned call]), all but ids msgpack:
---   ask = [node, lease ms from now, seen pass, funds, sides per fund (1 out, 2 in, 3 both), rows flat]
--- Holds the largest row that all funds can pay, on all funds or on none, with channels and lease.
--- HELD opseq, seconds, pass, changed names ... | REPLAYED opseq, seconds, pass: held before, by this id
+--   ask = [node, lease ms from now, seen pass, funds, sides per fund (1 out, 2 in, 3 both), rows flat,
+--   funds whose calls are asked for, ids of groups whose turn is taken]; releases before ended it after the rows
+-- Holds the largest row that all funds can pay, on all funds or on none, with channels, turns and lease.
+-- HELD opseq, seconds, pass, [calls per asked fund, calls that took each turn before] where there are such, changed
+-- names ... | REPLAYED opseq, seconds, pass, the same where there are such: held before, by this id
 -- | REFUSED opseq, reason, position of the fund (0: none), pass, changed names ...
 -- | STALE opseq, pass, changed names ... (none: drop all) | VOID | UNARMED | INVALID opseq, text.
 local function reserve(keys, args)
@@ -98,6 +139,13 @@ local function reserve(keys, args)
   local fault = ask_fault(ask, args[5])
   local names = { KEY.epoch, KEY.opseq, KEY.pass, KEY.changed_low, KEY.marker, keys[1] }
   append_names(append_names(names, STATE, ask[4]), TERMS, ask[4])
+  local asks, turns, first = ask[7] or {}, ask[8] or {}, #names
+  if not fault then
+    append_names(names, STATE, asks)
+    for i, group in ipairs(turns) do
+      names[first + #asks + i] = TURN .. digits_of(group)
+    end
+  end
   local got = redis.call("MGET", unpack(names))
   local opseq, pass, seen = tonumber(got[2]) or 0, tonumber(got[3]) or 0, ask[3]
   if not is_armed(got[1]) then
@@ -129,7 +177,10 @@ local function reserve(keys, args)
   if reason and not at then
     return with({ op_id, "REFUSED", opseq, reason, position, pass }, changed)
   end
-  return with({ op_id, "HELD", opseq + 1, grant(keys[1], args, ask, opseq + 1, states, at, now), pass }, changed)
+  local told = told_of(asks, turns, got, first)
+  local reply = { op_id, "HELD", opseq + 1, grant(keys[1], args, ask, opseq + 1, states, at, now, told), pass }
+  reply[#reply + 1] = told
+  return with(reply, changed)
 end
 
 -- Opens an operation on a reservation. Returns it and the opseq of the operation; or nil, the reply that ends the
@@ -156,10 +207,103 @@ local function open(key, op_id, seq)
   return r, opseq + 1
 end
 
+-- The sides of a line or user of the hold once somebody has answered: it is called if that was it, and out if it calls
+-- or has led the call there. Of an older release nobody knows.
+local function sides_after(sides, is_named, has_left)
+  if sides == 0 then
+    return 0
+  end
+  local is_out = ONE_OUT[sides] > 0 and not has_left
+  return is_named and (is_out and 3 or 2) or (is_out and 1 or LEFT)
+end
+
+local function move(sides, i, state, after)
+  local before = sides[i]
+  state.channels = math.max(0, state.channels + ONE_OF_ALL[after] - ONE_OF_ALL[before])
+  state.channels_out = math.max(0, state.channels_out + ONE_OUT[after] - ONE_OUT[before])
+  state.channels_in = math.max(0, state.channels_in + ONE_IN[after] - ONE_IN[before])
+  sides[i] = after
+end
+
+local function named(funds)
+  local is_named = {}
+  for _, fund in ipairs(funds) do
+    is_named[fund] = true
+  end
+  return is_named
+end
+
+-- The funds among `joins` that are none of the hold, once each; and which of all are named there.
+local function newcomers(r, joins)
+  local is_named, is_held, new = {}, named(r.funds), {}
+  for _, fund in ipairs(joins) do
+    if not is_held[fund] and not is_named[fund] then
+      new[#new + 1] = fund
+    end
+    is_named[fund] = true
+  end
+  return new, is_named
+end
+
+-- Lets lines and users that have answered count the call, and those that led it there, and no others but who calls; and
+-- the funds hold no more than `wanted`, which pays for the seconds granted where it was answered.
+-- wanted = [place, funds that join, seconds, held per fund, funds that led it elsewhere]. Returns what to write.
+local function answered_by(r, wanted)
+  local place, joins, held = wanted[1], wanted[2], wanted[4]
+  local is_lowered = #held > 0 and #held == #r.funds and wanted[3] == r.granted_s
+  r.place = place
+  if place == NO_PLACE and #joins == 0 and not is_lowered then
+    return {}
+  end
+  local new, is_named = newcomers(r, joins)
+  local has_left = named(wanted[5] or {})
+  local funds = append_names(append_names({}, "", r.funds), "", new)
+  local got, states = redis.call("MGET", unpack(append_names({ KEY.opseq }, STATE, funds))), {}
+  for i = 1, #funds do
+    states[i] = read_state(got[1 + i])
+  end
+  for i, fund in ipairs(r.funds) do
+    local less = is_lowered and math.max(0, r.held[i] - math.max(held[i], r.posted[i] or 0)) or 0
+    states[i].hold = math.max(0, states[i].hold - less)
+    r.held[i] = r.held[i] - less
+    if counts_only(fund) and (is_named[fund] or place ~= NO_PLACE) then
+      move(r.sides, i, states[i], sides_after(r.sides[i], is_named[fund], has_left[fund]))
+    end
+  end
+  for i = #r.funds + 1, #funds do
+    states[i].channels, states[i].channels_in = states[i].channels + 1, states[i].channels_in + 1
+  end
+  r.joins = new
+  return write_states({}, funds, states)
+end
+
+local function answerer_fault(wanted)
+  if not is_amount(wanted[1]) and wanted[1] ~= NO_PLACE then
+    return "the place is whole, or not known"
+  elseif #wanted[2] > FUNDS_MAX or #(wanted[5] or {}) > FUNDS_MAX then
+    return "at most 32 funds join, and leave"
+  end
+  for _, funds in ipairs({ wanted[2], wanted[5] or {} }) do
+    for _, fund in ipairs(funds) do
+      if type(fund) ~= "string" or not counts_only(fund) then
+        return "only funds of lines and users join, and leave"
+      end
+    end
+  end
+  for _, amount in ipairs(wanted[4]) do
+    if not is_amount(amount) then
+      return "what is held is whole"
+    end
+  end
+  return nil
+end
+
 -- tandem_answer_1(keys = [reservation],
---   args = [op id, rid, seq, lease ms from now, node, server id, answered ms by the node's clock, legs])
+--   args = [op id, rid, seq, lease ms from now, node, server id, answered ms by the node's clock, legs, who])
+--   who, msgpack = [place of the target that answered (-1: not known), funds that count the call from now on, seconds,
+--   what the funds have to hold for these, funds that led the call elsewhere and count it no more]
 -- Marks the call as answered, by which server, and moves its lease; the first times stay, and so do legs where none
--- come. The last two arguments are missing in calls of an older release.
+-- come, and who it was. The last arguments are missing in calls of older releases.
 -- APPLIED or REPLAYED opseq, seconds | UNKNOWN | UNARMED | INVALID.
 local function answer(keys, args)
   local op_id, seq, lease_ms, server = args[1], tonumber(args[3]), tonumber(args[4]), tonumber(args[6])
@@ -172,13 +316,18 @@ local function answer(keys, args)
   elseif not is_amount(seen_ms) or #legs > LEGS_MAX then
     return { op_id, "INVALID", opseq - 1, "the answer is at whole milliseconds, its legs at most 4096 bytes" }
   end
-  local now = now_ms()
+  local wanted = args[9] and cmsgpack.unpack(args[9]) or { NO_PLACE, {}, 0, {} }
+  local fault = answerer_fault(wanted)
+  if fault then
+    return { op_id, "INVALID", opseq - 1, fault }
+  end
+  local now, changes = now_ms(), r.phase ~= "answered" and answered_by(r, wanted) or {}
   r.phase, r.node, r.server = "answered", args[5], server
   r.answered_ms = r.answered_ms > 0 and r.answered_ms or now
   r.node_answered_ms = r.node_answered_ms > 0 and r.node_answered_ms or seen_ms
   r.legs = legs ~= "" and legs or r.legs
   remember(r, op_id, seq)
-  write(opseq, keys[1], r, {})
+  write(opseq, keys[1], r, changes)
   set_lease(args[2], now + lease_ms)
   return { op_id, "APPLIED", opseq, r.granted_s }
 end

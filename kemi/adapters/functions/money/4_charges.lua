@@ -48,10 +48,24 @@ end
 local function give_back(r, states, prices)
   for i, state in ipairs(states) do
     state.hold = math.max(0, state.hold - (r.held[i] - prices[i]))
-    state.channels = math.max(0, state.channels - 1)
+    state.channels = math.max(0, state.channels - ONE_OF_ALL[r.sides[i]])
     state.channels_out = math.max(0, state.channels_out - ONE_OUT[r.sides[i]])
     state.channels_in = math.max(0, state.channels_in - ONE_IN[r.sides[i]])
   end
+end
+
+-- Gives the channels back that funds have since the answer. Adds their writes to `changes`.
+local function part_company(r, changes)
+  if #r.joins == 0 then
+    return
+  end
+  local got, states = redis.call("MGET", unpack(append_names({}, STATE, r.joins))), {}
+  for i = 1, #r.joins do
+    local state = read_state(got[i])
+    state.channels, state.channels_in = math.max(state.channels - 1, 0), math.max(state.channels_in - 1, 0)
+    states[i] = state
+  end
+  write_states(changes, r.joins, states)
 end
 
 -- What is wrong with the total price of a call and with the bytes that tell of it.
@@ -98,12 +112,14 @@ local function finish(kind, phase, args, key, r, opseq, prices, call_end, billed
   local states = states_to_charge(r.funds)
   local postings = charge(r, states, prices)
   give_back(r, states, prices)
-  r.phase = phase
+  local changes = write_states({}, r.funds, states)
+  part_company(r, changes)
+  r.phase, r.joins, r.told = phase, {}, nil
   if not string.find(op_id, SWEEP, 1, true) then
     r.pinned, r.legs = "", "" -- a sweeper only guesses: the node that hears the real end later needs the call
   end
   remember(r, op_id, seq)
-  write(opseq, key, r, write_states({}, r.funds, states))
+  write(opseq, key, r, changes)
   redis.call("PEXPIRE", key, CLOSED_MS)
   redis.call("ZREM", KEY.leases, rid)
   add_event(kind, rid, seq, postings, call, call_end, billed_before_s)

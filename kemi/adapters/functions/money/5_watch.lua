@@ -3,8 +3,9 @@
 -- tandem_describe_1(keys = [reservation], args = [id of the question, rid, form]); reads only, also unarmed.
 -- OK opseq, phase, pinned call, seconds granted, answered ms, seq, node, lease ms (0: none), funds, held,
 -- server id (0: none); where form 2 is asked, which the first release did not: what parts have charged per fund, their
--- billed seconds, answered ms by the node's clock, legs, sides; and in form 3: epoch of the rebuild that it was adopted
--- for (0: none) | UNKNOWN.
+-- billed seconds, answered ms by the node's clock, legs, sides; in form 3: epoch of the rebuild that it was adopted
+-- for (0: none); and in form 4: place of the target that answered (-1: none, or not known), funds that count the call
+-- since then | UNKNOWN.
 local function describe(keys, args)
   local got = redis.call("MGET", KEY.opseq, keys[1])
   local opseq = tonumber(got[1]) or 0
@@ -24,6 +25,9 @@ local function describe(keys, args)
   end
   if form >= 3 then
     head[#head + 1] = r.adopted
+  end
+  if form >= 4 then
+    with(head, { r.place, r.joins })
   end
   return head
 end

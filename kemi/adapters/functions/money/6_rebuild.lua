@@ -122,11 +122,19 @@ end
 local function told_fault(told, pinned, legs)
   local funds, sides, known = told[7], told[8], {}
   if #funds > FUNDS_MAX or #funds ~= #sides or #funds ~= #told[9] then
-    return "at most 24 funds, each with its sides and what it holds"
+    return "at most 32 funds, each with its sides and what it holds"
+  elseif #(told[12] or {}) > FUNDS_MAX then
+    return "at most 32 funds have joined"
   end
   for i, fund in ipairs(funds) do
-    if known[fund] or not ONE_OUT[sides[i]] then
+    if known[fund] or not ONE_OUT[sides[i]] or (sides[i] == LEFT and not counts_only(fund)) then
       return "funds are merged, and a side is out, in, both or not known"
+    end
+    known[fund] = true
+  end
+  for _, fund in ipairs(told[12] or {}) do
+    if type(fund) ~= "string" or known[fund] or not counts_only(fund) then
+      return "funds that have joined are of lines and users, and merged"
     end
     known[fund] = true
   end
@@ -161,13 +169,17 @@ local function reservation_told(node, seq, epoch, told, pinned, legs, stored)
     posted = told[10],
     pinned = pinned,
     adopted = epoch,
+    place = told[11] or (stored and stored.place),
+    joins = told[12] or (stored and stored.joins),
+    told = stored and stored.told or nil,
   }
 end
 
 -- tandem_rehold_1(keys = [reservation],
 --   args = [op id, rid, seq, lease ms from now, node, epoch, told as msgpack, pinned call, legs]),
 --   told = [op id of the reserve, granted seconds, ms since the answer (-1: none), server, answered ms by the node's
---   clock, billed seconds, funds, sides per fund, held per fund, posted per fund]
+--   clock, billed seconds, funds, sides per fund, held per fund, posted per fund, place of the target that answered,
+--   funds that count the call since then]; nodes of releases before ended it after posted
 -- Writes an open call as its node knows it, with its lease, while settlement builds that epoch and wants it. Funds are
 -- not touched: settlement counts what all reservations hold before it arms. What Redis knows later than the node stays,
 -- and what it knows as ended stays ended. Every reservation so taken bears the epoch.

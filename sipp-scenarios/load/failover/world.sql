@@ -1,0 +1,10 @@
+select world.tariff('Tandem', 'l05', 'EUR', '88505', '0.009 60/60');
+select world.reseller('l05-reseller', 'Tandem', 'l05', 1000000);
+select world.tariff('l05-reseller', 'retail', 'EUR', '88505', '0.012 60/60');
+select world.customer('l05-customer', 'l05-reseller', 'retail', 1000000);
+select world.domain('l05.example', 'l05-customer');
+select world.subscriber('pbx@l05.example', 'l05-customer', null, '885051900001');
+select world.trusted('pbx@l05.example', '127.4.5.9/32', 'udp');
+select world.carrier_of('l05-reseller', 'l05-sick', '127.4.5.1', 5080, '88505', '0.002 60/60');
+select world.carrier_of('l05-reseller', 'l05-full', '127.4.5.2', 5080, '88505', '0.003 60/60');
+select world.carrier_of('l05-reseller', 'l05-well', '127.4.5.3', 5080, '88505', '0.004 60/60');

@@ -1,0 +1,1 @@
+select world.chain('u01', '88601');

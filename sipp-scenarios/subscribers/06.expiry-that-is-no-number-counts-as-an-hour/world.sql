@@ -1,0 +1,1 @@
+select world.chain('u06', '88606');

@@ -1,0 +1,1 @@
+select world.chain('u07', '88607');

@@ -1,0 +1,1 @@
+select world.chain('u08', '88608');

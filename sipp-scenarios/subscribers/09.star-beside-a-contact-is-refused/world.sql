@@ -1,0 +1,1 @@
+select world.chain('u09', '88609');

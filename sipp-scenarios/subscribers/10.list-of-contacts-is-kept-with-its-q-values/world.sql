@@ -1,0 +1,1 @@
+select world.chain('u10', '88610');

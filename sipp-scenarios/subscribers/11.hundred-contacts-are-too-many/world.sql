@@ -1,0 +1,1 @@
+select world.chain('u11', '88611');

@@ -1,0 +1,1 @@
+select world.chain('u13', '88613');

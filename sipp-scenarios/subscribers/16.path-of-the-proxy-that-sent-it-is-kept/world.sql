@@ -1,0 +1,1 @@
+select world.chain('u16', '88616');

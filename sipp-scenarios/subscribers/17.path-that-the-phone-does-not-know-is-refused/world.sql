@@ -1,0 +1,1 @@
+select world.chain('u17', '88617');

@@ -1,0 +1,1 @@
+select world.chain('u18', '88618');

@@ -1,0 +1,1 @@
+select world.chain('u20', '88620');

@@ -1,0 +1,1 @@
+select world.chain('u21', '88621');

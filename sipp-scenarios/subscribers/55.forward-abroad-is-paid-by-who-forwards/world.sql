@@ -1,0 +1,13 @@
+select world.chain('u55', '88655');
+select world.carrier_of('u55-reseller', 'u55-callers', '127.2.55.2', 5080, '88655', '0.001 60/60');
+select world.tariff('Tandem', 'u55-other', 'EUR', '88655', '0.007 60/60');
+select world.reseller('u55-other', 'Tandem', 'u55-other', 50);
+select world.tariff('u55-other', 'retail', 'EUR', '88655', '0.015 60/60');
+select world.customer('u55-forwarder', 'u55-other', 'retail', 10);
+select world.domain('desk55.example', 'u55-forwarder');
+select world.subscriber('desk@desk55.example', 'u55-forwarder', 'demo-secret', null);
+select world.carrier_of('u55-other', 'u55-cheap', '127.2.55.1', 5080, '88655', '0.004 60/60');
+select world.peer_option('u55-cheap', 'is_trusted', 'true');
+select world.peer_option('u55-cheap', 'identity_headers', 'pai,diversion');
+select world.number('886552000001', 'u55-forwarder', 'desk@desk55.example');
+select world.forward('desk@desk55.example', 'always', 'number:886550000001');

@@ -1,0 +1,10 @@
+select world.chain('u62', '88662');
+select world.subscriber('bob@u62.example', 'u62-customer', 'demo-secret', '886621000002');
+select world.subscriber('desk@u62.example', 'u62-customer', 'demo-secret', null);
+select world.subscriber('mobile@u62.example', 'u62-customer', 'demo-secret', null);
+select world.subscriber('night@u62.example', 'u62-customer', 'demo-secret', null);
+select world.number('886622000001', 'u62-customer', 'desk@u62.example');
+select world.time_set('u62-customer', 'u62-always', spans => array['Mon-Sun']);
+select world.time_set('u62-customer', 'u62-holidays', spans => array['Mon-Sun'], shut => array['01-01..12-31']);
+select world.forward('desk@u62.example', 'busy', 'night@u62.example', time_set => 'u62-holidays');
+select world.forward('desk@u62.example', 'busy', 'mobile@u62.example', time_set => 'u62-always', callers => array['88662*2']);

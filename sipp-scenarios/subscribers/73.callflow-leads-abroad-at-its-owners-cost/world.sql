@@ -1,0 +1,11 @@
+select world.chain('u73', '88673');
+select world.carrier_of('u73-reseller', 'u73-callers', '127.2.73.2', 5080, '88673', '0.001 60/60');
+select world.tariff('Tandem', 'u73-other', 'EUR', '88673', '0.007 60/60');
+select world.reseller('u73-other', 'Tandem', 'u73-other', 50);
+select world.tariff('u73-other', 'retail', 'EUR', '88673', '0.015 60/60');
+select world.customer('u73-owner', 'u73-other', 'retail', 10);
+select world.domain('desk73.example', 'u73-owner');
+select world.subscriber('desk@desk73.example', 'u73-owner', 'demo-secret', null);
+select world.carrier_of('u73-other', 'u73-cheap', '127.2.73.1', 5080, '88673', '0.004 60/60');
+select world.callflow('u73-main', 'u73-owner', 'ring desk@desk73.example 1', 'forward 886730000001');
+select world.number('886732000001', 'u73-owner', 'callflow:u73-main');

@@ -1,0 +1,10 @@
+select world.chain('u74', '88674');
+select world.subscriber('one@u74.example', 'u74-customer', 'demo-secret', null);
+select world.subscriber('two@u74.example', 'u74-customer', 'demo-secret', null);
+select world.subscriber('night@u74.example', 'u74-customer', 'demo-secret', null);
+select world.media_server('u74-customer', 'u74-ivr', '127.2.74.30', 5080);
+select world.user('u74-guard', 'u74-customer', 'night@u74.example');
+select world.ring_group('u74-sales', 'u74-customer', 'parallel', '{one@u74.example,two@u74.example}');
+select world.callflow('u74-night', 'u74-customer', 'ring user:u74-guard 1', 'media u74-ivr/night');
+select world.callflow('u74-main', 'u74-customer', 'ring group:u74-sales 1', 'flow u74-night');
+select world.number('886742000001', 'u74-customer', 'callflow:u74-main');

@@ -1,0 +1,1 @@
+select world.chain('u87', '88687');

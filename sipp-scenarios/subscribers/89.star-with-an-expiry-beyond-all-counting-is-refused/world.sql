@@ -1,0 +1,1 @@
+select world.chain('u89', '88689');
