@@ -17,6 +17,7 @@ PACKAGES=(
     python3-venv             # the virtual environment of the interpreter that Kamailio embeds
     kamailio-postgres-modules # db_postgres: what `make bench` compares with
     kamailio-lua-modules     # app_lua: the same
+    kamailio-redis-modules   # ndb_redis: the same
     libxml2-utils            # xmllint: checks the scenarios
     lua-check                # luacheck: checks the Redis functions
     shellcheck               # checks the shell files

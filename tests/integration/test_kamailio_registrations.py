@@ -196,6 +196,7 @@ def test_a_killed_node_knows_its_phones_again(edge: Edge) -> None:
     env = {"TANDEM_NODE": "t2"}
     with running_kamailio(edge.redis.worker_url, env=env) as first, Phone(first.address, BOB) as phone:
         assert phone.register(contact="<sip:bob@192.168.7.9:5060>;q=0.3").status == 200
+        until(lambda: _known(edge.node, BOB), SOON_S, "this node to hear of bob")
         first.kill()
         with running_kamailio(edge.redis.worker_url, env=env, port=first.address[1]) as again:
             assert _known(again, BOB)[0]["Received"].startswith(f"sip:{phone.end.at}")
@@ -203,6 +204,7 @@ def test_a_killed_node_knows_its_phones_again(edge: Edge) -> None:
                 dial(caller, f"{BOB_NUMBER}@a.example")
                 phone.end.wait_request("INVITE", SOON_S)
             assert phone.register(expires="0", contact="*").status == 200
+            until(lambda: not _known(edge.node, BOB), SOON_S, "this node to hear that bob is gone")
 
 
 def test_two_nodes_know_each_others_phones(edge: Edge, phone: Phone) -> None:
