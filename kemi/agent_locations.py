@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
@@ -48,11 +48,18 @@ class _Wanted(NamedTuple):
     location: Location
     is_old: bool
 
+    def is_of(self, name: str, contacts: Collection[str]) -> bool:
+        """Tell whether it is one of these contacts of a line."""
+        return self.name == name and self.location.contact in contacts
+
 
 class _Sent(NamedTuple):
+    """A REGISTER on its way to the registrar. is_gone: the contact was taken away meanwhile."""
+
     wanted: _Wanted
     at_ns: int
     tries: int
+    is_gone: bool = False
 
 
 class _State(NamedTuple):
@@ -119,6 +126,7 @@ class AgentLocations:
         self._untold: dict[str, Change] = {}
         self._waiting: deque[_Wanted] = deque()
         self._sent: dict[str, _Sent] = {}
+        self._doubted: dict[str, set[str]] = {}
         self._after = ""
         self._reading: _Reading | None = None
         self._follow_at_ns = self._clean_at_ns = 0
@@ -158,6 +166,7 @@ class AgentLocations:
         if now_ns >= self._follow_at_ns:
             self._follow_at_ns = now_ns + FOLLOW_NS
             self._follow(now_s)
+        self._look_again(now_s)
         self._read_on(now_s)
         if now_ns >= self._clean_at_ns:
             self._clean_at_ns = now_ns + CLEAN_NS
@@ -212,11 +221,25 @@ class AgentLocations:
         others = [entry for entry in entries if entry.node != self._settings.node]
         rows = redis_locations.read(self._store, sorted({entry.name for entry in others}), now_s)
         for entry in others:
-            kept = {location.contact for location in rows[entry.name]}
-            ksr_locations.remove(self._ksr, entry.name, set(entry.gone) - kept)
+            self._let_go(entry.name, set(entry.gone) - {location.contact for location in rows[entry.name]})
         self._want(rows)
         if entries:
             self._after = entries[-1].at
+
+    def _let_go(self, name: str, gone: set[str]) -> None:
+        """Take contacts of a line away; one whose REGISTER is on its way is looked at again when it is answered."""
+        ksr_locations.remove(self._ksr, name, gone)
+        self._waiting = deque(each for each in self._waiting if not each.is_of(name, gone))
+        for serial, sent in self._sent.items():
+            if sent.wanted.is_of(name, gone):
+                self._sent[serial] = sent._replace(is_gone=True)
+
+    def _look_again(self, now_s: int) -> None:
+        """Take away what the registrar took after it had gone, unless it has come back."""
+        rows = redis_locations.read(self._store, sorted(self._doubted), now_s)
+        for name, contacts in self._doubted.items():
+            ksr_locations.remove(self._ksr, name, contacts - {location.contact for location in rows[name]})
+        self._doubted.clear()
 
     def _read_on(self, now_s: int) -> None:
         """Read some more of all there is, once the registrar has been told of most of what was read before."""
@@ -256,7 +279,7 @@ class AgentLocations:
         for serial, sent in list(self._sent.items()):
             if now_ns - sent.at_ns > AGAIN_NS:
                 del self._sent[serial]
-                if sent.tries < TRIES_MAX:
+                if sent.tries < TRIES_MAX and not sent.is_gone:
                     self._send(sent.wanted, now_ns, now_s, sent.tries + 1)
         while self._waiting and len(self._sent) < AT_ONCE:
             self._send(self._waiting.popleft(), now_ns, now_s, 1)
@@ -273,9 +296,11 @@ class AgentLocations:
 
     def _hear_answers(self) -> None:
         for answer in self._wire.answers():
-            serial = answer.partition("branch=z9hG4bK")[2][:16]
-            if self._sent.pop(serial, None) and not answer.startswith("SIP/2.0 200"):
+            sent = self._sent.pop(answer.partition("branch=z9hG4bK")[2][:16], None)
+            if sent and not answer.startswith("SIP/2.0 200"):
                 self.refused += 1
+            elif sent and sent.is_gone:
+                self._doubted.setdefault(sent.wanted.name, set()).add(sent.wanted.location.contact)
 
 
 def _both(before: Change | None, change: Change) -> Change:

@@ -18,10 +18,11 @@ TURN_NS = 50_000_000
 
 
 class FakeWire(Wire):
-    """The registrar: it takes everything at once. lines: which it was told of."""
+    """The registrar: it takes everything, at once unless it is slow. lines: which it was told of."""
 
     def __init__(self) -> None:
         super().__init__(SETTINGS)
+        self.is_slow = False
         self.lines: set[str] = set()
         self._answers: list[str] = []
 
@@ -35,6 +36,8 @@ class FakeWire(Wire):
 
     def answers(self) -> Iterable[str]:
         """Answer what came."""
+        if self.is_slow:
+            return []
         answers, self._answers = self._answers, []
         return answers
 
@@ -42,13 +45,16 @@ class FakeWire(Wire):
 class PagedStore:
     """Redis as far as registrations are read. pages: of ZSCAN, as they come; each line has a contact.
 
-    server: which one answers. moved: ids of the stream's ends. read_at_once: lines of each reading. fails: at the next.
+    server: which one answers. moved: ids of the stream's ends; news: entries after them. gone: names without contacts.
+    read_at_once: lines of each reading. fails: at the next.
     """
 
     def __init__(self, pages: list[list[str]]) -> None:
         self.pages = pages
         self.server = "a"
         self.moved = ("1-0", "2-0")
+        self.news: list[list[bytes]] = []
+        self.gone: set[str] = set()
         self.read_at_once: list[int] = []
         self.fails: Exception | None = None
         self.is_up = True
@@ -66,7 +72,7 @@ class PagedStore:
         assert (name, args) == ("tandem_locations_rows_1", ())
         self._fail()
         self.read_at_once.append(len(keys))
-        return [_row(key) for key in keys]
+        return [[] if key.rpartition(":")[2] in self.gone else _row(key) for key in keys]
 
     def execute(self, *words: Argument) -> Reply:
         """Answer what registrations ask."""
@@ -83,7 +89,8 @@ class PagedStore:
             case ("XRANGE" | "XREVRANGE" as verb, keys.MOVED, "-" | "+", *_):
                 return [[self.moved[verb == "XREVRANGE"].encode(), [b"name", b"x", b"node", b"n1"]]]
             case ("XRANGE", keys.MOVED, *_):
-                return []
+                news, self.news = self.news, []
+                return [[b"3-%d" % at, words] for at, words in enumerate(news)]
             case ("ZREMRANGEBYSCORE", keys.REGISTERED, *_):
                 return 0
         raise AssertionError(words)

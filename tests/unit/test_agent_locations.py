@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kemi.adapters import ksr_locations
+from kemi.adapters import ksr_fork, ksr_locations
 from kemi.adapters.redis_client import FunctionFailed, StoreUnavailable
 from kemi.agent_locations import READ_MAX, AgentLocations
 from tests.fakes.ksr import FakeKsr
@@ -115,3 +116,24 @@ def test_where_changes_were_lost_all_is_read_again_as_slowly() -> None:
     assert node.wire.lines == {*LINES}
     assert max(node.store.read_at_once[before:]) <= READ_MAX
     assert not node.is_loading
+
+
+@pytest.mark.parametrize(("has_come_back", "taken"), [(False, 2), (True, 1)])
+def test_what_goes_while_the_registrar_is_told_of_it_does_not_stay(has_come_back: bool, taken: int) -> None:
+    """Else calls would ring a phone that is gone, until its registration expires."""
+    node = Starting(PagedStore([]))
+    node.load()
+    node.wire.is_slow = True
+    name = LINES[0]
+    contact = "sip:u0@192.0.2.1"
+    node.ksr.pvs.update({"$(ulc(locs=>count)[0])": 1, "$(ulc(locs=>addr)[0])": contact, "$(ulc(locs=>ruid)[0])": "r"})
+    node.store.news = [[b"name", name.encode(), b"node", b"n2"]]
+    node.turn(3)
+    assert node.wire.lines == {name}
+    node.store.news = [[b"name", name.encode(), b"node", b"n2", b"gone", contact.encode()]]
+    node.store.gone = {name}
+    node.turn(3)
+    node.store.gone -= {name} if has_come_back else set()
+    node.wire.is_slow = False
+    node.turn(3)
+    assert node.ksr.did("registrar.unregister_ruid") == [(ksr_fork.LOCATION, f"sip:{name}", "r")] * taken
