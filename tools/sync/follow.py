@@ -31,7 +31,7 @@ from tools.sync.store import FencedError, LostError, Store
 from tools.sync.sweep import Sweep
 from tools.sync.sweeper import Sweeper, sweeping
 
-POLL_S: Final = 0.02  # behind NOTIFY, which a lost connection or a pooler may swallow
+POLL_S: Final = 0.5  # behind NOTIFY, which a lost connection or a pooler may swallow
 BEAT_S: Final = 0.5
 REFRESH_S: Final = 60  # how late a carrier's new day may begin; funds know their days in advance
 STANDBY_S: Final = 0.1
@@ -92,8 +92,8 @@ def _session(options: Options, stop: Event, news: News) -> bool:
                 return True
             with (
                 resolving(options.database_url),
-                RateLoader(options.database_url, options.redis_url, store.own_fence) as loader,
-                sweeping(syncer, lambda: beside(options)) as sweeper,
+                RateLoader(options.database_url, options.redis_url, store.own_fence, source.ring) as loader,
+                sweeping(syncer, lambda: beside(options), source.ring) as sweeper,
             ):
                 syncer.load_beside(loader)
                 if syncer.unsure:
@@ -119,7 +119,7 @@ def _serve(source: Source, syncer: Syncer, sweeper: Sweeper, stop: Event) -> boo
         busy = syncer.run_pass()
         busy = sweeper.turn() or busy
         if not busy:
-            source.wait(POLL_S)
+            source.wait(min(POLL_S, beat.left_s()))
     return True
 
 
@@ -161,6 +161,10 @@ class Every:
         """seconds: between two times."""
         self._seconds = seconds
         self._due_at = 0.0
+
+    def left_s(self) -> float:
+        """Return for how many seconds it is not."""
+        return max(0.0, self._due_at - time.monotonic())
 
     def is_due(self) -> bool:
         """Tell it; once every so often it is."""

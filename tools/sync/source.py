@@ -118,6 +118,7 @@ class Source:
         self._passes: deque[int] = deque()
         self._window = Window()
         self._rest = Rest(connection)
+        self.ring = self._rest.ring  # lets `wait` return: another thread has something for this one
         self._from = 0
         self._end = 0
 
@@ -138,6 +139,7 @@ class Source:
     def close(self) -> None:
         """Close; a lock that is held becomes free."""
         self._connection.close()
+        self._rest.close()
 
     def try_lock(self) -> bool:
         """Become the one syncer for as long as this connection lives, unless another one is."""
@@ -156,7 +158,7 @@ class Source:
         return self._connection.transaction()
 
     def wait(self, seconds: float) -> None:
-        """Return at the next commit to the outbox, or after `seconds`. Only after a look that found nothing."""
+        """Return at the next commit to the outbox, a ring, or after `seconds`. Only after a look that found nothing."""
         self._rest.wait(seconds)
 
     def marker(self, *, durable: bool) -> Marker:
