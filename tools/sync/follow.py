@@ -31,8 +31,7 @@ from tools.sync.store import FencedError, LostError, Store
 from tools.sync.sweep import Sweep
 from tools.sync.sweeper import Sweeper, sweeping
 
-POLL_S: Final = 0.5  # behind NOTIFY, which a lost connection or a pooler may swallow
-BEAT_S: Final = 0.5
+BEAT_S: Final = 0.5  # also the poll behind NOTIFY, which a lost connection or a pooler may swallow
 REFRESH_S: Final = 60  # how late a carrier's new day may begin; funds know their days in advance
 STANDBY_S: Final = 0.1
 AGAIN_S: Final = 0.5
@@ -107,7 +106,7 @@ def _session(options: Options, stop: Event, news: News) -> bool:
 
 def _serve(source: Source, syncer: Syncer, sweeper: Sweeper, stop: Event) -> bool:
     """Follow until `stop` is set; False when somebody else goes first."""
-    beat, refresh = Every(BEAT_S), Every(REFRESH_S)
+    beat, refresh, news = Every(BEAT_S), Every(REFRESH_S), True
     while not stop.is_set():
         if refresh.is_due():
             source.refresh_windows()
@@ -115,11 +114,10 @@ def _serve(source: Source, syncer: Syncer, sweeper: Sweeper, stop: Event) -> boo
             if source.is_another_first():
                 log.info("an operator's run goes first, stepping aside")
                 return False
-            syncer.beat()
-        busy = syncer.run_pass()
+            news = syncer.beat() or news
+        busy = news and syncer.run_pass()
         busy = sweeper.turn() or busy
-        if not busy:
-            source.wait(min(POLL_S, beat.left_s()))
+        news = busy or source.wait(beat.left_s())
     return True
 
 

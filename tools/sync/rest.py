@@ -72,21 +72,23 @@ class Rest:
         if self._bell:  # without one nobody has slept yet
             self._bell.ring()
 
-    def wait(self, seconds: float) -> None:
-        """Return at the next commit that wrote to the outbox, at a ring, or after `seconds`.
+    def wait(self, seconds: float) -> bool:
+        """Return at the next commit that wrote to the outbox, at a ring, or after `seconds`; False: nothing was heard.
 
-        Only after a look that found nothing. It returns at once where it has just said that it sleeps: what came
-        between that look and now is to be found.
+        Only after a look that found nothing. It returns at once, and True, where it has just said that it sleeps: what
+        came between that look and now is to be found.
         """
         if self._bell is None:
             self._bell = Bell()  # before the look that follows: what is rung for until then is found by that
         if self._sleeps:
-            if not self._has_news(self._bell):  # what came with the answer to another command can be read nowhere else
-                select.select((self._connection.fileno(), self._bell.fileno()), (), (), seconds)
-                self._has_news(self._bell)
-        elif not self._fall_asleep():
+            if self._has_news(self._bell):  # what came with the answer to another command can be read nowhere else
+                return True
+            select.select((self._connection.fileno(), self._bell.fileno()), (), (), seconds)
+            return self._has_news(self._bell)
+        if not self._fall_asleep():
             time.sleep(self._nap_s)
             self._nap_s = min(2 * self._nap_s, NAP_MAX_S, seconds)
+        return True
 
     def _has_news(self, bell: Bell) -> bool:
         """Tell whether anything was said since the last time, without waiting; that is read then."""

@@ -157,9 +157,9 @@ class Source:
         """Begin a REPEATABLE READ transaction; it commits at the end of the block, unless that raises."""
         return self._connection.transaction()
 
-    def wait(self, seconds: float) -> None:
-        """Return at the next commit to the outbox, a ring, or after `seconds`. Only after a look that found nothing."""
-        self._rest.wait(seconds)
+    def wait(self, seconds: float) -> bool:
+        """Return at the next commit to the outbox, a ring, or after `seconds` (False), after a look that found nothing."""
+        return self._rest.wait(seconds)
 
     def marker(self, *, durable: bool) -> Marker:
         """Return where the history stands: its flushed end, or (not durable) its inserted end."""
