@@ -97,6 +97,7 @@ class Agent:
         self._heartbeat_at_ns = 0
         self._follow_at_ns = 0
         self._told: dict[str, int] = {}
+        self._shown: dict[str, tuple[int, int]] = {}
         self._errors = 0
 
     def tick(self) -> None:
@@ -253,11 +254,13 @@ class Agent:
         """Keep the node's table of calls true of this one."""
         talk = self._calls.get(rid)
         if talk is None:
+            self._shown.pop(rid, None)
             ksr_noc.hide_call(self._ksr, rid)
             return
-        answered_ms = talk.started.answered_ms if talk.started else 0
-        server_id = talk.started.server_id if talk.started else 0
-        ksr_noc.show_call(self._ksr, talk.call, answered_ms, server_id)
+        answer = (talk.started.answered_ms, talk.started.server_id) if talk.started else (0, 0)
+        if self._shown.get(rid) != answer:
+            self._shown[rid] = answer
+            ksr_noc.show_call(self._ksr, talk.call, *answer)
 
     def _follow(self) -> None:
         """Ask Redis how it stands, where the prober has not heard it just now."""

@@ -158,7 +158,7 @@ class Source:
         return self._connection.transaction()
 
     def wait(self, seconds: float) -> bool:
-        """Return at the next commit to the outbox, a ring, or after `seconds` (False), after a look that found nothing."""
+        """Return at the next commit to the outbox, a ring, or after `seconds` (False). After a look without find."""
         return self._rest.wait(seconds)
 
     def marker(self, *, durable: bool) -> Marker:
