@@ -115,9 +115,9 @@ def _serve(source: Source, syncer: Syncer, sweeper: Sweeper, stop: Event) -> boo
                 log.info("an operator's run goes first, stepping aside")
                 return False
             news = syncer.beat() or news
-        busy = news and syncer.run_pass()
-        busy = sweeper.turn() or busy
-        news = busy or source.wait(beat.left_s())
+        has_passed = news and syncer.run_pass()
+        has_swept = sweeper.turn()
+        news = has_passed or source.wait(0.0 if has_swept else beat.left_s()) or syncer.holds
     return True
 
 

@@ -76,6 +76,7 @@ class Syncer:
         self._note_at = 0.0
         self.more: Callable[[], dict[str, Any]] = dict  # what others add to the status
         self.wrong: dict[str, str] = {}
+        self.holds = False  # something in the outbox waits for rates, whose loader rings when they are there
         self.certainty = Certainty()
 
     def start(self) -> None:
@@ -129,6 +130,7 @@ class Syncer:
         held = self._rates.held
         with self._source.outbox(ROWS_MAX, without=held) as rows:
             ready = self._rates.ready(rows) if rows or held else []
+            self.holds = bool(held) or len(ready) < len(rows)
             if not ready:
                 return False
             reset = [kind for kind in KINDS if any(row.key == RESET for row in ready if row.kind == kind.view)]

@@ -41,11 +41,10 @@ class Bell:
         """Return what can be read after a ring."""
         return self._ours.fileno()
 
-    def was_rung(self) -> bool:
-        """Tell it, once."""
+    def hush(self) -> None:
+        """Forget the rings so far."""
         with suppress(OSError):
-            return bool(self._ours.recv(BELL_BYTES))
-        return False
+            self._ours.recv(BELL_BYTES)
 
     def close(self) -> None:
         """Listen no more."""
@@ -73,7 +72,7 @@ class Rest:
             self._bell.ring()
 
     def wait(self, seconds: float) -> bool:
-        """Return at the next commit that wrote to the outbox, at a ring, or after `seconds`; False: nothing was heard.
+        """Return at the next commit that wrote to the outbox, at a ring, or after `seconds`; True: the outbox is news.
 
         Only after a look that found nothing. It returns at once, and True, where it has just said that it sleeps: what
         came between that look and now is to be found.
@@ -81,20 +80,19 @@ class Rest:
         if self._bell is None:
             self._bell = Bell()  # before the look that follows: what is rung for until then is found by that
         if self._sleeps:
-            if self._has_news(self._bell):  # what came with the answer to another command can be read nowhere else
+            if self._is_told():  # what came with the answer to another command can be read nowhere else
                 return True
             select.select((self._connection.fileno(), self._bell.fileno()), (), (), seconds)
-            return self._has_news(self._bell)
+            self._bell.hush()
+            return self._is_told()
         if not self._fall_asleep():
             time.sleep(self._nap_s)
-            self._nap_s = min(2 * self._nap_s, NAP_MAX_S, seconds)
+            self._nap_s = min(2 * self._nap_s, NAP_MAX_S)
         return True
 
-    def _has_news(self, bell: Bell) -> bool:
-        """Tell whether anything was said since the last time, without waiting; that is read then."""
-        is_rung = bell.was_rung()
-        notices = list(self._connection.notifies(timeout=0))
-        return is_rung or bool(notices)
+    def _is_told(self) -> bool:
+        """Tell whether a commit has notified since the last time, without waiting."""
+        return bool(list(self._connection.notifies(timeout=0)))
 
     def wake(self) -> None:
         """Spare committers the NOTIFY from now on: the next look comes anyway. Not within a transaction."""

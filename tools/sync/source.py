@@ -158,7 +158,7 @@ class Source:
         return self._connection.transaction()
 
     def wait(self, seconds: float) -> bool:
-        """Return at the next commit to the outbox, a ring, or after `seconds` (False). After a look without find."""
+        """Return at a commit to the outbox (True), a ring, or after `seconds`. Only after a look that found nothing."""
         return self._rest.wait(seconds)
 
     def marker(self, *, durable: bool) -> Marker:
