@@ -150,7 +150,21 @@ class Cell:
 
     def is_begun(self, epoch: int) -> bool:
         """Return whether this is that Redis still, and nobody has armed it."""
-        return int(self.client.execute("GET", keys.BEGUN) or 0) == epoch and not self.status().armed
+        return self._begun() == epoch and not self.status().armed
+
+    def open(self, epoch: int) -> bool:
+        """Arm this Redis, if it is still the one that is rebuilt for `epoch`; False: it is not, and stays closed.
+
+        One that is emptied at this very moment has no terms either, so it grants nothing in between.
+        """
+        self.funds.arm(epoch)
+        if self._begun() == epoch:
+            return True
+        self.disarm()
+        return False
+
+    def _begun(self) -> int:
+        return int(self.client.execute("GET", keys.BEGUN) or 0)
 
     def call_nodes(self, epoch: int) -> None:
         """Ask every node to tell its calls for the epoch that is being built."""
