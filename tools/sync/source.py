@@ -68,6 +68,7 @@ _OUTBOX: Final = """
      WHERE id >= %s AND kind = ANY (%s) AND (kind, key) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
      ORDER BY id LIMIT %s
 """
+_READ_ALL: Final = "SELECT " + ", ".join(f"set_config('{way}', 'on', true)" for way in _WAYS_FOR_ALL)
 # A crash of Postgres may take the end of a pass back: its rows are there again then, and applied once more.
 _BEGIN: Final = ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SET LOCAL synchronous_commit = off")
 _DONE: Final = """
@@ -305,8 +306,10 @@ class Source:
             with self.snapshot():
                 self._read_all()
                 cursor.execute(sql.SQL("SELECT name FROM {}").format(_view(kind)))
-            while rows := cursor.fetchmany(size):
+            is_more = True
+            while is_more and (rows := cursor.fetchmany(size)):
                 yield [name for (name,) in rows]
+                is_more = len(rows) == size
 
     def all_aggregates(self, kind: Kind) -> Iterator[tuple[str, bytes | WrongRow]]:
         """Yield every aggregate of a kind; needs a snapshot."""
@@ -353,8 +356,7 @@ class Source:
 
     def _read_all(self) -> None:
         """Allow for the rest of the snapshot what suits whole tables."""
-        for way in _WAYS_FOR_ALL:
-            self._connection.execute(f"SET LOCAL {way} = on".encode())
+        self._connection.execute(_READ_ALL.encode())
 
     def _find(self, text: LiteralString, kind: Kind, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         found = lookup(kind)
