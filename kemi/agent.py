@@ -9,14 +9,12 @@ Rule 2: one bad message, call or reply spoils nothing else: it is logged and cou
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
-from kemi import keys
-from kemi.adapters import journal, ksr_bye, ksr_capacity, ksr_noc, ksr_queue, ksr_shared, ksr_sides, redis_sync
+from kemi.adapters import journal, ksr_bye, ksr_capacity, ksr_noc, ksr_queue, ksr_shared, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_bye import Send
 from kemi.adapters.ksr_queue import Answered, LateAnswer, Message
@@ -26,6 +24,7 @@ from kemi.adapters.spool import Spool
 from kemi.agent_adoption import Moment
 from kemi.agent_beyond import going_on, on_whose_word
 from kemi.agent_calls import Calls
+from kemi.agent_follow import QUESTION, Standing, beat, redis_ms, standing
 from kemi.agent_orders import Entry, HandOver, LetGo, LookUp, Order, Outgoing, TakeIn
 from kemi.agent_outbox import Outbox, Passing
 from kemi.agent_peers import PeerWatch
@@ -43,9 +42,8 @@ PUBLISH_NS: Final = 500_000_000
 HEARTBEAT_NS: Final = 1_000_000_000  # the sweeper takes a node for dead that was silent for ten of them
 RECONCILE_NS: Final = 5_000_000_000
 READ_NS: Final = 1_000_000_000  # after a change: carriers' servers are read again no sooner
-FOLLOW_NS: Final = 100_000_000  # how old a refusal may be; 10 reads a second cost Redis nothing
+FOLLOW_NS: Final = 100_000_000  # how old a refusal may be
 NS_PER_MS: Final = 1_000_000
-WHOLE: Final = re.compile(rb"-?[0-9]{1,18}")
 
 
 class AgentState(NamedTuple):
@@ -99,12 +97,13 @@ class Agent:
         self._heartbeat_at_ns = 0
         self._follow_at_ns = 0
         self._told: dict[str, int] = {}
+        self._shown: dict[str, tuple[int, int]] = {}
         self._errors = 0
 
     def tick(self) -> None:
         """Do one turn."""
         if self._probe:
-            self._apart("store", self._probe.turn)
+            self._apart("store", partial(self._ask_store, self._probe))
         is_drained = self._listen()
         now_ns, now_ms = self._now()
         self._obey(self._calls.due(now_ns, now_ms))
@@ -255,24 +254,36 @@ class Agent:
         """Keep the node's table of calls true of this one."""
         talk = self._calls.get(rid)
         if talk is None:
+            self._shown.pop(rid, None)
             ksr_noc.hide_call(self._ksr, rid)
             return
-        answered_ms = talk.started.answered_ms if talk.started else 0
-        server_id = talk.started.server_id if talk.started else 0
-        ksr_noc.show_call(self._ksr, talk.call, answered_ms, server_id)
+        answer = (talk.started.answered_ms, talk.started.server_id) if talk.started else (0, 0)
+        if self._shown.get(rid) != answer:
+            self._shown[rid] = answer
+            ksr_noc.show_call(self._ksr, talk.call, *answer)
 
     def _follow(self) -> None:
-        """Read which version of the configuration Redis has, for the workers, and how its money is."""
+        """Ask Redis how it stands, where the prober has not heard it just now."""
         if not self._client.available():
             return
-        numbers = self._client.execute("MGET", keys.PASS, keys.EPOCH, keys.BUILDING)
-        self._config_pass, epoch, building = (int(number or 0) for number in numbers)
-        ksr_shared.publish_pass(self._ksr, self._config_pass)
-        now_ns = self._clock.monotonic_ns()
-        if self._rebuild.see(epoch, building, now_ns):
+        self._stands(standing(self._client.execute(*QUESTION)))
+
+    def _stands(self, found: Standing) -> None:
+        """Take in which version of the configuration Redis has, and how its money is."""
+        if found.config_pass != self._config_pass:
+            self._config_pass = found.config_pass
+            ksr_shared.publish_pass(self._ksr, found.config_pass)
+        if self._rebuild.see(found.epoch, found.building, self._clock.monotonic_ns()):
             self._takeover.again()
-        if self._rebuild.is_due or not epoch:
-            self._heartbeat_at_ns = now_ns  # settlement waits for our word, and calls for settlement
+        if self._rebuild.is_due or not found.epoch:
+            self._heartbeat_at_ns = 0  # settlement waits for our word, and calls for settlement
+
+    def _ask_store(self, probe: Prober) -> None:
+        """Look after Redis, and take in what it has answered since the last turn: nobody has to ask once more then."""
+        answer = probe.turn()
+        if answer is not None and self._client.available():
+            self._stands(standing(answer))
+            self._follow_at_ns = self._clock.monotonic_ns() + FOLLOW_NS
 
     def _tell_calls(self, *, is_drained: bool) -> None:
         """Tell settlement, which builds an epoch, what we carry."""
@@ -289,11 +300,10 @@ class Agent:
     def _heartbeat(self) -> None:
         """Tell the cell that this node lives, and which operation was answered to it: lost ones are found by that."""
         if self._client.available():
-            self._client.execute("HSET", keys.SEEN, self._settings.node, self._outbox.opseq)
-            self._client.execute("HSET", keys.NODES, self._settings.node, self._redis_ms())
-            self._takeover.see(self._numbers(keys.NODES), self._clock.monotonic_ns())
-            ksr_noc.publish_money(self._ksr, self._numbers(keys.SETTLED))
-            ksr_noc.publish_sync(self._ksr, redis_sync.read(self._client), self._now()[1])
+            found = beat(self._client, self._settings.node, self._outbox.opseq)
+            self._takeover.see(found.nodes, self._clock.monotonic_ns())
+            ksr_noc.publish_money(self._ksr, found.money)
+            ksr_noc.publish_sync(self._ksr, found.sync, self._now()[1])
 
     def _forget_told(self) -> None:
         """Let the noted answers go that Redis knows, or the spool: all that are older than what waits in memory."""
@@ -345,15 +355,8 @@ class Agent:
         if more > 0:
             self._ksr.statistics.update_stat(name, more)
 
-    def _numbers(self, key: str) -> dict[str, int]:
-        """Return a hash of whole numbers; what is none is left out."""
-        flat = self._client.execute("HGETALL", key)
-        pairs = zip(flat[::2], flat[1::2], strict=True)
-        return {name.decode(): int(value) for name, value in pairs if WHOLE.fullmatch(value)}
-
     def _redis_ms(self) -> int:
-        seconds, micros = self._client.execute("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
+        return redis_ms(self._client.execute("TIME"))
 
     def _now(self) -> tuple[int, int]:
         return self._clock.monotonic_ns(), self._clock.unix_ns() // NS_PER_MS

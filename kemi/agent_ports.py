@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from kemi.adapters import journal
@@ -38,6 +38,9 @@ class Store(Protocol):
     def execute(self, *words: Argument) -> Any:
         """Run one command. Raises StoreUnavailable."""
 
+    def executes(self, commands: Sequence[Sequence[Argument]], /) -> list[Any]:
+        """Run commands in one round trip. Raises StoreUnavailable."""
+
     def close(self) -> None:
         """Drop the connection."""
 
@@ -45,8 +48,8 @@ class Store(Protocol):
 class Prober(Protocol):
     """What the agent needs of redis_probe.Probe."""
 
-    def turn(self) -> None:
-        """Find out whether Redis answers, without waiting."""
+    def turn(self) -> Any:
+        """Find out whether Redis answers, without waiting; return the answer to its question, if one has come."""
 
     def close(self) -> None:
         """Drop the connection."""

@@ -1,4 +1,4 @@
-"""What workers tell the node agent, through Kamailio's `mqueue`: typed messages as JSON.
+"""What workers tell the node agent, through Kamailio's `mqueue`: typed messages as msgpack in base64.
 
 Rule 1: a message says what happened and when; it never waits for an answer.
 Rule 2: times are CLOCK_MONOTONIC nanoseconds (the same clock in every process of the machine) and Unix ms.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from typing import Final, NamedTuple, get_type_hints
+from typing import Any, Final, NamedTuple, get_type_hints
+
+import msgpack
 
 from kemi import codec
 from kemi.adapters.ksr_api import Ksr
@@ -213,14 +215,19 @@ def take(ksr: Ksr) -> Message | None:
 
 
 def _dump(message: Message) -> str:
-    """Write bytes as base64 text; `json` writes the tuples inside as arrays."""
-    return json.dumps([b64encode(part).decode() if isinstance(part, bytes) else part for part in message])
+    """Write a message as text. What a phone sent as no character stays what it is."""
+    return b64encode(msgpack.packb(message, unicode_errors="surrogatepass")).decode()
 
 
 def _load(name: str, value: str) -> Message:
     kind = KINDS.get(name)
-    row = json.loads(value)
+    is_old = value.startswith("[")
+    row = json.loads(value) if is_old else msgpack.unpackb(b64decode(value), unicode_errors="surrogatepass")
     if kind is None or not isinstance(row, list):
         raise ValueError(f"no message of the agent's: {name!r}")
-    parts = zip(row, _IS_BYTES[kind], strict=False)
-    return codec.build(kind, [b64decode(part) if is_bytes else part for part, is_bytes in parts])
+    return codec.build(kind, _decoded(kind, row) if is_old else row)
+
+
+def _decoded(kind: type[Message], row: list[Any]) -> list[Any]:
+    """Return what the release before queued as JSON, bytes as base64 text in it: after a reload some still waits."""
+    return [b64decode(part) if is_bytes else part for part, is_bytes in zip(row, _IS_BYTES[kind], strict=False)]

@@ -270,6 +270,10 @@ class RedisClient:
         """Run one command, e.g. `execute("MGET", key, key)`. Raises FunctionFailed for an error reply."""
         return _raised(self._exchange([words])[0])
 
+    def executes(self, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
+        """Run commands in order in one round trip. Raises FunctionFailed for the first error reply, all being done."""
+        return [_raised(reply) for reply in self._exchange(commands)]
+
     def desynced(self, what: str) -> StoreUnavailable:
         """Drop the connection whose answer belonged to something else; returns the error to raise."""
         self.close()

@@ -185,7 +185,16 @@ class Funds:
 
     def status(self) -> MoneyStatus:
         """Return whether operations are taken, for which epoch, how many were, and whether calls are wanted."""
-        _, opseq, epoch, armed, *later = self._question("tandem_status_1")
+        question = self.ask_status()
+        return self.told_status(question, self._client.fcall_ro(*question))
+
+    def ask_status(self) -> Fcall:
+        """Return the question of `status`, a function that only reads, to be asked beside other commands."""
+        return Fcall("tandem_status_1", (), (self._next_question(),))
+
+    def told_status(self, question: Fcall, reply: Reply) -> MoneyStatus:
+        """Return what `ask_status` was answered."""
+        _, opseq, epoch, armed, *later = self._echoed(question, reply)
         return MoneyStatus(epoch, armed == 1, opseq, *later)
 
     def balances(self, funds: Sequence[str]) -> list[Balance]:

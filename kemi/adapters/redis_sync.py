@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from kemi import keys
 from kemi.adapters.redis_client import Argument
 
 AGE = "age_ms"
+QUESTION = ("MGET", keys.HEARTBEAT, keys.SYNC_STATUS)
 
 
 class Store(Protocol):
@@ -24,12 +25,14 @@ def read(client: Store) -> Mapping[str, object]:
 
     Raises StoreUnavailable.
     """
-    beat, told = client.execute("MGET", keys.HEARTBEAT, keys.SYNC_STATUS)
-    if beat is None:
-        return {}
     seconds, micros = client.execute("TIME")
-    now_ms = int(seconds) * 1000 + int(micros) // 1000
-    return {AGE: max(0, now_ms - int(beat)), **_object(told)}
+    return told(client.execute(*QUESTION), int(seconds) * 1000 + int(micros) // 1000)
+
+
+def told(answer: Sequence[bytes | None], now_ms: int) -> Mapping[str, object]:
+    """Return what `read` does. answer: to QUESTION. now_ms: by Redis' clock."""
+    beat, status = answer
+    return {} if beat is None else {AGE: max(0, now_ms - int(beat)), **_object(status)}
 
 
 def _object(text: bytes | None) -> dict[str, object]:

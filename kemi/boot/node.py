@@ -17,6 +17,7 @@ from kemi.adapters.redis_probe import Probe
 from kemi.adapters.redis_tables import Tables
 from kemi.admission import Admission
 from kemi.agent import Agent, AgentState
+from kemi.agent_follow import QUESTION
 from kemi.agent_locations import AgentLocations
 from kemi.records import Location
 from kemi.settings import Settings
@@ -76,7 +77,7 @@ class Node(Worker):
     def _new_agent(self) -> Agent:
         settings, flag = self._settings, StoreFlag(self._ksr)
         client, funds = _redis(self._ksr, settings)
-        probe = Probe(place_of(settings.redis_url), settings.redis_timeout_ms / 1000, flag)
+        probe = Probe(place_of(settings.redis_url), settings.redis_timeout_ms / 1000, flag, question=QUESTION)
         return Agent(self._ksr, settings, client, funds, tables=Tables(client), probe=probe)
 
 

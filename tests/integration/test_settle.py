@@ -311,3 +311,17 @@ def test_posted_events_older_than_the_retention_are_trimmed(pair: SettlePair) ->
     assert stream.trim(0) == 0
     assert stream.trim(future_ms) == 1
     assert [event.end.billed_s for event in pair.events()] == [4]
+
+
+def test_calls_that_end_together_are_one_transaction(pair: SettlePair) -> None:
+    """A transaction costs the same for one call as for ten: what comes within less than half a second goes together."""
+    with pair.process():
+        pair.place(5)
+        pair.until_posted(1)
+        before = pair.sql("select number from tandem.posting")[0][0]
+        for talk_s in range(1, 61):
+            pair.place(talk_s)
+        pair.until_posted(61)
+        transactions = pair.sql("select number from tandem.posting")[0][0] - before
+    assert 0 < transactions < 30
+    pair.assert_agreed()

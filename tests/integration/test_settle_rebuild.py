@@ -10,6 +10,7 @@ import pytest
 
 from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient
+from kemi.adapters.redis_funds import Funds
 from tests.fakes import calls
 from tests.fix_postgres import Database
 from tests.redis_server import TIMEOUT_MS, empty
@@ -198,6 +199,31 @@ def test_what_cannot_be_made_right_asks_for_somebody_to_look(pair: SettlePair, m
     assert [step for step, _ in steps(pair)].count("differs") == 2
     monkeypatch.undo()
     pair.once()
+    pair.assert_agreed()
+
+
+def test_a_redis_that_is_emptied_just_before_it_is_opened_stays_closed(
+    pair: SettlePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was compared, and then it was not the one any more: it is filled before it takes a call."""
+    pair.once()
+    pair.place(7)
+    pair.once()
+    arm = Funds.arm
+
+    def emptied(funds: Funds, epoch: int) -> None:
+        monkeypatch.setattr(Funds, "arm", arm)
+        pair.redis.execute("FLUSHALL")
+        pair.refill()
+        arm(funds, epoch)
+
+    monkeypatch.setattr(Funds, "arm", emptied)
+    pair.redis.execute("DEL", keys.EPOCH)
+    with telling_node(pair.redis_url):
+        pair.once()
+    assert pair.balance("Alpha").charged_micros == 7_000
+    assert [state for _, state in epochs(pair)[-2:]] == ["lost", "armed"]
+    assert pair.is_armed()
     pair.assert_agreed()
 
 

@@ -10,7 +10,9 @@ from kemi.adapters.redis_funds import Funds
 from tests.fix_postgres import Database
 from tests.settle_pair import DEADLINE_S, SettlePair
 from tests.wait import until
+from tools.settle.cell import AT_ONCE, Cell
 
+AHEAD = (("soon", -5_000), ("late", 600_000))
 SWEEPS_S = 4  # a sweep a second, on a machine that is shared
 SHORT_LIFE = {"TANDEM_SLICE_S": "1", "TANDEM_GRACE_S": "1"}  # of a lease that was past when first seen
 
@@ -101,3 +103,14 @@ def test_a_lease_without_a_reservation_is_removed(pair: SettlePair) -> None:
     with pair.process(**SHORT_LIFE):
         until(lambda: pair.redis.execute("ZCARD", keys.LEASES) == 0, DEADLINE_S, "the lease to end")
     assert pair.payloads() == []
+
+
+def test_leases_that_end_soon_are_watched_however_many_and_the_others_are_not(pair: SettlePair) -> None:
+    """A cell carries thousands of calls; each second only those are read that end within seconds."""
+    now_ms = redis_ms(pair)
+    soon, late = ({f"{word}{number}": now_ms + ms + number for number in range(1_200)} for word, ms in AHEAD)
+    for leases in (soon, late):
+        pair.redis.execute("ZADD", keys.LEASES, *(word for rid, at in leases.items() for word in (at, rid)))
+    seen = Cell(pair.redis, pair.funds).signs().leases
+    assert seen.items() >= soon.items()
+    assert len(seen) < len(soon) + AT_ONCE

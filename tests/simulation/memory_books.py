@@ -228,6 +228,11 @@ class MemoryBooks(Books):
         """Keep the highest operation number, and who lives."""
         self.run(lambda: self._note(seen_ms, opseq, believed))
 
+    def register(self, seen_ms: Mapping[str, int], opseq: int) -> None:
+        """Note both within the transaction that is under way."""
+        self._data.opseq = max(self._data.opseq, opseq)
+        self._data.nodes |= seen_ms
+
     def known_opseq(self) -> int:
         """Return it; there were no fewer than a fund has events."""
         numbers = (sums.n for sums in self._data.posted.values())
@@ -290,5 +295,4 @@ class MemoryBooks(Books):
 
     def _note(self, seen_ms: Mapping[str, int], opseq: int, believed: Epoch) -> None:
         self._data.insist(believed)
-        self._data.opseq = max(self._data.opseq, opseq)
-        self._data.nodes |= seen_ms
+        self.register(seen_ms, opseq)

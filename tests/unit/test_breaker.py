@@ -12,6 +12,7 @@ from kemi.adapters.redis_client import (
     NodeBreaker,
     RedisClient,
     RedisUrlError,
+    Reply,
     StoreUnavailable,
 )
 from kemi.adapters.redis_place import Address, parse_sentinel_url
@@ -140,12 +141,13 @@ class Prober:
         self.clock = clock
         self.flag = FakeFlag(clock)
         self.redis = FakePlace()
+        self.answers: list[Reply | None] = []
         self._probe = Probe(self.redis, TIMEOUT_S, self.flag, clock)
 
     def turn(self) -> bool:
         """Do a turn; return whether Redis counts as down then."""
         self.clock.now_s += TURN_S
-        self._probe.turn()
+        self.answers.append(self._probe.turn())
         return self.flag.is_set()
 
     def turns(self, seconds: float) -> list[bool]:
@@ -244,3 +246,21 @@ def test_sentinels_that_are_not_there_are_an_outage() -> None:
         client.execute("PING")
     assert not failure.value.maybe_applied
     assert client.breaker_is_open
+
+
+def test_each_turn_brings_the_answer_to_the_question_of_the_turn_before(prober: Prober) -> None:
+    prober.turns(3 * TURN_S)
+    assert prober.answers[-3:] == [b"PONG"] * 3
+    assert prober.redis.connects == 1
+
+
+def test_a_connection_from_before_an_outage_says_that_redis_is_up_and_no_more(prober: Prober) -> None:
+    """A frozen master that goes on does not know yet that another one has taken its place."""
+    prober.redis.stalled = True
+    prober.turns(GIVE_UP_S / 2)
+    prober.redis.stalled = False
+    prober.answers.clear()
+    assert prober.turn() is False
+    assert (prober.answers, prober.redis.connects) == ([None], 2)
+    assert prober.turn() is False
+    assert (prober.answers[-1], prober.redis.connects) == (b"PONG", 2)

@@ -306,7 +306,11 @@ class Books:
         """Register the nodes that Redis has heard of, and the highest operation number. EpochMovedError as `post`."""
         with self._connection.transaction():
             self._insist(believed)
-            self._connection.execute(_NODES, (opseq, list(seen_ms), list(seen_ms.values())))
+            self.register(seen_ms, opseq)
+
+    def register(self, seen_ms: Mapping[str, int], opseq: int) -> None:
+        """Do what `note_nodes` does, within the transaction of `post`."""
+        self._connection.execute(_NODES, (opseq, list(seen_ms), list(seen_ms.values())))
 
     def known_opseq(self) -> int:
         """Return the highest operation number of Redis that is known to have been answered; it never goes down."""

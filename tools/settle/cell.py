@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kemi import keys
 from kemi.adapters import redis_functions
@@ -13,12 +13,14 @@ from kemi.adapters.redis_client import Argument, Fcall, FunctionFailed, RedisCli
 from kemi.adapters.redis_funds import Funds
 from kemi.adapters.redis_operations import Balance, MoneyStatus, Reservation, Spent
 from tools.settle import rollcall
+from tools.settle.stream import Entry, Stream, told
 from tools.settle.sweeper import OPEN, Signs
 from tools.sync.marker import Marker
 
 AT_ONCE: Final = 500
 REPAIRS_AT_ONCE: Final = 100  # about 3 ms of Redis
 ATTEMPTS_MAX: Final = 20
+SOON_MS: Final = 10_000  # longer than between two looks, much shorter than what a node moves a lease before its end
 
 
 class Snapshot(NamedTuple):
@@ -37,6 +39,16 @@ class Snapshot(NamedTuple):
     def open(self) -> dict[str, Reservation]:
         """Return those of the reservations that are open."""
         return {rid: each for rid, each in self.reservations.items() if each.state in OPEN}
+
+
+class Heard(NamedTuple):
+    """What is noted beside posting. nodes: node -> when it was last heard of, in Redis ms."""
+
+    status: MoneyStatus
+    nodes: Mapping[str, int]
+
+
+NOTHING_HEARD: Final = Heard(MoneyStatus(0, armed=False, opseq=0), {})
 
 
 class FundSums(NamedTuple):
@@ -86,12 +98,38 @@ class Cell:
         return int(seconds) * 1000 + int(micros) // 1000
 
     def signs(self) -> Signs:
-        """Return what shows who is still alive: all leases, and when each node was heard of."""
-        return Signs(self.now_ms(), self._leases(), self.nodes())
+        """Return what shows who is still alive: leases that are over or will soon be, and when nodes were heard of.
+
+        In one round trip, unless that many leases end soon: those that a living node moves in time are left out.
+        """
+        asked = ("TIME",), _oldest(0), ("HGETALL", keys.NODES)
+        (seconds, micros), part, nodes = self.client.executes(asked)
+        now_ms = int(seconds) * 1000 + int(micros) // 1000
+        leases, start = _numbers(part), AT_ONCE
+        while len(part) == 2 * AT_ONCE and int(part[-1]) < now_ms + SOON_MS:
+            part = self.client.execute(*_oldest(start))
+            leases |= _numbers(part)
+            start += AT_ONCE
+        return Signs(now_ms, leases, _numbers(nodes))
 
     def nodes(self) -> dict[str, int]:
         """Return node -> when it was last heard of, in Redis ms."""
         return self._numbers(keys.NODES)
+
+    def heard(self) -> Heard:
+        """Return the state of the money functions and the nodes, as of now."""
+        return self._beside(())[1]
+
+    def taken(self, stream: Stream, block_ms: int) -> tuple[list[Entry], Heard]:
+        """Return what `stream.fresh` does and, read after it, what `heard` does, all in one round trip."""
+        (reply,), heard = self._beside((stream.ask_fresh(block_ms),))
+        return told(reply), heard
+
+    def _beside(self, commands: Sequence[Sequence[Argument]]) -> tuple[list[Any], Heard]:
+        """Run commands and return their answers, with what is heard after them."""
+        question = self.funds.ask_status()
+        *replies, status, nodes = self.client.executes([*commands, question.words("FCALL_RO"), ("HGETALL", keys.NODES)])
+        return replies, Heard(self.funds.told_status(question, status), _numbers(nodes))
 
     def seen(self) -> dict[str, int]:
         """Return node -> highest operation number that was answered to it, of those that told since `ask_nodes`."""
@@ -112,7 +150,21 @@ class Cell:
 
     def is_begun(self, epoch: int) -> bool:
         """Return whether this is that Redis still, and nobody has armed it."""
-        return int(self.client.execute("GET", keys.BEGUN) or 0) == epoch and not self.status().armed
+        return self._begun() == epoch and not self.status().armed
+
+    def open(self, epoch: int) -> bool:
+        """Arm this Redis, if it is still the one that is rebuilt for `epoch`; False: it is not, and stays closed.
+
+        One that is emptied at this very moment has no terms either, so it grants nothing in between.
+        """
+        self.funds.arm(epoch)
+        if self._begun() == epoch:
+            return True
+        self.disarm()
+        return False
+
+    def _begun(self) -> int:
+        return int(self.client.execute("GET", keys.BEGUN) or 0)
 
     def call_nodes(self, epoch: int) -> None:
         """Ask every node to tell its calls for the epoch that is being built."""
@@ -178,8 +230,7 @@ class Cell:
                     raise ValueError(f"{name} of {call.args[1]!r}: {reply[3].decode()}")
 
     def _numbers(self, key: str) -> dict[str, int]:
-        flat = self.client.execute("HGETALL", key)
-        return {name.decode(): int(number) for name, number in zip(flat[::2], flat[1::2], strict=True)}
+        return _numbers(self.client.execute("HGETALL", key))
 
     def balances(self, names: Sequence[str]) -> dict[str, Balance]:
         """Return fund -> balance; those of 500 funds are as of one moment."""
@@ -224,8 +275,8 @@ class Cell:
         found: dict[str, int] = {}
         start = 0
         while True:
-            part = self.client.execute("ZRANGE", keys.LEASES, start, start + AT_ONCE - 1, "WITHSCORES")
-            found |= {rid.decode(): int(score) for rid, score in zip(part[::2], part[1::2], strict=True)}
+            part = self.client.execute(*_oldest(start))
+            found |= _numbers(part)
             if len(part) < 2 * AT_ONCE:
                 return found
             start += AT_ONCE
@@ -246,3 +297,12 @@ class Cell:
             yield from (name.decode() for name in names)
             if cursor == b"0":
                 return
+
+
+def _oldest(start: int) -> tuple[Argument, ...]:
+    """Return the command that reads 500 leases, those that end first before all others."""
+    return "ZRANGE", keys.LEASES, start, start + AT_ONCE - 1, "WITHSCORES"
+
+
+def _numbers(flat: Sequence[bytes]) -> dict[str, int]:
+    return {name.decode(): int(number) for name, number in zip(flat[::2], flat[1::2], strict=True)}

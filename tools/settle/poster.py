@@ -7,7 +7,7 @@ nothing is committed, nothing acknowledged, and the same entries come again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -36,19 +36,22 @@ class Outcome(NamedTuple):
         return Outcome(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
-def post(books: Books, entries: Sequence[Entry], believed: Epoch) -> Outcome:
+def post(
+    books: Books, entries: Sequence[Entry], believed: Epoch, besides: Callable[[], None] = lambda: None
+) -> Outcome:
     """Post entries while Postgres says `believed`. Raises EpochMovedError, psycopg errors of outages.
 
-    A batch with an event that cannot be stored is halved until that event is alone.
+    A batch with an event that cannot be stored is halved until that event is alone. besides: done in each transaction.
     """
     plans, poisoned = planned(entries)
     try:
-        written = books.post(plans, poisoned, believed)
+        written = books.post(plans, poisoned, believed, besides)
     except UNSTORABLE as error:
         if len(entries) > 1:
             half = len(entries) // 2
-            return post(books, entries[:half], believed).plus(post(books, entries[half:], believed))
-        written = books.post([], [Poisoned(entries[0].id, sentence(error), entries[0].payload)], believed)
+            first = post(books, entries[:half], believed, besides)
+            return first.plus(post(books, entries[half:], believed, besides))
+        written = books.post([], [Poisoned(entries[0].id, sentence(error), entries[0].payload)], believed, besides)
     for event in written.set_aside:
         log.error("event %s is set aside in tandem.event_poison: %s", event.id, event.reason)
     return Outcome(len(entries), written.added, len(written.set_aside))

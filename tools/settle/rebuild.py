@@ -109,6 +109,8 @@ class Rebuild:
         try:
             waits = self._work(epoch)
             self._insist(epoch)
+            if not waits:
+                return self._open(epoch)
         except DiffersError as error:
             self._give_way(epoch, error)
             return None
@@ -116,10 +118,8 @@ class Rebuild:
             self._building = self._slow = None
             self._note(epoch, "gone", "another Redis took its place, or it lost what was done so far; beginning again")
             return None
-        if waits:
-            self.news.trouble(f"Redis is not armed: {waits}")
-            return None
-        return self._open(epoch)
+        self.news.trouble(f"Redis is not armed: {waits}")
+        return None
 
     def _insist(self, epoch: Epoch) -> None:
         """Raise GoneError where the Redis of now is not the one whose stream was read, as after a failover."""
@@ -251,7 +251,7 @@ class Rebuild:
         self._books.step_down()
 
     def _open(self, epoch: Epoch) -> Epoch:
-        self._books.arm(epoch, self._cell.funds.arm)
+        self._books.arm(epoch, self._arm)
         self._cell.dismiss_nodes()
         took_s = time.monotonic() - self._began_s
         self._note(epoch, ARMED, f"calls are taken again, {took_s:.2f} s after the beginning")
@@ -260,6 +260,11 @@ class Rebuild:
         self._differed = 0
         log.info("epoch %s is armed, %.2f s after its begin", epoch.number, took_s)
         return epoch._replace(state="armed")
+
+    def _arm(self, number: int) -> None:
+        """Arm Redis. Raises GoneError where it lost at the last moment what was done so far: Postgres arms nothing."""
+        if not self._cell.open(number):
+            raise GoneError
 
     def _note(self, epoch: Epoch, step: str, said: str) -> None:
         self._books.progress.note(epoch.number, step, said)

@@ -23,7 +23,7 @@ from kemi.adapters.redis_funds import Funds
 from tools.errors import OperatorError
 from tools.news import News
 from tools.settle.books import Books, Epoch, EpochMovedError
-from tools.settle.cell import Cell
+from tools.settle.cell import NOTHING_HEARD, Cell, Heard
 from tools.settle.poster import Outcome, post, unposted
 from tools.settle.quality import EVERY_S
 from tools.settle.rebuild import Rebuild
@@ -34,7 +34,11 @@ from tools.settle.watch import Watch
 log = logging.getLogger("tandem.settle")
 
 POLL_S: Final = 0.2
-BLOCK_MS: Final = 200
+BLOCK_MS: Final = 500  # an event ends it at once
+GATHER_S: Final = 0.4  # between two small batches: a transaction costs the same for one call as for ten
+GATHERED_MIN: Final = 200  # events of a batch that is not small: more wait already
+BEAT_S: Final = 1.0
+NOTE_S: Final = 5.0  # between two notes of nodes that live and have nothing new to tell
 BUILDING_POLL_S: Final = 0.05  # calls wait
 REDIS_TIMEOUT_MS: Final = 2_000  # a primary that hangs is left after that
 NODE: Final = "settle"  # who works on a reservation, as Redis notes it; our operations end them, so it is never asked
@@ -150,7 +154,11 @@ class _Session:
         self._swept = 0
         self._joined = False
         self._unsure = True  # something may be pending for us: from before, or after a batch that failed
-        self._beat, self._claim, self._tidy = _Chore(1.0), _Chore(1.0), _Chore(MINUTE_S)
+        self._believed: Epoch | None = None  # asked of both, and Redis has said the same since
+        self._heard = NOTHING_HEARD
+        self._noted, self._noted_s = NOTHING_HEARD, 0.0
+        self._beat, self._tidy = _Chore(BEAT_S), _Chore(MINUTE_S)
+        self._claim = _Chore(max(BEAT_S, options.idle_s / 2))
         self._watch = Watch(*parts) if options.compare_s else None
         self._compare = _Chore(options.compare_s)
         self._weigh = _Chore(EVERY_S)
@@ -164,8 +172,11 @@ class _Session:
             if epoch is None:
                 stop.wait(POLL_S if self._rebuild.is_stuck else BUILDING_POLL_S)
                 continue
-            self._consume(epoch, BLOCK_MS)
+            began_s = time.monotonic()
+            is_small = 0 < self._consume(epoch, BLOCK_MS) < GATHERED_MIN
             self._chores(epoch)
+            if is_small:
+                stop.wait(max(0.0, GATHER_S - (time.monotonic() - began_s)))
         self._say()
 
     def drain(self) -> Outcome:
@@ -188,7 +199,12 @@ class _Session:
         return total
 
     def _armed(self) -> Epoch | None:
-        """Return the epoch that Redis and Postgres agree on, after arming if that is due; None while it cannot be."""
+        """Return the epoch that Redis and Postgres agree on, after arming if that is due; None while it cannot be.
+
+        Both are asked once a second; in between every batch hears what Redis says, and Postgres takes no other epoch.
+        """
+        if self._believed is not None:
+            return self._believed
         epoch = self._rebuild.armed()
         if epoch is None:
             self._joined = False  # the group may have gone with everything else
@@ -197,6 +213,7 @@ class _Session:
             self._rebuild.news.good("Redis is armed, calls are taken again")
             self._stream.join()
             self._joined = True
+        self._believed = epoch
         return epoch
 
     def _armed_at_last(self) -> Epoch:
@@ -211,28 +228,50 @@ class _Session:
             time.sleep(BUILDING_POLL_S)
 
     def _consume(self, epoch: Epoch, block_ms: int) -> int:
-        """Post the next batch; return how many events it had."""
+        """Post the next batch; return how many events it had, 0 also where Redis is not armed for `epoch` any more."""
         entries = self._stream.pending() if self._unsure else []
         self._unsure = bool(entries)
-        if not entries:
-            entries = self._stream.fresh(block_ms)
-        self._post(epoch, entries)
+        if entries:
+            self._post(epoch, entries)
+            return len(entries)
+        entries, self._heard = self._cell.taken(self._stream, block_ms)
+        if not self._is_armed_for(epoch):
+            self._believed, self._unsure = None, True
+            return 0
+        self._post(epoch, entries, self._heard)
         return len(entries)
 
-    def _post(self, epoch: Epoch, entries: Sequence[Entry]) -> None:
+    def _is_armed_for(self, epoch: Epoch) -> bool:
+        status = self._heard.status
+        return status.armed and status.epoch == epoch.number
+
+    def _post(self, epoch: Epoch, entries: Sequence[Entry], heard: Heard | None = None) -> None:
+        """Post entries. heard: after they were read."""
         if entries:
-            # First: Postgres must never know an event of an operation whose number it does not know (rebuild, FAST).
-            self._note(epoch)
-            self._total = self._total.plus(post(self._books, entries, epoch))
+            # In the same transaction: Postgres must never know an event of an operation whose number it does not know
+            # (rebuild, FAST).
+            self._heard = heard or self._cell.heard()
+            self._total = self._total.plus(post(self._books, entries, epoch, self._register))
+            self._noted, self._noted_s = self._heard, time.monotonic()
             self._cell.note_posted(self._books.posting)  # before Redis may forget the events: see past.py
             self._stream.acknowledge(entries)
 
-    def _note(self, epoch: Epoch) -> None:
+    def _register(self) -> None:
         """Register nodes, and the highest operation number: Redis' own, for no node has seen a higher one."""
-        self._books.note_nodes(self._cell.nodes(), self._cell.status().opseq, epoch)
+        self._books.register(self._heard.nodes, self._heard.status.opseq)
+
+    def _note(self, epoch: Epoch) -> None:
+        """Register what was heard last, where that is new, or was noted a while ago."""
+        heard, noted = self._heard, self._noted
+        age_s = time.monotonic() - self._noted_s
+        is_new = heard.nodes.keys() != noted.nodes.keys() or heard.status.opseq != noted.status.opseq
+        if age_s >= NOTE_S or (is_new and age_s >= BEAT_S):
+            self._books.note_nodes(heard.nodes, heard.status.opseq, epoch)
+            self._noted, self._noted_s = heard, time.monotonic()
 
     def _chores(self, epoch: Epoch) -> None:
         if self._beat.is_due():
+            self._believed = None
             self._swept += self._sweeper.sweep()
             self._note(epoch)
         if self._watch is not None and self._compare.is_due():

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from kemi import codec, keys
-from kemi.adapters.redis_client import RedisClient
+from kemi.adapters.redis_client import Argument, RedisClient
 from kemi.records import CallEvent
 from tools.settle.books import Poisoned
 from tools.settle.postings import plan
@@ -55,11 +55,15 @@ class Stream:
 
     def fresh(self, block_ms: int) -> list[Entry]:
         """Return at most 2,000 entries that nobody got yet; waits up to `block_ms` for the first."""
-        return self._read(">", "BLOCK", block_ms)
+        return told(self._client.execute(*self.ask_fresh(block_ms)))
+
+    def ask_fresh(self, block_ms: int) -> tuple[Argument, ...]:
+        """Return the command of `fresh`, to be run beside others; `told` reads its answer."""
+        return self._asking(">", "BLOCK", block_ms)
 
     def pending(self) -> list[Entry]:
         """Return at most 2,000 of the oldest entries that this consumer got and did not acknowledge."""
-        return self._read("0")
+        return told(self._client.execute(*self._asking("0")))
 
     def take_over(self, idle_ms: int) -> list[Entry]:
         """Return at most 2,000 entries that another consumer got and left alone for `idle_ms`; they are ours now."""
@@ -132,10 +136,8 @@ class Stream:
             if not fields[b"pending"] and fields[b"idle"] > FORGOTTEN_MS:
                 self._client.execute("XGROUP", "DELCONSUMER", keys.EVENTS, GROUP, fields[b"name"])
 
-    def _read(self, after: str, *options: str | int) -> list[Entry]:
-        words = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", COUNT, *options, "STREAMS", keys.EVENTS, after)
-        reply = self._client.execute(*words)
-        return _entries(reply[0][1]) if reply else []
+    def _asking(self, after: str, *options: str | int) -> tuple[Argument, ...]:
+        return ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", COUNT, *options, "STREAMS", keys.EVENTS, after)
 
     def _last_id(self) -> bytes:
         stream = _fields(self._client.execute("XINFO", "STREAM", keys.EVENTS))
@@ -146,6 +148,11 @@ class Stream:
             return {}
         groups = (_fields(row) for row in self._client.execute("XINFO", "GROUPS", keys.EVENTS))
         return next((group for group in groups if group[b"name"] == GROUP.encode()), {})
+
+
+def told(reply: Any) -> list[Entry]:
+    """Return the entries that a reading was answered."""
+    return _entries(reply[0][1]) if reply else []
 
 
 def planned(entries: Sequence[Entry]) -> tuple[list[Plan], list[Poisoned]]:

@@ -38,7 +38,7 @@ class Sight(NamedTuple):
 
 
 class LeaseWatch:
-    """Follows all leases by our own clock. Pure.
+    """Follows leases by our own clock, from some time before their end. Pure.
 
     ttl_s: how long a lease is watched that was past already when first seen: nothing tells then how long ago it was
     moved, so it gets the longest time in which a living node moves it.
@@ -49,7 +49,10 @@ class LeaseWatch:
         self._seen: dict[str, Sight] = {}
 
     def see(self, leases: Mapping[str, int], redis_ms: int, now_s: float) -> None:
-        """Take in all leases there are. leases: rid -> expiry in Redis ms. now_s: our own monotonic clock."""
+        """Take in all leases that are over or soon will be.
+
+        leases: rid -> expiry in Redis ms. now_s: our own monotonic clock.
+        """
         before, self._seen = self._seen, {}
         for rid, expiry_ms in leases.items():
             known = before.get(rid)
@@ -69,7 +72,10 @@ class LeaseWatch:
 
 
 class Signs(NamedTuple):
-    """Who may still be alive, as Redis says at one moment. nodes: name -> last seen in Redis ms."""
+    """Who may still be alive, as Redis says at one moment. leases: those that are over, or will soon be.
+
+    nodes: name -> last seen in Redis ms.
+    """
 
     redis_ms: int
     leases: Mapping[str, int]
@@ -90,6 +96,8 @@ class Sweeper:
         """End what is due and return how many reservations were ended now. Raises StoreUnavailable."""
         signs = self._read()
         self._watch.see(signs.leases, signs.redis_ms, self._clock())
+        if all(expiry_ms > signs.redis_ms for expiry_ms in signs.leases.values()):
+            return 0
         due = [
             (rid, seq) for rid, seq in self._funds.expired(EXPIRED_AT_ONCE) if self._watch.is_due(rid, self._clock())
         ]

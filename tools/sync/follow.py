@@ -31,8 +31,7 @@ from tools.sync.store import FencedError, LostError, Store
 from tools.sync.sweep import Sweep
 from tools.sync.sweeper import Sweeper, sweeping
 
-POLL_S: Final = 0.02  # behind NOTIFY, which a lost connection or a pooler may swallow
-BEAT_S: Final = 0.5
+BEAT_S: Final = 0.5  # also the poll behind NOTIFY, which a lost connection or a pooler may swallow
 REFRESH_S: Final = 60  # how late a carrier's new day may begin; funds know their days in advance
 STANDBY_S: Final = 0.1
 AGAIN_S: Final = 0.5
@@ -92,8 +91,8 @@ def _session(options: Options, stop: Event, news: News) -> bool:
                 return True
             with (
                 resolving(options.database_url),
-                RateLoader(options.database_url, options.redis_url, store.own_fence) as loader,
-                sweeping(syncer, lambda: beside(options)) as sweeper,
+                RateLoader(options.database_url, options.redis_url, store.own_fence, source.ring) as loader,
+                sweeping(syncer, lambda: beside(options), source.ring) as sweeper,
             ):
                 syncer.load_beside(loader)
                 if syncer.unsure:
@@ -107,7 +106,7 @@ def _session(options: Options, stop: Event, news: News) -> bool:
 
 def _serve(source: Source, syncer: Syncer, sweeper: Sweeper, stop: Event) -> bool:
     """Follow until `stop` is set; False when somebody else goes first."""
-    beat, refresh = Every(BEAT_S), Every(REFRESH_S)
+    beat, refresh, news = Every(BEAT_S), Every(REFRESH_S), True
     while not stop.is_set():
         if refresh.is_due():
             source.refresh_windows()
@@ -115,11 +114,10 @@ def _serve(source: Source, syncer: Syncer, sweeper: Sweeper, stop: Event) -> boo
             if source.is_another_first():
                 log.info("an operator's run goes first, stepping aside")
                 return False
-            syncer.beat()
-        busy = syncer.run_pass()
-        busy = sweeper.turn() or busy
-        if not busy:
-            source.wait(POLL_S)
+            news = syncer.beat() or news
+        has_passed = news and syncer.run_pass()
+        has_swept = sweeper.turn()
+        news = has_passed or source.wait(0.0 if has_swept else beat.left_s()) or syncer.holds
     return True
 
 
@@ -161,6 +159,10 @@ class Every:
         """seconds: between two times."""
         self._seconds = seconds
         self._due_at = 0.0
+
+    def left_s(self) -> float:
+        """Return for how many seconds it is not."""
+        return max(0.0, self._due_at - time.monotonic())
 
     def is_due(self) -> bool:
         """Tell it; once every so often it is."""

@@ -72,10 +72,11 @@ class Syncer:
         self._accept = accept
         self._stop = stop or Event()
         self._said_at = 0.0
-        self._noted = 0
+        self._noted = self._forgotten = 0
         self._note_at = 0.0
         self.more: Callable[[], dict[str, Any]] = dict  # what others add to the status
         self.wrong: dict[str, str] = {}
+        self.holds = False  # something in the outbox waits for rates, whose loader rings when they are there
         self.certainty = Certainty()
 
     def start(self) -> None:
@@ -101,14 +102,18 @@ class Syncer:
         self._rates = Rates(self._source, self._store, loader)
         self.more = loader.status
 
-    def beat(self) -> None:
-        """Say that the syncer lives, and find out whether Redis is as it was left."""
-        self._store.commit(self._source.marker(durable=True), status=self._status("repair" if self.unsure else "live"))
-        self._source.forget_old_passes()
+    def beat(self) -> bool:
+        """Say that the syncer lives, and find out whether Redis is as it was left; return whether changes wait."""
+        marker, backlog = self._source.marker(durable=True), self._source.backlog()
+        self._store.commit(marker, status=self._status("repair" if self.unsure else "live", backlog))
+        if self._store.version != self._forgotten:
+            self._forgotten = self._store.version
+            self._source.forget_old_passes()
         if self._is_generation_due():
             with self._source.snapshot():
                 if not self._source.waiting():  # so Redis has all that this snapshot sees
                     self._note_generation()
+        return backlog[0] > 0
 
     def freeze(self, why: FrozenError) -> None:
         """Say for the NOC why nothing goes on."""
@@ -125,6 +130,7 @@ class Syncer:
         held = self._rates.held
         with self._source.outbox(ROWS_MAX, without=held) as rows:
             ready = self._rates.ready(rows) if rows or held else []
+            self.holds = bool(held) or len(ready) < len(rows)
             if not ready:
                 return False
             reset = [kind for kind in KINDS if any(row.key == RESET for row in ready if row.kind == kind.view)]
@@ -322,8 +328,10 @@ class Syncer:
         self._noted, self._note_at = self._store.version, time.monotonic() + GENERATION_S
         self._source.note_generation(self._noted)
 
-    def _status(self, state: str) -> str:
-        return written(self._source, self._store.version, state, self.certainty.held_text, len(self.wrong), self.more())
+    def _status(self, state: str, backlog: tuple[int, int] | None = None) -> str:
+        held, wrong = self.certainty.held_text, len(self.wrong)
+        waits = backlog or self._source.backlog()
+        return written(self._source, waits, self._store.version, state, held, wrong, self.more())
 
     def _brake(self, kind: Kind, gone: Sequence[str]) -> None:
         """Raise FrozenError when deleting `gone` would take more than 5 % of a kind, and more than 50."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from threading import Event, Lock, Thread
 from typing import Final, Self
@@ -36,8 +36,9 @@ log = logging.getLogger("tandem.sync")
 class RateLoader:
     """Loads and compares for as long as it is entered. Its methods are for the thread of the passes."""
 
-    def __init__(self, database_url: str, redis_url: str, fence: int) -> None:
-        """Prepare; fence: that of the active syncer, whose part this is."""
+    def __init__(self, database_url: str, redis_url: str, fence: int, ring: Callable[[], None] = lambda: None) -> None:
+        """Prepare; fence: that of the active syncer, whose part this is. ring: wakes it when a set is complete."""
+        self._ring = ring
         self._database_url = database_url
         self._redis_url = redis_url
         self._fence = fence
@@ -190,6 +191,7 @@ class RateLoader:
             if self._wanted.get(number) is wish:
                 del self._wanted[number]
                 self._complete.add(number)
+        self._ring()
 
     def _paced(self, portions: Iterable[int]) -> Iterator[None]:
         began = time.monotonic()

@@ -68,6 +68,7 @@ _OUTBOX: Final = """
      WHERE id >= %s AND kind = ANY (%s) AND (kind, key) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
      ORDER BY id LIMIT %s
 """
+_READ_ALL: Final = "SELECT " + ", ".join(f"set_config('{way}', 'on', true)" for way in _WAYS_FOR_ALL)
 # A crash of Postgres may take the end of a pass back: its rows are there again then, and applied once more.
 _BEGIN: Final = ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SET LOCAL synchronous_commit = off")
 _DONE: Final = """
@@ -118,6 +119,7 @@ class Source:
         self._passes: deque[int] = deque()
         self._window = Window()
         self._rest = Rest(connection)
+        self.ring = self._rest.ring  # lets `wait` return: another thread has something for this one
         self._from = 0
         self._end = 0
 
@@ -138,6 +140,7 @@ class Source:
     def close(self) -> None:
         """Close; a lock that is held becomes free."""
         self._connection.close()
+        self._rest.close()
 
     def try_lock(self) -> bool:
         """Become the one syncer for as long as this connection lives, unless another one is."""
@@ -155,9 +158,9 @@ class Source:
         """Begin a REPEATABLE READ transaction; it commits at the end of the block, unless that raises."""
         return self._connection.transaction()
 
-    def wait(self, seconds: float) -> None:
-        """Return at the next commit to the outbox, or after `seconds`. Only after a look that found nothing."""
-        self._rest.wait(seconds)
+    def wait(self, seconds: float) -> bool:
+        """Return at a commit to the outbox (True), a ring, or after `seconds`. Only after a look that found nothing."""
+        return self._rest.wait(seconds)
 
     def marker(self, *, durable: bool) -> Marker:
         """Return where the history stands: its flushed end, or (not durable) its inserted end."""
@@ -303,8 +306,10 @@ class Source:
             with self.snapshot():
                 self._read_all()
                 cursor.execute(sql.SQL("SELECT name FROM {}").format(_view(kind)))
-            while rows := cursor.fetchmany(size):
+            is_more = True
+            while is_more and (rows := cursor.fetchmany(size)):
                 yield [name for (name,) in rows]
+                is_more = len(rows) == size
 
     def all_aggregates(self, kind: Kind) -> Iterator[tuple[str, bytes | WrongRow]]:
         """Yield every aggregate of a kind; needs a snapshot."""
@@ -351,8 +356,7 @@ class Source:
 
     def _read_all(self) -> None:
         """Allow for the rest of the snapshot what suits whole tables."""
-        for way in _WAYS_FOR_ALL:
-            self._connection.execute(f"SET LOCAL {way} = on".encode())
+        self._connection.execute(_READ_ALL.encode())
 
     def _find(self, text: LiteralString, kind: Kind, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         found = lookup(kind)

@@ -11,8 +11,10 @@ from tools.sync.source import Source
 TEXT_MAX = 500  # characters of a sentence for a screen
 
 
-def written(source: Source, version: int, state: str, held: str, wrong: int, more: Mapping[str, Any]) -> str:
-    """Return the object as text.
+def written(
+    source: Source, backlog: tuple[int, int], version: int, state: str, held: str, wrong: int, more: Mapping[str, Any]
+) -> str:
+    """Return the object as text. backlog: as Source.backlog returns it.
 
     state: live, repair (what is in doubt is being compared beside the passes), load, or "frozen: why". outbox: rows
     that wait, at most 10,001; outbox_s: age of the oldest. sweep_s: how long the last comparison of everything took,
@@ -20,7 +22,7 @@ def written(source: Source, version: int, state: str, held: str, wrong: int, mor
     and were repaired, since the database was made; drift_at: of the last one. held: what only an operator may allow.
     wrong: rows that are no records. What is not known yet is left out.
     """
-    rows, age_s = source.backlog()
+    rows, age_s = backlog
     kept = source.state()
     values = {
         "state": state[:TEXT_MAX],

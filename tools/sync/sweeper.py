@@ -42,10 +42,18 @@ class Over(NamedTuple):
 
 
 class Sweeping:
-    """One sweep, in a thread of its own. fast: without rest."""
+    """One sweep, in a thread of its own. fast: without rest. ring: called when something was found."""
 
-    def __init__(self, connect: Callable[[], tuple[Source, Store]], kinds: Sequence[Kind], *, fast: bool) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], tuple[Source, Store]],
+        kinds: Sequence[Kind],
+        ring: Callable[[], None],
+        *,
+        fast: bool,
+    ) -> None:
         """Begin."""
+        self._ring = ring
         self.kinds = tuple(kinds)
         self.fast = fast
         self.began = time.monotonic()
@@ -96,14 +104,18 @@ class Sweeping:
                 self._found.put(item, timeout=AGAIN_S)
             except Full:
                 continue
+            self._ring()
             return
 
 
 class Sweeper:
     """Keeps one sweep going, and has the syncer repair what it finds."""
 
-    def __init__(self, syncer: Syncer, connect: Callable[[], tuple[Source, Store]]) -> None:
-        """connect: makes the connections of a sweep."""
+    def __init__(
+        self, syncer: Syncer, connect: Callable[[], tuple[Source, Store]], ring: Callable[[], None] = lambda: None
+    ) -> None:
+        """connect: makes the connections of a sweep. ring: says from its thread that a turn has something to do."""
+        self._ring = ring
         self._syncer = syncer
         self._connect = connect
         self._sweeping: Sweeping | None = None
@@ -138,7 +150,7 @@ class Sweeper:
 
     def _begin(self, kinds: Sequence[Kind], *, fast: bool) -> None:
         self._syncer.certainty.begin()
-        self._sweeping = Sweeping(self._connect, kinds, fast=fast)
+        self._sweeping = Sweeping(self._connect, kinds, self._ring, fast=fast)
 
     def _end(self, sweeping: Sweeping, over: Over) -> None:
         self._sweeping = None
@@ -153,9 +165,11 @@ class Sweeper:
 
 
 @contextmanager
-def sweeping(syncer: Syncer, connect: Callable[[], tuple[Source, Store]]) -> Iterator[Sweeper]:
+def sweeping(
+    syncer: Syncer, connect: Callable[[], tuple[Source, Store]], ring: Callable[[], None]
+) -> Iterator[Sweeper]:
     """Give a sweeper; end its sweep with the block."""
-    sweeper = Sweeper(syncer, connect)
+    sweeper = Sweeper(syncer, connect, ring)
     try:
         yield sweeper
     finally:

@@ -42,9 +42,9 @@ def _dearest_leg_only(draft: Any, out_legs: Any, in_legs: Any, attempts: int, _:
 def _acknowledged_first() -> Any:
     posted = service._Session._post
 
-    def post(session: Any, epoch: Any, entries: Sequence[Any]) -> None:
+    def post(session: Any, epoch: Any, entries: Sequence[Any], *heard: Any) -> None:
         session._stream.acknowledge(entries)
-        posted(session, epoch, entries)
+        posted(session, epoch, entries, *heard)
 
     return post
 
