@@ -17,7 +17,7 @@ WORKERS ?= 2
 PROFILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls load-register load soak bench bench-money bench-sync bench-import bench-decide mutants-core lint scenarios lock
+.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls load-register load soak compile bench bench-money bench-sync bench-import bench-decide mutants-core lint scenarios lock
 
 help: ## what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
@@ -67,8 +67,11 @@ load: setup ## one load scenario with progress, figures and a plot: make load SC
 soak: setup ## mixed traffic while the memory of every process is watched; a leak fails it: make soak MINUTES=10
 	@$(TANDEM) soak --minutes "$(MINUTES)" $(if $(RATE),--rate "$(RATE)")
 
+compile: setup ## makes machine code of what runs inside Kamailio; nodes take it at their next start or reload
+	@.venv/bin/python -m tools.compile
+
 bench: ROUNDS = 5
-bench: setup ## the same call through stock Kamailio, SQL, Lua and Tandem: make bench CALLS=2000 ROUNDS=5 PROFILE=1
+bench: compile ## the same call through stock Kamailio, SQL, Lua and Tandem: make bench CALLS=2000 ROUNDS=5 PROFILE=1
 	@$(TANDEM) bench calls --calls $(or $(CALLS),2000) --rounds $(ROUNDS) $(if $(PROFILE),--profile)
 
 bench-money: setup ## a hold over four levels beside plain Redis commands, and call events into Postgres

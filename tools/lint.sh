@@ -17,7 +17,7 @@ check_files() {
     local name=$1 pattern=$2
     shift 2
     local -a files
-    mapfile -t files < <(find . \( -name .venv -o -name .run -o -name .git \) -prune -o -type f -name "$pattern" -print | sort)
+    mapfile -t files < <(find . \( -name .venv -o -name .compiled -o -name .run -o -name .git \) -prune -o -type f -name "$pattern" -print | sort)
     if [ ${#files[@]} -gt 0 ]; then check "$name" "$@" "${files[@]}"; fi
 }
 

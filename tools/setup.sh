@@ -14,6 +14,8 @@ PACKAGES=(
     sip-tester               # sipp: the phones and carriers of demo and tests
     rtpengine-daemon         # the relay of sound, where an account asks for one (60 MB with its codecs)
     baresip-core             # a phone of somebody else's, for the tests (35 MB with its libraries)
+    gcc                      # `make compile`: machine code of what runs inside Kamailio
+    python3-dev              # the same: the headers of its interpreter
     python3-venv             # the virtual environment of the interpreter that Kamailio embeds
     kamailio-postgres-modules # db_postgres: what `make bench` compares with
     kamailio-lua-modules     # app_lua: the same

@@ -61,8 +61,8 @@ def read(ksr: Ksr, received_ms: int) -> CallRequest | Malformed:
         return _request(ksr, received_ms)
     except _UnreadableError as error:
         return error.malformed
-    except UnicodeDecodeError as error:
-        return Malformed("malformed", f"not UTF-8: {error.reason}")
+    except UnicodeDecodeError as wrong:  # a name of its own: compiled, a name has one type
+        return Malformed("malformed", f"not UTF-8: {wrong.reason}")
 
 
 def text(get: Callable[[], Xval]) -> str:

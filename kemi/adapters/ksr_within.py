@@ -103,7 +103,7 @@ def serve(ksr: Ksr, ours: Ours) -> None:
 def failed(ksr: Ksr) -> None:
     """Keep from a side what is not meant for it: a challenge, and that our requests have overtaken its BYE."""
     status = ksr.tm.t_get_status_code()
-    if ksr.is_BYE() and status in (*CHALLENGES, OUT_OF_ORDER[0]):
+    if ksr.is_BYE() and (status in CHALLENGES or status == OUT_OF_ORDER[0]):
         ksr.tm.t_reply(*OK)  # who says BYE is out; the agent has heard of the refusal, and sends one of its own
     elif status in CHALLENGES:
         ksr.tm.t_reply(403, "Forbidden")

@@ -55,7 +55,7 @@ class Wire(Protocol):
     def pack_commands(self, commands: Sequence[Sequence[Argument]]) -> list[bytes]:
         """Return commands as they go over the wire."""
 
-    def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None:
+    def send_packed_command(self, command: list[bytes], check_health: bool = False) -> None:
         """Send what `pack_commands` returned."""
 
     def can_read(self, timeout: float) -> bool:
