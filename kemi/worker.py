@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from kemi import codec
+from kemi import codec, noc
 from kemi.adapters import (
     ksr_apply,
     ksr_capacity,
@@ -142,9 +142,9 @@ class Worker:
         self._guarded("dialog", lambda: self._dialog_event(event))
         return DONE
 
-    def noc(self, _msg: object, data: str = "", *_more: object) -> int:
+    def noc(self, _msg: object, data: object = "", *_more: object) -> int:
         """`kamcmd evrexec.run noc "<command>"`; the answer is put into the table `noc`."""
-        self._guarded("noc", lambda: ksr_noc.serve(self._ksr, data))
+        self._guarded("noc", lambda: noc.serve(self._ksr, self._settings, data, time.monotonic_ns(), _unix_ms()))
         return DONE
 
     # Requests --------------------------------------------------------------------------------------------------------

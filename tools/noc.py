@@ -1,16 +1,10 @@
-"""`tandem noc`: ask and steer a running node through Kamailio's control socket.
-
-kamcmd returns no answer from Python: the node leaves it in a table under our ticket, and we fetch it from there.
-"""
+"""`tandem noc`: ask and steer a running node through Kamailio's control socket."""
 
 from __future__ import annotations
 
 import getpass
 import json
-import os
 import re
-import secrets
-import subprocess
 from typing import Annotated, Any, Final
 
 import typer
@@ -20,10 +14,10 @@ from rich.table import Table
 
 from tools import noc_caches, noc_money, noc_sync
 from tools.account.options import Actor
-from tools.errors import OperatorError, not_set
+from tools.errors import OperatorError
+from tools.noc_ask import ask
 from tools.printable import counted, printable
 
-TIMEOUT_S: Final = 5
 LINE: Final = re.compile(r"[^\s@\"]{1,64}@[A-Za-z0-9.:-]{1,253}", re.ASCII)
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9._@+-]", re.ASCII)  # in the name of who asks: it is one word of a command
 ACTOR_MAX: Final = 64
@@ -122,9 +116,6 @@ def peers(ctl: Ctl = "", as_json: Json = False) -> None:
         return
     _print_rows("probes", answer["probes"], ("server_id", "name", "state", "status", "unanswered"))
     _print_rows("logins", answer["logins"], ("server_id", "name", "user", "state", "status", "until_ms"))
-    shown = max(len(answer["probes"]), len(answer["logins"]))
-    if shown < answer["count"]:
-        typer.echo(f"{answer['count']} servers; left out are some that are well")
 
 
 @noc.command()
@@ -158,38 +149,6 @@ def unregister(
     if not answer["unregistered"]:
         raise OperatorError(f"{line!r} has no phones: there is no such line, or none of its phones is registered")
     typer.echo(f"{line}: {counted(answer['unregistered'], 'phone')} taken away")
-
-
-def ask(ctl: str, command: str) -> dict[str, Any]:
-    """Return a node's answer. ctl: path of its control socket. Raises OperatorError when it does not answer."""
-    if not ctl:
-        raise not_set("TANDEM_CTL")
-    ticket = secrets.token_hex(4)
-    _kamcmd(ctl, "evrexec.run", "noc", f"s:{command} t{ticket}")
-    value = _kamcmd(ctl, "htable.get", "noc", f"s:reply:t{ticket}").partition("value: ")[2]
-    if not value:
-        raise OperatorError(f"the node behind {ctl} gave no answer to {command!r}; its log may say why")
-    answer: dict[str, Any] = json.loads(value.splitlines()[0])
-    if "error" in answer:
-        raise OperatorError(answer["error"])
-    return answer
-
-
-def _kamcmd(ctl: str, *words: str) -> str:
-    command = ["kamcmd", "-s", f"unix:{ctl.removeprefix('unix:')}", *words]
-    try:
-        done = subprocess.run(
-            command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S, env=_environment()
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
-        said = getattr(error, "stderr", None) or error
-        raise OperatorError(f"no answer through {ctl}: {said}".strip()) from error
-    return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment with the folders where Debian keeps an operator's programs."""
-    return {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin"}
 
 
 def _print_json(answer: object) -> None:
