@@ -21,7 +21,7 @@ from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_bye import Send
 from kemi.adapters.ksr_queue import Answered, LateAnswer, Message
 from kemi.adapters.redis_client import StoreUnavailable
-from kemi.adapters.redis_operations import Adopt, Reservation, Result
+from kemi.adapters.redis_operations import Adopt, Answer, Applied, Extend, Reservation, Result
 from kemi.adapters.spool import Spool
 from kemi.agent_adoption import Moment
 from kemi.agent_beyond import going_on, on_whose_word
@@ -156,7 +156,10 @@ class Agent:
     def answered(self, sent: Outgoing, result: Result) -> Iterable[Entry]:
         """Hear a result of Redis."""
         self._rebuild.acknowledged(sent, result, self._clock.monotonic_ns())
-        return self._followed_up(self._calls.answered(sent, result, self._clock.monotonic_ns()))
+        followed = self._followed_up(self._calls.answered(sent, result, self._clock.monotonic_ns()))
+        if isinstance(sent.operation, Answer | Extend) and isinstance(result, Applied):
+            self._show(sent.operation.rid)
+        return followed
 
     def asked(self, question: LookUp) -> Iterable[Entry]:
         """Ask what became of a reservation, and return what follows. Raises StoreUnavailable."""
@@ -259,7 +262,8 @@ class Agent:
             return
         answered_ms = talk.started.answered_ms if talk.started else 0
         server_id = talk.started.server_id if talk.started else 0
-        ksr_noc.show_call(self._ksr, talk.call, answered_ms, server_id)
+        paid = ksr_noc.Paid(talk.granted_s, talk.funds, talk.held_micros)
+        ksr_noc.show_call(self._ksr, talk.call, answered_ms, server_id, paid)
 
     def _follow(self) -> None:
         """Read which version of the configuration Redis has, for the workers, and how its money is."""
@@ -311,6 +315,7 @@ class Agent:
             {
                 "node": self._settings.node,
                 "unix_ms": self._now()[1],
+                "generation": self._config_pass,
                 "queue": self._ksr.mqueue.mq_size(ksr_queue.QUEUE),
                 "calls": len(calls),
                 "talking": calls.talking,

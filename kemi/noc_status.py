@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from kemi import noc_table
 from kemi.adapters import ksr_locations, ksr_noc
-from kemi.adapters.ksr_shared import DRAIN, HEALTH, NOC, is_draining, names
+from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_shared import DRAIN, HEALTH, NOC, StoreFlag, is_draining, names
 from kemi.noc_command import Answer, Command, Desk, UsageError
 
 _STATISTICS: Final = {name: f"$stat({name})" for name in ksr_noc.COUNTERS}
@@ -19,10 +20,37 @@ def _status(desk: Desk, _words: Sequence[str]) -> Answer:
         "agent": noc_table.value(ksr, NOC, ksr_noc.AGENT),
         "money": noc_table.value(ksr, NOC, ksr_noc.MONEY),
         "sync": noc_table.value(ksr, NOC, ksr_noc.SYNC),
-        "processes": noc_table.rows(ksr, ksr_noc.PROCESS),
+        "processes": _processes(ksr),
         "draining": is_draining(ksr),
         "down_servers": names(ksr, HEALTH),
     }
+
+
+def _processes(ksr: Ksr) -> list[Answer]:
+    """Return a row per process: its code, and what it has seen and done since it served calls.
+
+    generation: of the configuration, None before its first call. hit_rate: share of reads that its cache answered.
+    """
+    caches = {row["pid"]: row for row in noc_table.rows(ksr, ksr_noc.CACHE)}
+    errors = {row["pid"]: row for row in noc_table.rows(ksr, ksr_noc.ERROR)}
+    breaker = "open" if StoreFlag(ksr).is_set() else "closed"  # all processes of a node share one
+    return [
+        {
+            **row,
+            "generation": caches.get(row["pid"], {}).get("generation"),
+            "hit_rate": _hit_rate(caches.get(row["pid"], {})),
+            "breaker": breaker,
+            "last_error": errors.get(row["pid"], {}).get("what"),
+            "last_error_ms": errors.get(row["pid"], {}).get("unix_ms"),
+        }
+        for row in noc_table.rows(ksr, ksr_noc.PROCESS)
+    ]
+
+
+def _hit_rate(counts: Mapping[str, Any]) -> float | None:
+    hits = counts.get("record_hits", 0) + counts.get("rate_hits", 0)
+    reads = hits + counts.get("record_misses", 0) + counts.get("rate_misses", 0)
+    return round(hits / reads, 4) if reads else None
 
 
 def _counters(desk: Desk, _words: Sequence[str]) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Any, Final
 
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_shared import NOC, names
@@ -17,7 +17,7 @@ def value(ksr: Ksr, table: str, key: str) -> object:
     return json.loads(found) if isinstance(found, str) else None
 
 
-def rows(ksr: Ksr, prefix: str) -> list[dict[str, object]]:
+def rows(ksr: Ksr, prefix: str) -> list[dict[str, Any]]:
     """Return what processes have said of themselves under keys with this prefix, in the order of the keys."""
     found = [value(ksr, NOC, name) for name in sorted(names(ksr, NOC)) if name.startswith(prefix)]
     return [each for each in found if isinstance(each, dict)]

@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 from kemi.adapters.cache import Counts
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_shared import CALLS, NOC
+from kemi.keys import counts_only
 from kemi.records import PinnedCall
 
 COUNTERS: Final = (
@@ -43,6 +44,8 @@ PEERS: Final = "peers"
 SYNC: Final = "sync"
 PROCESS: Final = "process:"
 CACHE: Final = "cache:"
+ERROR: Final = "error:"
+ERROR_MAX: Final = 300  # characters of one; the log has it whole
 WELL: Final = ("up", "registered")
 SHOWN_NS: Final = 1_000_000_000
 
@@ -50,6 +53,11 @@ SHOWN_NS: Final = 1_000_000_000
 def publish_process(ksr: Ksr, rank: int, pid: int, load_state: str) -> None:
     """Say which code a process runs. rank: Kamailio's; timers share −1, so the pid is the name."""
     ksr.htable.sht_sets(NOC, f"{PROCESS}{pid}", json.dumps({"rank": rank, "pid": pid, "code": load_state}))
+
+
+def publish_error(ksr: Ksr, pid: int, what: str, unix_ms: int) -> None:
+    """Say what went wrong last in a process."""
+    ksr.htable.sht_sets(NOC, f"{ERROR}{pid}", json.dumps({"pid": pid, "what": what[:ERROR_MAX], "unix_ms": unix_ms}))
 
 
 def publish_agent(ksr: Ksr, status: Mapping[str, object]) -> None:
@@ -68,6 +76,18 @@ def publish_sync(ksr: Ksr, told: Mapping[str, object], unix_ms: int) -> None:
     ksr.htable.sht_sets(NOC, SYNC, json.dumps({**told, "unix_ms": unix_ms}))
 
 
+class Reader(Protocol):
+    """Who reads the configuration in a process: kemi.admission.Admission."""
+
+    @property
+    def cache(self) -> Counts:
+        """How its cache does."""
+
+    @property
+    def generation(self) -> int:
+        """The version of the configuration that it has seen."""
+
+
 class CacheReport:
     """How the cache of this process does, and its memory, told at most once a second.
 
@@ -78,12 +98,13 @@ class CacheReport:
         self._ksr = ksr
         self._again_ns = 0
 
-    def show(self, counts: Counts, now_ns: int) -> None:
+    def show(self, reader: Reader, now_ns: int) -> None:
         """Say it, if it is time. now_ns: CLOCK_MONOTONIC."""
         if now_ns >= self._again_ns:
             self._again_ns = now_ns + SHOWN_NS
             pid = os.getpid()
-            told = {"pid": pid, "blocks": sys.getallocatedblocks(), **counts._asdict()}
+            told = {"pid": pid, "blocks": sys.getallocatedblocks(), "generation": reader.generation}
+            told.update(reader.cache._asdict())
             self._ksr.htable.sht_sets(NOC, f"{CACHE}{pid}", json.dumps(told))
 
 
@@ -92,7 +113,15 @@ def publish_peers(ksr: Ksr, rows: Mapping[str, object]) -> None:
     ksr.htable.sht_sets(NOC, PEERS, json.dumps(rows))
 
 
-def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int) -> None:
+class Paid(NamedTuple):
+    """What a call has for its talk. held_micros: per fund, for all of granted_s; () = not known."""
+
+    granted_s: int
+    funds: tuple[str, ...]
+    held_micros: tuple[int, ...]
+
+
+def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int, paid: Paid) -> None:
     """Put a call into the table of calls. answered_ms: Unix time, 0 = it rings."""
     row = {
         "rid": call.rid,
@@ -104,8 +133,30 @@ def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int) -> N
         "started_ms": call.started_ms,
         "answered_ms": answered_ms,
         "server_id": server_id,
+        "chain": chain(call),
+        "levels": _levels(paid),
+        "granted_s": paid.granted_s,
     }
     ksr.htable.sht_sets(CALLS, call.rid, json.dumps(row))
+
+
+def chain(call: PinnedCall) -> list[int]:
+    """Return the accounts that a call's own account stands under, the root first, and it as the last."""
+    payees = {leg.payer_id: leg.payee_id for leg in reversed(call.legs) if leg.fund and not leg.forward}
+    found = [call.account_id] if call.account_id else []
+    while found and (above := payees.get(found[-1])) is not None and above not in found:
+        found.append(above)
+    return found[::-1]
+
+
+def _levels(paid: Paid) -> list[dict[str, object]]:
+    """Return the funds of money that a call has held something of, in the order of the hold."""
+    held = paid.held_micros or (None,) * len(paid.funds)
+    return [
+        {"account": int(fund.partition(":")[0]), "fund": fund, "held_micros": micros}
+        for fund, micros in zip(paid.funds, held, strict=True)
+        if not counts_only(fund)
+    ]
 
 
 def hide_call(ksr: Ksr, rid: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.fakes.ksr import FakeKsr
 from tests.fakes.locations import SETTINGS
 from tools import noc_ask
 
+UNPAID = ksr_noc.Paid(60, (), ())
 NOW_NS, NOW_MS = 10**9, 1_770_000_100_000
 
 
@@ -29,7 +31,7 @@ def ask(ksr: FakeKsr, command: str) -> Any:
 
 def test_an_answered_call_is_ended() -> None:
     ksr, call = FakeKsr(), pinned("r1", ())
-    ksr_noc.show_call(ksr, call, answered_ms=1, server_id=31)
+    ksr_noc.show_call(ksr, call, answered_ms=1, server_id=31, paid=UNPAID)
 
     assert ask(ksr, f"end {call.rid}") == {"ending": call.rid}
     assert ksr_queue.take(ksr) == HangUp(call.rid)
@@ -65,7 +67,7 @@ def test_servers_in_trouble_come_first() -> None:
 
 def test_a_call_that_rings_is_not_said_to_end() -> None:
     ksr, call = FakeKsr(), pinned("r1", ())
-    ksr_noc.show_call(ksr, call, answered_ms=0, server_id=0)
+    ksr_noc.show_call(ksr, call, answered_ms=0, server_id=0, paid=UNPAID)
 
     assert "not answered yet" in ask(ksr, f"end {call.rid}")["error"]
     assert ksr_queue.take(ksr) is None
@@ -77,12 +79,12 @@ def test_the_caches_of_all_processes_are_shown() -> None:
     ksr.tables["noc"]["cache:1"] = '{"pid": 1, "records": 7}'
     report = ksr_noc.CacheReport(ksr)
     for records, now_ns in ((1, 0), (2, ksr_noc.SHOWN_NS - 1), (3, ksr_noc.SHOWN_NS), (4, ksr_noc.SHOWN_NS + 1)):
-        report.show(Counts(records, *range(8)), now_ns)
+        report.show(SimpleNamespace(cache=Counts(records, *range(8)), generation=5), now_ns)
         said = 1 if now_ns < ksr_noc.SHOWN_NS else 3
         first, own = ask(ksr, "caches")["caches"]
         assert first == {"pid": 1, "records": 7}
         assert own.pop("blocks") > 0
-        assert own == {"pid": os.getpid(), **Counts(said, *range(8))._asdict()}
+        assert own == {"pid": os.getpid(), "generation": 5, **Counts(said, *range(8))._asdict()}
 
 
 def test_the_state_of_the_configuration_stands_beside_the_agents() -> None:
