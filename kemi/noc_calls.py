@@ -44,8 +44,8 @@ def _calls(desk: Desk, words: Sequence[str]) -> Answer:
     left = noc_table.value(desk.ksr, NOC, LEFT)
     known = left if isinstance(left, dict) else {}
     calls = [_told(row, known, desk.unix_ms) for row in shown]
-    _want(desk, shown, known)
-    return {"count": len(found), "shown": len(shown), "calls": calls}
+    is_known = not _want(desk, shown, known)
+    return {"count": len(found), "shown": len(shown), "is_money_known": is_known, "calls": calls}
 
 
 def _end(desk: Desk, words: Sequence[str]) -> Answer:
@@ -142,12 +142,13 @@ def _told(row: Row, left: Mapping[str, int | None], unix_ms: int) -> Row:
     }
 
 
-def _want(desk: Desk, rows: Sequence[Row], known: Mapping[str, int | None]) -> None:
-    """Leave word which funds are not known."""
+def _want(desk: Desk, rows: Sequence[Row], known: Mapping[str, int | None]) -> bool:
+    """Leave word which funds are not known; return whether there are such."""
     funds = dict.fromkeys(level["fund"] for row in rows for level in _levels(row) if level["fund"] not in known)
     if funds:
-        wanted = [*known, *funds][:FUNDS_MAX]
+        wanted = [*funds, *known][:FUNDS_MAX]
         desk.ksr.htable.sht_setxs(NOC, WANTED, json.dumps(wanted), LEFT_S)
+    return bool(funds)
 
 
 COMMANDS: Final[tuple[Command, ...]] = (

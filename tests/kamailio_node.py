@@ -62,8 +62,12 @@ class Node:
     def noc(self, command: str) -> Any:
         """Return the answer to a NOC command."""
         self.kamcmd("evrexec.run", "noc", f"s:{command} test")
-        first = self._page("test")
-        return noc_ask.joined([first, *(self._page(f"test:{at}") for at in range(2, first.get("pages", 1) + 1))])
+        return self.reply("test")
+
+    def reply(self, ticket: str) -> Any:
+        """Return what the NOC has been answered under a ticket."""
+        first = self._page(ticket)
+        return noc_ask.joined([first, *(self._page(f"{ticket}:{at}") for at in range(2, first.get("pages", 1) + 1))])
 
     def _page(self, ticket: str) -> Any:
         text = self.kamcmd("htable.get", "noc", f"s:reply:{ticket}")

@@ -43,7 +43,7 @@ def ask(ctl: str, command: str) -> dict[str, Any]:
 
 def joined(pages: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the answer that came in these pages: their rows one behind the other."""
-    whole = {name: value for name, value in pages[0].items() if name not in ("page", "pages") or len(pages) == 1}
+    whole = {name: value for name, value in pages[0].items() if name not in ("page", "pages")}
     for page in pages[1:]:
         for name, rows in page.items():
             if isinstance(rows, list):

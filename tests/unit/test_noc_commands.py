@@ -25,7 +25,7 @@ PROBE = {"server_id": 1, "name": "acme", "state": "up", "status": 200, "unanswer
     ("line", "asked", "answer", "read"),
     [
         ("noc counters", "counters", {"calls": 3}, "calls"),
-        ("noc calls", "calls", {"count": 1, "calls": [CALL, None]}, "1 call\n"),
+        ("noc calls", "calls", {"count": 1, "calls": [CALL, None]}, "1 call"),
         ("noc calls", "calls", {"count": 0, "calls": []}, "0 calls\n"),
         ("noc caches", "caches", {"caches": []}, "caches, since each process began"),
         ("noc peers", "peers", {"count": 1, "probes": [PROBE], "logins": []}, "acme"),
