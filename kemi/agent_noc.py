@@ -23,6 +23,7 @@ from kemi.settings import Settings
 ASKED_NS: Final = 200_000_000  # how long a question waits at most; 5 reads a second cost Redis nothing
 ANSWER_S: Final = 30
 QUESTION_MAX: Final = 1_000  # bytes
+ANSWER_MAX: Final = 500_000  # bytes; a longer one might take Redis' time-out to write, and count as an outage
 TICKET: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -79,8 +80,12 @@ class AgentNoc:
         if not ticket or ticket == self._ticket:
             return
         self._ticket = ticket  # before the work: what fails is not tried again
-        answer = self._answer(desk, command.split())
-        self._client.execute("SETEX", keys.noc_answer(ticket), ANSWER_S, json.dumps(answer))
+        text = json.dumps(self._answer(desk, command.split()))
+        if len(text) > ANSWER_MAX:
+            text = json.dumps(
+                {"error": f"the answer has {len(text)} bytes, of {ANSWER_MAX}: choose less, or set limit="}
+            )
+        self._client.execute("SETEX", keys.noc_answer(ticket), ANSWER_S, text)
 
     def _answer(self, desk: Desk, words: list[str]) -> Answer:
         try:

@@ -171,6 +171,15 @@ def test_a_command_that_fails_is_said_and_logged(site: Site, monkeypatch: pytest
     assert "ZeroDivisionError" in site.ksrs["n1"].log[0]
 
 
+def test_an_answer_that_is_too_long_is_not_written(site: Site) -> None:
+    """Writing megabytes within the time-out of a worker may fail, and would count as an outage of Redis."""
+    for at in range(2_500):
+        call = pinned(f"rid-{at}", ())
+        ksr_noc.show_call(site.ksrs["n1"], call, 0, 0, ksr_noc.Paid(60, (), ()))
+    assert len(site.ask("n1", "calls limit=800")["calls"]) == 800
+    assert " bytes, of 500000: choose less, or set limit=" in site.ask("n1", "calls limit=5000")["error"]
+
+
 def test_all_nodes_are_asked(site: Site) -> None:
     status, output = site.tandem("calls", "--all", "--json")
     empty = {"count": 0, "shown": 0, "is_money_known": True, "calls": []}
