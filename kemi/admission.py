@@ -137,6 +137,11 @@ class Admission:
         """How the cache of this process does."""
         return self._tables.counts
 
+    @property
+    def generation(self) -> int:
+        """The version of the configuration that this process has seen."""
+        return self._tables.seen_pass
+
     def admit(self, request: CallRequest, seen: Seen) -> Verdict:
         """Return the decision on an INVITE or REGISTER, and its hold."""
         self._tables.trim()

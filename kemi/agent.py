@@ -19,7 +19,7 @@ from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_bye import Send
 from kemi.adapters.ksr_queue import Answered, LateAnswer, Message
 from kemi.adapters.redis_client import StoreUnavailable
-from kemi.adapters.redis_operations import Adopt, Reservation, Result
+from kemi.adapters.redis_operations import Adopt, Answer, Applied, Extend, Reservation, Result
 from kemi.adapters.spool import Spool
 from kemi.agent_adoption import Moment
 from kemi.agent_beyond import going_on, on_whose_word
@@ -97,7 +97,7 @@ class Agent:
         self._heartbeat_at_ns = 0
         self._follow_at_ns = 0
         self._told: dict[str, int] = {}
-        self._shown: dict[str, tuple[int, int]] = {}
+        self._shown: dict[str, tuple[int, int, ksr_noc.Paid]] = {}
         self._errors = 0
 
     def tick(self) -> None:
@@ -155,7 +155,10 @@ class Agent:
     def answered(self, sent: Outgoing, result: Result) -> Iterable[Entry]:
         """Hear a result of Redis."""
         self._rebuild.acknowledged(sent, result, self._clock.monotonic_ns())
-        return self._followed_up(self._calls.answered(sent, result, self._clock.monotonic_ns()))
+        followed = self._followed_up(self._calls.answered(sent, result, self._clock.monotonic_ns()))
+        if isinstance(sent.operation, Answer | Extend) and isinstance(result, Applied):
+            self._show(sent.operation.rid)
+        return followed
 
     def asked(self, question: LookUp) -> Iterable[Entry]:
         """Ask what became of a reservation, and return what follows. Raises StoreUnavailable."""
@@ -257,10 +260,12 @@ class Agent:
             self._shown.pop(rid, None)
             ksr_noc.hide_call(self._ksr, rid)
             return
-        answer = (talk.started.answered_ms, talk.started.server_id) if talk.started else (0, 0)
-        if self._shown.get(rid) != answer:
-            self._shown[rid] = answer
-            ksr_noc.show_call(self._ksr, talk.call, *answer)
+        started = talk.started
+        paid = ksr_noc.Paid(talk.granted_s, talk.funds, talk.held_micros)
+        row = (started.answered_ms, started.server_id, paid) if started else (0, 0, paid)
+        if self._shown.get(rid) != row:
+            self._shown[rid] = row
+            ksr_noc.show_call(self._ksr, talk.call, *row)
 
     def _follow(self) -> None:
         """Ask Redis how it stands, where the prober has not heard it just now."""
@@ -321,6 +326,7 @@ class Agent:
             {
                 "node": self._settings.node,
                 "unix_ms": self._now()[1],
+                "generation": self._config_pass,
                 "queue": self._ksr.mqueue.mq_size(ksr_queue.QUEUE),
                 "calls": len(calls),
                 "talking": calls.talking,

@@ -76,6 +76,16 @@ def location(address_of_record: str) -> str:
     return f"{TAG}loc:{address_of_record}"
 
 
+def noc_question(node: str) -> str:
+    """STRING JSON [ticket, command]; writer: operators' tools; reader: the agent of that node; gone in seconds."""
+    return f"{TAG}noc_ask:{node}"
+
+
+def noc_answer(ticket: str) -> str:
+    """STRING JSON object, a node's answer; writer: its agent; reader: who asked under this ticket; gone in 30 s."""
+    return f"{TAG}noc_answer:{ticket}"
+
+
 def account(account_id: int) -> str:
     """Short name of an Account."""
     return f"acct:{account_id}"

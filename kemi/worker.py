@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from kemi import codec
+from kemi import codec, noc
 from kemi.adapters import (
     ksr_apply,
     ksr_capacity,
@@ -42,8 +42,6 @@ from kemi.admission import Admission, Seen, Verdict
 from kemi.core.outcome import Register, Reject, Route
 from kemi.core.refusals import reject
 from kemi.core.request import CallRequest, reservation_id
-from kemi.core.sides import host_of
-from kemi.core.token import Origin, sign
 from kemi.settings import Settings
 
 MAX_FORWARDS: Final = 70  # RFC 3261 §8.1.1.6
@@ -142,9 +140,9 @@ class Worker:
         self._guarded("dialog", lambda: self._dialog_event(event))
         return DONE
 
-    def noc(self, _msg: object, data: str = "", *_more: object) -> int:
+    def noc(self, _msg: object, data: object = "", *_more: object) -> int:
         """`kamcmd evrexec.run noc "<command>"`; the answer is put into the table `noc`."""
-        self._guarded("noc", lambda: ksr_noc.serve(self._ksr, data))
+        self._guarded("noc", lambda: noc.serve(self._ksr, self._settings, data, time.monotonic_ns(), _unix_ms()))
         return DONE
 
     # Requests --------------------------------------------------------------------------------------------------------
@@ -214,7 +212,7 @@ class Worker:
         asked_before = self._admission.round_trips
         verdict = self._admission.admit(request, self._seen(request))
         self._carry_out(request, verdict, self._admission.round_trips - asked_before)
-        self._guarded("cache", lambda: self._cache_report.show(self._admission.cache, time.monotonic_ns()))
+        self._guarded("cache", lambda: self._cache_report.show(self._admission, time.monotonic_ns()))
 
     def _carry_out(self, request: CallRequest, verdict: Verdict, round_trips: int) -> None:
         """Tell the agent first, so that no call goes that nobody would end; then Kamailio.
@@ -245,27 +243,13 @@ class Worker:
         """Tell the agent of a call, and of a refusal. Return the value of our Record-Route parameter, or ""."""
         decision = verdict.decision
         if isinstance(decision, Route):
-            signed = self._signed(decision)
+            signed = ksr_sides.signed(self._ksr, decision, self._settings, _unix_ms())
             ksr_queue.put(self._ksr, self._held(decision, verdict))
             return signed
         if isinstance(decision, Reject):
             self._log_refusal(request, decision)
             self._queue_refusal(decision, verdict)
         return ""
-
-    def _signed(self, route: Route) -> str:
-        """Return the token of a call: for its own Call-ID and tag, and to the hosts that it may be ended at."""
-        call = route.call
-        uris = (ksr_sides.contact_of(self._ksr), *(target.next_hop for target in route.targets))
-        ways = (host for target in route.targets for host in target.limits.hosts)  # of redirects
-        hosts = (ksr_sides.source(self._ksr)[0], *(host for host in map(host_of, uris) if host), *ways)
-        return sign(
-            self._settings.secret,
-            call.rid,
-            call.call_id,
-            call.from_tag,
-            Origin(self._settings.node, _unix_ms(), hosts),
-        )
 
     def _give_back(self, route: Route, verdict: Verdict, *, is_told: bool) -> None:
         """Let the agent release what is held for a call that did not go. is_told: the agent knows of the call."""
@@ -383,11 +367,12 @@ class Worker:
         """Do `work`; log and count what it raises. Return whether it went through."""
         try:
             work()
-        except Exception:  # noqa: BLE001  the last resort: a callback must not raise
+        except Exception as error:  # noqa: BLE001  the last resort: a callback must not raise
             told = traceback.format_exc().replace("\n", " | ")
             with suppress(Exception):  # the log must not raise either
                 self._ksr.statistics.update_stat("exceptions", 1)
                 self._ksr.err(f"{what}: Call-ID {ksr_read.text(self._ksr.kx.get_callid)}: {told}\n")
+                ksr_noc.publish_error(self._ksr, os.getpid(), f"{what}: {error!r}", _unix_ms())
             return False
         return True
 

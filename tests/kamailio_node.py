@@ -18,6 +18,7 @@ from typing import Any, Final
 from tests.fix_stack import free_address
 from tests.sip import Endpoint
 from tests.wait import until
+from tools import noc_ask
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SECRET: Final = b"a secret of the tests, 16 bytes or more"
@@ -61,7 +62,15 @@ class Node:
     def noc(self, command: str) -> Any:
         """Return the answer to a NOC command."""
         self.kamcmd("evrexec.run", "noc", f"s:{command} test")
-        text = self.kamcmd("htable.get", "noc", "reply:test")
+        return self.reply("test")
+
+    def reply(self, ticket: str) -> Any:
+        """Return what the NOC has been answered under a ticket."""
+        first = self._page(ticket)
+        return noc_ask.joined([first, *(self._page(f"{ticket}:{at}") for at in range(2, first.get("pages", 1) + 1))])
+
+    def _page(self, ticket: str) -> Any:
+        text = self.kamcmd("htable.get", "noc", f"s:reply:{ticket}")
         return json.loads(text.partition("value: ")[2].splitlines()[0])
 
     def counter(self, name: str) -> int:

@@ -1,149 +1,158 @@
-"""`tandem noc`: ask and steer a running node through Kamailio's control socket.
-
-kamcmd returns no answer from Python: the node leaves it in a table under our ticket, and we fetch it from there.
-"""
+"""`tandem noc`: ask and steer running nodes."""
 
 from __future__ import annotations
 
 import getpass
-import json
-import os
 import re
-import secrets
-import subprocess
+import time
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from tools import noc_caches, noc_money, noc_sync
+from tools import noc_caches, noc_calls, noc_money, noc_pages, noc_sync
 from tools.account.options import Actor
-from tools.errors import OperatorError, not_set
-from tools.printable import counted, printable
+from tools.errors import OperatorError
+from tools.noc_ask import ask
+from tools.noc_pages import AllNodes, Ctl, Facts, Json, Node, Page, Where, plain, print_pairs, print_rows
+from tools.printable import counted
 
-TIMEOUT_S: Final = 5
 LINE: Final = re.compile(r"[^\s@\"]{1,64}@[A-Za-z0-9.:-]{1,253}", re.ASCII)
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9._@+-]", re.ASCII)  # in the name of who asks: it is one word of a command
 ACTOR_MAX: Final = 64
-noc = typer.Typer(no_args_is_help=True, help="Ask and steer a running node.")
+PROCESS_COLUMNS: Final = ("pid", "rank", "code", "generation", "hit_rate", "breaker", "last_error")
+noc = typer.Typer(no_args_is_help=True, help="Ask and steer running nodes.")
 
-Ctl = Annotated[str, typer.Option("--ctl", envvar="TANDEM_CTL", help="path of the node's control socket")]
 RedisUrl = Annotated[
     str, typer.Option(envvar="REDIS_URL", help="ask Redis itself; without it the node is asked for what it read there")
 ]
-Json = Annotated[bool, typer.Option("--json", help="for programs")]
+Switch = Annotated[str, typer.Argument(help="on or off")]
+
+
+def _serve(where: Where, command: str, page: Any, *, as_json: bool = False) -> None:
+    noc_pages.serve(where, ask, command, page, as_json=as_json)
 
 
 @noc.command()
-def status(ctl: Ctl = "", as_json: Json = False) -> None:
-    """Show the agent, the age of the configuration, the processes and their code, drain, servers passed over."""
-    answer = ask(ctl, "status")
+def status(ctl: Ctl = "", node: Node = "", all_nodes: AllNodes = False, as_json: Json = False) -> None:
+    """Show agent, configuration, processes, drain, servers passed over; exit 1 on an ALARM."""
+    _serve(Where(ctl, node, all_nodes), "status", _status, as_json=as_json)
+
+
+def _status(answer: Facts) -> Page:
     sync = noc_sync.told(answer["sync"])  # as the node has read it, for Redis may be dead
-    answer = {**answer, "sync": sync, "alarms": noc_sync.alarms(sync)}
-    if as_json:
-        _print_json(answer)
-        return
-    rows = dict(answer["agent"] or {"agent": "has not spoken yet"})
-    rows["draining"] = answer["draining"]
-    rows["servers passed over"] = ", ".join(answer["down_servers"]) or "none"
-    _print_pairs("node agent", rows)
-    _print_pairs("configuration", noc_sync.lines(sync))
-    codes = sorted({process["code"] for process in answer["processes"]})
-    for code in codes:
-        pids = [str(process["pid"]) for process in answer["processes"] if process["code"] == code]
-        Console().print(f"{len(pids)} processes run {code}: {' '.join(pids)}", highlight=False)
-    for alarm in answer["alarms"]:
-        typer.echo(f"ALARM: {alarm}")
+    facts = {**answer, "sync": sync, noc_pages.ALARMS: noc_sync.alarms(sync)}
+
+    def draw() -> None:
+        rows = dict(answer["agent"] or {"agent": "has not spoken yet"})
+        rows["draining"] = answer["draining"]
+        rows["servers passed over"] = ", ".join(answer["down_servers"]) or "none"
+        print_pairs("node agent", rows)
+        print_pairs("configuration", noc_sync.lines(sync))
+        print_rows("processes", answer["processes"], PROCESS_COLUMNS)
+
+    return Page(facts, draw)
 
 
 @noc.command()
-def caches(ctl: Ctl = "", as_json: Json = False) -> None:
+def caches(ctl: Ctl = "", node: Node = "", all_nodes: AllNodes = False, as_json: Json = False) -> None:
     """Show the workers' caches of the configuration: size, share of reads that they answer, what went for room."""
-    answer = ask(ctl, "caches")
-    if as_json:
-        _print_json(answer)
-        return
-    table = Table(title="caches, since each process began")
-    for column in noc_caches.COLUMNS:
-        table.add_column(column, justify="right")
-    for row in noc_caches.rows(answer["caches"]):
-        table.add_row(*row)
-    Console().print(table)
+    _serve(Where(ctl, node, all_nodes), "caches", _caches, as_json=as_json)
+
+
+def _caches(answer: Facts) -> Page:
+    def draw() -> None:
+        table = Table(title="caches, since each process began")
+        for column in noc_caches.COLUMNS:
+            table.add_column(column, justify="right")
+        for row in noc_caches.rows(answer["caches"]):
+            table.add_row(*row)
+        Console().print(table)
+
+    return Page(answer, draw)
 
 
 @noc.command()
-def counters(ctl: Ctl = "", as_json: Json = False) -> None:
+def counters(ctl: Ctl = "", node: Node = "", all_nodes: AllNodes = False, as_json: Json = False) -> None:
     """Show the counters since the node started."""
-    answer = ask(ctl, "counters")
-    if as_json:
-        _print_json(answer)
-    else:
-        _print_pairs("counters", answer)
+    page = lambda answer: Page(answer, lambda: print_pairs("counters", answer))  # noqa: E731
+    _serve(Where(ctl, node, all_nodes), "counters", page, as_json=as_json)
 
 
 @noc.command()
-def calls(ctl: Ctl = "", as_json: Json = False) -> None:
-    """Show the calls that go on, at most 200 of them."""
-    answer = ask(ctl, "calls")
-    if as_json:
-        _print_json(answer)
-        return
-    columns = ("rid", "source", "caller", "callee", "direction", "server_id", "answered_ms")
-    table = Table(*columns, title=counted(answer["count"], "call"))
-    for call in answer["calls"]:
-        if call is not None:  # ended while the list was written
-            table.add_row(*(escape(printable(str(call[column]))) for column in columns))
-    Console().print(table)
+def calls(
+    filters: noc_calls.Filters = None,
+    ctl: Ctl = "",
+    node: Node = "",
+    all_nodes: AllNodes = False,
+    as_json: Json = False,
+) -> None:
+    """Show the calls that go on, the oldest first, with their accounts and the money left."""
+    command = " ".join(["calls", *noc_calls.words(filters)])
+    noc_pages.serve(Where(ctl, node, all_nodes), _ask_calls, command, noc_calls.page, as_json=as_json)
+
+
+def _ask_calls(ctl: str, command: str) -> Facts:
+    """Return the calls; once more where the node's agent has yet to ask Redis what their accounts have left."""
+    answer = ask(ctl, command)
+    for _ in range(noc_calls.AGAIN_MAX):
+        if answer.get("is_money_known", True):
+            break
+        time.sleep(noc_calls.AGAIN_S)
+        answer = ask(ctl, command)
+    return answer
 
 
 @noc.command()
-def money(ctl: Ctl = "", redis_url: RedisUrl = "", as_json: Json = False) -> None:
+def money(
+    ctl: Ctl = "", redis_url: RedisUrl = "", node: Node = "", all_nodes: AllNodes = False, as_json: Json = False
+) -> None:  # fmt: skip
     """Show the last comparison of the money in Redis and in Postgres; exit 1 when something is wrong with it."""
-    told = noc_money.from_redis(redis_url) if redis_url else noc_money.from_node(ask(ctl, "money"))
-    found = noc_money.alarms(told)
-    if as_json:
-        _print_json({**told.numbers, "alarms": found})
+    where = Where(ctl, node, all_nodes)
+    if redis_url and not where.is_far:
+        told = noc_money.from_redis(redis_url)
+        noc_pages.serve(where, lambda *_: {}, "money", lambda _: _money(told), as_json=as_json)
     else:
-        _print_pairs("money", noc_money.lines(told))
-        for alarm in found:
-            typer.echo(f"ALARM: {alarm}")
-    if found:
-        raise typer.Exit(1)
+        _serve(where, "money", lambda answer: _money(noc_money.from_node(answer)), as_json=as_json)
+
+
+def _money(told: noc_money.Told) -> Page:
+    facts = {**told.numbers, noc_pages.ALARMS: noc_money.alarms(told)}
+    return Page(facts, lambda: print_pairs("money", noc_money.lines(told)))
 
 
 @noc.command()
-def peers(ctl: Ctl = "", as_json: Json = False) -> None:
+def peers(ctl: Ctl = "", node: Node = "", all_nodes: AllNodes = False, as_json: Json = False) -> None:
     """Show the carriers' servers that are asked how they are, and those where we are registered."""
-    answer = ask(ctl, "peers")
-    if as_json:
-        _print_json(answer)
-        return
-    _print_rows("probes", answer["probes"], ("server_id", "name", "state", "status", "unanswered"))
-    _print_rows("logins", answer["logins"], ("server_id", "name", "user", "state", "status", "until_ms"))
-    shown = max(len(answer["probes"]), len(answer["logins"]))
-    if shown < answer["count"]:
-        typer.echo(f"{answer['count']} servers; left out are some that are well")
+    _serve(Where(ctl, node, all_nodes), "peers", _peers, as_json=as_json)
+
+
+def _peers(answer: Facts) -> Page:
+    def draw() -> None:
+        print_rows("probes", answer["probes"], ("server_id", "name", "state", "status", "unanswered"))
+        print_rows("logins", answer["logins"], ("server_id", "name", "user", "state", "status", "until_ms"))
+
+    return Page(answer, draw)
 
 
 @noc.command()
-def drain(switch: Annotated[str, typer.Argument(help="on or off")], ctl: Ctl = "") -> None:
+def drain(switch: Switch, ctl: Ctl = "", node: Node = "", all_nodes: AllNodes = False) -> None:
     """Take no new calls from now on, or take them again. Emergency calls are taken always."""
     if switch not in ("on", "off"):
         raise OperatorError(f"{switch!r} is neither on nor off")
-    _print_json(ask(ctl, f"drain {switch}"))
+    _serve(Where(ctl, node, all_nodes), f"drain {switch}", plain)
 
 
 @noc.command()
-def end(rid: Annotated[str, typer.Argument(help="as `tandem noc calls` shows it")], ctl: Ctl = "") -> None:
-    """End a call on both sides."""
-    _print_json(ask(ctl, f"end {rid}"))
+def end(which: noc_calls.Which, ctl: Ctl = "", node: Node = "", all_nodes: AllNodes = False) -> None:
+    """End a call on both sides, or all answered ones that filters choose: account=7 older=3600."""
+    _serve(Where(ctl, node, all_nodes), " ".join(["end", *noc_calls.words(which)]), plain)
 
 
 @noc.command()
 def unregister(
-    line: Annotated[str, typer.Argument(metavar="USER@DOMAIN")], ctl: Ctl = "", actor: Actor = ""
+    line: Annotated[str, typer.Argument(metavar="USER@DOMAIN")], ctl: Ctl = "", actor: Actor = "", node: Node = ""
 ) -> None:  # fmt: skip
     """Take all phones of a line away, on every node, and say how many they were. They may register again.
 
@@ -154,57 +163,10 @@ def unregister(
     who = UNSAFE.sub("_", actor or getpass.getuser())[:ACTOR_MAX]
     user, _, domain = line.partition("@")
     line = f"{user}@{domain.lower()}"
-    answer = ask(ctl, f"unregister {line} {who}")
-    if not answer["unregistered"]:
-        raise OperatorError(f"{line!r} has no phones: there is no such line, or none of its phones is registered")
-    typer.echo(f"{line}: {counted(answer['unregistered'], 'phone')} taken away")
 
+    def page(answer: Facts) -> Page:
+        if not answer["unregistered"]:
+            raise OperatorError(f"{line!r} has no phones: there is no such line, or none of its phones is registered")
+        return Page(answer, lambda: typer.echo(f"{line}: {counted(answer['unregistered'], 'phone')} taken away"))
 
-def ask(ctl: str, command: str) -> dict[str, Any]:
-    """Return a node's answer. ctl: path of its control socket. Raises OperatorError when it does not answer."""
-    if not ctl:
-        raise not_set("TANDEM_CTL")
-    ticket = secrets.token_hex(4)
-    _kamcmd(ctl, "evrexec.run", "noc", f"s:{command} t{ticket}")
-    value = _kamcmd(ctl, "htable.get", "noc", f"s:reply:t{ticket}").partition("value: ")[2]
-    if not value:
-        raise OperatorError(f"the node behind {ctl} gave no answer to {command!r}; its log may say why")
-    answer: dict[str, Any] = json.loads(value.splitlines()[0])
-    if "error" in answer:
-        raise OperatorError(answer["error"])
-    return answer
-
-
-def _kamcmd(ctl: str, *words: str) -> str:
-    command = ["kamcmd", "-s", f"unix:{ctl.removeprefix('unix:')}", *words]
-    try:
-        done = subprocess.run(
-            command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S, env=_environment()
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
-        said = getattr(error, "stderr", None) or error
-        raise OperatorError(f"no answer through {ctl}: {said}".strip()) from error
-    return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment with the folders where Debian keeps an operator's programs."""
-    return {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin"}
-
-
-def _print_json(answer: object) -> None:
-    typer.echo(json.dumps(answer))
-
-
-def _print_rows(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    table = Table(*columns, title=title)
-    for row in rows:
-        table.add_row(*(escape(printable(str(row[column]))) for column in columns))
-    Console().print(table)
-
-
-def _print_pairs(title: str, rows: dict[str, Any]) -> None:
-    table = Table(title=title, show_header=False)
-    for name, value in rows.items():
-        table.add_row(name, escape(printable(str(value))))
-    Console().print(table)
+    _serve(Where(ctl, node), f"unregister {line} {who}", page)

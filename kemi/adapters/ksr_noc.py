@@ -1,8 +1,4 @@
-"""What the NOC sees and says: `kamcmd evrexec.run noc "s:<command> <ticket>"`, then `htable.get noc reply:<ticket>`.
-
-kamcmd gets no answer from Python: it goes through the table `noc`, under a ticket of the asker's choice, for 30 s.
-Commands: COMMANDS. What takes phones away is in the node's log, with who wanted it.
-"""
+"""What processes leave in shared-memory tables for the NOC to see. kemi/noc.py answers from there."""
 
 from __future__ import annotations
 
@@ -10,12 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
-from kemi.adapters import ksr_locations, ksr_queue
 from kemi.adapters.cache import Counts
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.ksr_shared import CALLS, DRAIN, NOC, is_draining, names
+from kemi.adapters.ksr_shared import CALLS, NOC
+from kemi.keys import counts_only
 from kemi.records import PinnedCall
 
 COUNTERS: Final = (
@@ -42,28 +38,26 @@ COUNTERS: Final = (
     "spooled",
     "bye_failed",
 )
-_STATISTICS: Final = {name: f"$stat({name})" for name in COUNTERS}
-COMMANDS: Final = (
-    "status, counters, calls, money, peers, caches, drain on|off, end <rid>, unregister <user@domain> [<who>]"
-)
 AGENT: Final = "agent"
 MONEY: Final = "money"
 PEERS: Final = "peers"
 SYNC: Final = "sync"
 PROCESS: Final = "process:"
 CACHE: Final = "cache:"
-REPLY: Final = "reply:"
-REPLY_S: Final = 30
-RID_SHOWN: Final = 64  # characters of one that is none
+ERROR: Final = "error:"
+ERROR_MAX: Final = 300  # characters of one; the log has it whole
 WELL: Final = ("up", "registered")
-REPLY_MAX: Final = 48_000  # characters
-CALLS_MAX: Final = 200  # one reply of kamcmd holds 64 kB
 SHOWN_NS: Final = 1_000_000_000
 
 
 def publish_process(ksr: Ksr, rank: int, pid: int, load_state: str) -> None:
     """Say which code a process runs. rank: Kamailio's; timers share −1, so the pid is the name."""
     ksr.htable.sht_sets(NOC, f"{PROCESS}{pid}", json.dumps({"rank": rank, "pid": pid, "code": load_state}))
+
+
+def publish_error(ksr: Ksr, pid: int, what: str, unix_ms: int) -> None:
+    """Say what went wrong last in a process."""
+    ksr.htable.sht_sets(NOC, f"{ERROR}{pid}", json.dumps({"pid": pid, "what": what[:ERROR_MAX], "unix_ms": unix_ms}))
 
 
 def publish_agent(ksr: Ksr, status: Mapping[str, object]) -> None:
@@ -82,6 +76,18 @@ def publish_sync(ksr: Ksr, told: Mapping[str, object], unix_ms: int) -> None:
     ksr.htable.sht_sets(NOC, SYNC, json.dumps({**told, "unix_ms": unix_ms}))
 
 
+class Reader(Protocol):
+    """Who reads the configuration in a process: kemi.admission.Admission."""
+
+    @property
+    def cache(self) -> Counts:
+        """How its cache does."""
+
+    @property
+    def generation(self) -> int:
+        """The version of the configuration that it has seen."""
+
+
 class CacheReport:
     """How the cache of this process does, and its memory, told at most once a second.
 
@@ -92,12 +98,13 @@ class CacheReport:
         self._ksr = ksr
         self._again_ns = 0
 
-    def show(self, counts: Counts, now_ns: int) -> None:
+    def show(self, reader: Reader, now_ns: int) -> None:
         """Say it, if it is time. now_ns: CLOCK_MONOTONIC."""
         if now_ns >= self._again_ns:
             self._again_ns = now_ns + SHOWN_NS
             pid = os.getpid()
-            told = {"pid": pid, "blocks": sys.getallocatedblocks(), **counts._asdict()}
+            told = {"pid": pid, "blocks": sys.getallocatedblocks(), "generation": reader.generation}
+            told.update(reader.cache._asdict())
             self._ksr.htable.sht_sets(NOC, f"{CACHE}{pid}", json.dumps(told))
 
 
@@ -106,7 +113,15 @@ def publish_peers(ksr: Ksr, rows: Mapping[str, object]) -> None:
     ksr.htable.sht_sets(NOC, PEERS, json.dumps(rows))
 
 
-def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int) -> None:
+class Paid(NamedTuple):
+    """What a call has for its talk. held_micros: per fund, for all of granted_s; () = not known."""
+
+    granted_s: int
+    funds: tuple[str, ...]
+    held_micros: tuple[int, ...]
+
+
+def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int, paid: Paid) -> None:
     """Put a call into the table of calls. answered_ms: Unix time, 0 = it rings."""
     row = {
         "rid": call.rid,
@@ -118,103 +133,32 @@ def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int) -> N
         "started_ms": call.started_ms,
         "answered_ms": answered_ms,
         "server_id": server_id,
+        "chain": chain(call),
+        "levels": _levels(paid),
+        "granted_s": paid.granted_s,
     }
     ksr.htable.sht_sets(CALLS, call.rid, json.dumps(row))
+
+
+def chain(call: PinnedCall) -> list[int]:
+    """Return the accounts that a call's own account stands under, the root first, and it as the last."""
+    payees = {leg.payer_id: leg.payee_id for leg in reversed(call.legs) if leg.fund and not leg.forward}
+    found = [call.account_id] if call.account_id else []
+    while found and (above := payees.get(found[-1])) is not None and above not in found:
+        found.append(above)
+    return found[::-1]
+
+
+def _levels(paid: Paid) -> list[dict[str, object]]:
+    """Return the funds of money that a call has held something of, in the order of the hold."""
+    held = paid.held_micros or (None,) * len(paid.funds)
+    return [
+        {"account": int(fund.partition(":")[0]), "fund": fund, "held_micros": micros}
+        for fund, micros in zip(paid.funds, held, strict=True)
+        if not counts_only(fund)
+    ]
 
 
 def hide_call(ksr: Ksr, rid: str) -> None:
     """Take a call out of the table of calls."""
     ksr.htable.sht_rm(CALLS, rid)
-
-
-def serve(ksr: Ksr, data: str) -> None:
-    """Do what the NOC asks and leave the answer under its ticket."""
-    *words, ticket = data.split() or [""]
-    match words:
-        case ["status"]:
-            answer = _status(ksr)
-        case ["counters"]:
-            answer = {name: ksr.pv.geti(variable) for name, variable in _STATISTICS.items()}
-        case ["calls"]:
-            answer = _calls(ksr)
-        case ["money"]:
-            answer = {"money": _json(ksr, NOC, MONEY)}
-        case ["peers"]:
-            answer = _peers(ksr)
-        case ["caches"]:
-            answer = {"caches": _rows(ksr, CACHE)}
-        case ["drain", ("on" | "off") as switch]:
-            answer = {"draining": _drain(ksr, is_on=switch == "on")}
-        case ["end", rid]:
-            answer = _end(ksr, rid)
-        case ["unregister", name, *who] if len(who) <= 1:
-            answer = {"unregistered": _unregister(ksr, name, "".join(who))}
-        case _:
-            answer = {"error": f"commands: {COMMANDS}; then a ticket"}
-    ksr.htable.sht_setxs(NOC, REPLY + ticket, json.dumps(answer), REPLY_S)
-
-
-def _status(ksr: Ksr) -> dict[str, object]:
-    return {
-        "agent": _json(ksr, NOC, AGENT),
-        "money": _json(ksr, NOC, MONEY),
-        "sync": _json(ksr, NOC, SYNC),
-        "processes": _rows(ksr, PROCESS),
-        "draining": is_draining(ksr),
-        "down_servers": names(ksr, "health"),
-    }
-
-
-def _drain(ksr: Ksr, *, is_on: bool) -> bool:
-    """Take no new calls from now on, or take them again."""
-    if is_on:
-        ksr.htable.sht_sets(NOC, DRAIN, "on")
-    else:
-        ksr.htable.sht_rm(NOC, DRAIN)
-    return is_on
-
-
-def _end(ksr: Ksr, rid: str) -> dict[str, object]:
-    """Let the agent end a call. An error where this node does not follow it, or where it still rings."""
-    call = _json(ksr, CALLS, rid)
-    if not isinstance(call, dict):
-        return {"error": f"no call {rid[:RID_SHOWN]} here: it is over, or on another node; `calls` lists this one's"}
-    if not call["answered_ms"]:
-        return {"error": f"call {rid} is not answered yet, and ends by itself when it has rung for long enough"}
-    ksr_queue.put(ksr, ksr_queue.HangUp(rid))
-    return {"ending": rid}
-
-
-def _unregister(ksr: Ksr, name: str, who: str) -> int:
-    """Forget all phones of a line, here and, by the agent's next word, elsewhere; return how many there were."""
-    count = ksr_locations.remove(ksr, name)
-    ksr.notice(f"noc: unregister {name} by {who or 'nobody who said so'}: {count} taken away\n")
-    ksr_locations.queue(ksr, ksr_locations.Change(name, is_all=True))
-    return count
-
-
-def _calls(ksr: Ksr) -> dict[str, object]:
-    rids = names(ksr, CALLS)
-    return {"count": len(rids), "calls": [_json(ksr, CALLS, rid) for rid in rids[:CALLS_MAX]]}
-
-
-def _peers(ksr: Ksr) -> dict[str, object]:
-    """Return the carriers' servers; where they are too many for one reply, those that are well are left out first."""
-    known = _json(ksr, NOC, PEERS)
-    rows = known if isinstance(known, dict) else {}
-    kept = {kind: sorted(rows.get(kind, ()), key=lambda row: row["state"] in WELL) for kind in ("probes", "logins")}
-    most = count = max(map(len, kept.values()))
-    while most and len(json.dumps(kept)) > REPLY_MAX:
-        most = most * 3 // 4
-        kept = {kind: found[:most] for kind, found in kept.items()}
-    return {**kept, "count": count}
-
-
-def _rows(ksr: Ksr, prefix: str) -> list[object]:
-    """Return what processes have said of themselves."""
-    return [_json(ksr, NOC, name) for name in sorted(names(ksr, NOC)) if name.startswith(prefix)]
-
-
-def _json(ksr: Ksr, table: str, key: str) -> object:
-    value = ksr.htable.sht_get(table, key)
-    return json.loads(value) if isinstance(value, str) else None

@@ -13,7 +13,10 @@ from kemi import codec
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_read import TAG_MAX, source_ip, text
 from kemi.adapters.ksr_shared import NOC
-from kemi.core.sides import CALLEE, CALLER, Side, contact_uri, route_uris, source_uri
+from kemi.core.outcome import Route
+from kemi.core.sides import CALLEE, CALLER, Side, contact_uri, host_of, route_uris, source_uri
+from kemi.core.token import Origin, sign
+from kemi.settings import Settings
 
 SIDES: Final = "sides"
 AWAY: Final = "away"
@@ -198,3 +201,12 @@ def _socket(ksr: Ksr) -> str:
     ip = text(lambda: ksr.pv.gete("$Ri")).strip("[]")
     host = f"[{IPv6Address(ip)}]" if ":" in ip else ip
     return f"{text(lambda: ksr.pv.gete('$proto')).lower()}:{host}:{ksr.pv.geti('$Rp')}" if ip else ""
+
+
+def signed(ksr: Ksr, route: Route, settings: Settings, unix_ms: int) -> str:
+    """Return the token of a call: for its own Call-ID and tag, and to the hosts that it may be ended at."""
+    call = route.call
+    uris = (contact_of(ksr), *(target.next_hop for target in route.targets))
+    ways = (host for target in route.targets for host in target.limits.hosts)  # of redirects
+    hosts = (source(ksr)[0], *(host for host in map(host_of, uris) if host), *ways)
+    return sign(settings.secret, call.rid, call.call_id, call.from_tag, Origin(settings.node, unix_ms, hosts))

@@ -68,6 +68,7 @@ def worker_acl(password: str) -> tuple[str, ...]:
 
     password: without white space. The node agent logs in as the same user; it may write the node registry, and say
     during a rebuild which calls it carries: that writes reservations and leases, as its other operations do, no fund.
+    It answers the NOC, and can ask no other node.
     """
     read_write = (
         keys.OPSEQ,
@@ -79,7 +80,7 @@ def worker_acl(password: str) -> tuple[str, ...]:
         keys.REGISTERED,
         keys.MOVED,
     )
-    written = (keys.fund_state("*"), keys.reservation("*"), keys.turn("*"), keys.location("*"))
+    written = (keys.fund_state("*"), keys.reservation("*"), keys.turn("*"), keys.location("*"), keys.noc_answer("*"))
     return (
         "reset",
         "on",
@@ -99,6 +100,7 @@ def worker_acl(password: str) -> tuple[str, ...]:
         f"+hset|{keys.SEEN}",
         f"+hset|{keys.ADOPTED}",
         f"(+pexpire %W~{keys.reservation('*')} %W~{keys.turn('*')})",
+        f"(+setex %W~{keys.noc_answer('*')})",
         f"(+hset +hdel +expireat %W~{keys.location('*')})",
     )
 

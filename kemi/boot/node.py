@@ -19,6 +19,7 @@ from kemi.admission import Admission
 from kemi.agent import Agent, AgentState
 from kemi.agent_follow import QUESTION
 from kemi.agent_locations import AgentLocations
+from kemi.agent_noc import AgentNoc
 from kemi.records import Location
 from kemi.settings import Settings
 from kemi.worker import DONE, Worker
@@ -32,11 +33,13 @@ class Node(Worker):
         self._tell_locations = _teller(ksr, settings)
         self._agent: Agent | None = None
         self._locations: AgentLocations | None = None
+        self._noc: AgentNoc | None = None
 
     def ksr_agent_tick(self, _msg: object, _event: str) -> int:
         """Do a turn of the node agent; only the rtimer process comes here."""
         self._guarded("agent", self._tick)
         self._guarded("locations", self._look_after_locations)
+        self._guarded("noc", self._answer_noc)
         return DONE
 
     def hand_over(self) -> AgentState | None:
@@ -56,7 +59,7 @@ class Node(Worker):
 
     def retire(self) -> None:
         """Let go of files and connections; another object has taken over."""
-        for each in (self._agent, self._locations):
+        for each in (self._agent, self._locations, self._noc):
             if each:
                 each.close()
 
@@ -69,6 +72,12 @@ class Node(Worker):
         if self._locations is None:
             self._locations = self._new_locations()
         self._locations.turn(time.monotonic_ns(), time.time_ns() // 1_000_000)
+
+    def _answer_noc(self) -> None:
+        if self._noc is None:
+            client, funds = _redis(self._ksr, self._settings)
+            self._noc = AgentNoc(self._ksr, self._settings, client, funds)
+        self._noc.turn(time.monotonic_ns(), time.time_ns() // 1_000_000)
 
     def _new_locations(self) -> AgentLocations:
         client, _ = _redis(self._ksr, self._settings)

@@ -19,7 +19,7 @@ import pytest
 from tests.e2e.traffic import answered_calls, sipp
 from tests.fix_stack import SHORT, free_address, short_directory
 from tests.wait import until
-from tools.noc import ask
+from tools.noc_ask import ask
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
 from tools.settle.command import options_from, verdict

@@ -11,7 +11,7 @@ from kemi import keys
 from kemi.adapters.redis_client import RedisClient
 from tests.e2e.traffic import sipp
 from tests.wait import until
-from tools.noc import ask
+from tools.noc_ask import ask
 from tools.prove_phones import REDIS_TIMEOUT_MS, line_of, on
 from tools.scenario.observe import Watch
 from tools.scenario.run import Endpoint

@@ -12,7 +12,7 @@ import pytest
 
 from tests.baresip import SOON_S, Baresip, running_baresip
 from tests.wait import until
-from tools.noc import ask
+from tools.noc_ask import ask
 from tools.scenario.observe import Watch
 from tools.scenario.run import SYNC_DEADLINE_S, Endpoint
 from tools.stack import plan

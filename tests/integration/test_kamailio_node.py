@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kemi import keys
 from tests.edge import Edge, running_edge
 from tests.fakes.world import ABROAD
 from tests.kamailio_node import ROOT, running_kamailio
@@ -196,82 +193,6 @@ def test_a_nonce_is_taken_once(phone: Endpoint) -> None:
     }
 
     assert sorted(message.status for message in again) == [200, 401]
-
-
-def test_the_noc_sees_agent_processes_counters_and_calls(edge: Edge, phone: Endpoint) -> None:
-    status = edge.node.noc("status")
-    before = edge.node.counter("routed")
-    call = dial(phone, f"{ABROAD}@a.example")
-    invite = edge.acme.wait_request("INVITE")
-    until(lambda: edge.node.noc("calls")["count"] == 1, ABOUT_S, "the call in the table")
-    (row,) = edge.node.noc("calls")["calls"]
-    edge.acme.send(edge.acme.reply(invite, 486, "Busy Here"))
-    call.final()
-
-    assert (status["agent"]["node"], status["agent"]["store"], status["agent"]["spool"]) == ("t1", "up", 0)
-    assert all(process["code"].startswith("generation ") for process in status["processes"])
-    assert (row["source"], row["callee"], row["answered_ms"]) == ("alice@a.example", ABROAD, 0)
-    assert edge.node.counter("routed") == before + 1
-    until(lambda: edge.node.noc("calls")["count"] == 0, ABOUT_S, "the table to be empty")
-
-
-def test_the_noc_sees_the_age_of_the_configuration(edge: Edge) -> None:
-    """As the agent last read it: what the syncer told, and how long ago by Redis' clock."""
-    edge.writer.finish()
-    edge.admin.execute("SET", keys.SYNC_STATUS, '{"state": "steady", "drift": 3}')
-    until(lambda: (edge.node.noc("status")["sync"] or {}).get("drift") == 3, ABOUT_S, "the agent to read it")
-    told = edge.node.noc("status")["sync"]
-    assert told["state"] == "steady"
-    assert 0 <= told["age_ms"] < ABOUT_S * 1000
-
-
-def test_the_noc_sees_how_the_caches_do(edge: Edge, phone: Endpoint) -> None:
-    """A line per process that has served calls; they say it at most once a second, and never without a call."""
-
-    def hits() -> int:
-        assert asked(phone, phone.request("INVITE", GOOD_INVITE)).status == 407
-        return sum(int(each["record_hits"]) for each in edge.node.noc("caches")["caches"])
-
-    before = hits()
-    until(lambda: hits() > before, ABOUT_S, "a process to say that its cache answered")
-    for each in edge.node.noc("caches")["caches"]:
-        assert 0 < each["bytes"] < each["bytes_max"] == 64 << 20
-        assert each["records"] > 0
-        assert each["record_misses"] > 0
-        assert each["evictions"] == 0
-
-
-def test_the_noc_command_wraps_it(edge: Edge) -> None:
-    code = "from tools.noc import noc; noc()"
-    for command in ("status", "counters", "calls", "caches"):
-        words = [str(ROOT / ".venv/bin/python"), "-c", code, command, "--ctl", str(edge.node.ctl), "--json"]
-        done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT, timeout=20)
-        assert isinstance(json.loads(done.stdout), dict)
-
-
-def test_a_drained_node_refuses_new_calls_and_takes_them_again(edge: Edge, phone: Endpoint) -> None:
-    edge.node.noc("drain on")
-    refused = asked(phone, phone.request("INVITE", GOOD_INVITE))
-    edge.node.noc("drain off")
-
-    assert (refused.status, refused.get("Retry-After")) == (503, "5")
-    assert asked(phone, phone.request("INVITE", GOOD_INVITE)).status == 407
-
-
-def test_the_noc_ends_a_call_on_both_sides(edge: Edge, phone: Endpoint) -> None:
-    call = dial(phone, f"{ABROAD}@a.example")
-    invite = edge.acme.wait_request("INVITE")
-    edge.acme.send(edge.acme.reply(invite, 200, "OK"))
-    final = call.final()
-    until(lambda: [c for c in edge.node.noc("calls")["calls"] if c["answered_ms"]], ABOUT_S, "the answered call")
-    (row,) = edge.node.noc("calls")["calls"]
-
-    edge.node.noc(f"end {row['rid']}")
-
-    for side in (phone, edge.acme):
-        bye = side.wait_request("BYE")
-        side.send(side.reply(bye, 200, "OK"))
-    assert edge.event(final.get("Call-ID")).end.ended_by == "noc"
 
 
 @pytest.fixture

@@ -60,12 +60,18 @@ def test_a_worker_may_do_what_a_call_needs(redis_client: RedisClient, worker: Re
     assert worker.execute("GET", keys.config("acct:1")) is None
     assert worker.execute("HSET", keys.NODES, "n1", 1) == 1
     assert worker.execute("HSET", keys.SEEN, "n1", 1) == 1
+    assert worker.execute("SETEX", keys.noc_answer("t"), 30, "{}") == b"OK"
+    assert worker.execute("GET", keys.noc_question("n1")) is None
 
 
 @pytest.mark.parametrize(
     "words",
     [
         ("SET", keys.fund_state("11:EUR"), "x"),
+        ("SET", keys.noc_question("n2"), "x"),
+        ("SETEX", keys.noc_question("n2"), "9", "x"),
+        ("SETEX", keys.fund_state("11:EUR"), "9", "x"),
+        ("DEL", keys.noc_answer("t")),
         ("MSET", keys.fund_state("11:EUR"), "x"),
         ("MSET", keys.OPSEQ, "1", keys.EPOCH, "9"),
         ("MSET", keys.OPSEQ, "1", keys.fund_terms("11:EUR"), "x"),

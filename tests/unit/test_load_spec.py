@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tools import noc
+from tools import noc_ask
 from tools.cli import app
 from tools.errors import OperatorError
 from tools.load import parties, plot, spec
@@ -186,7 +186,7 @@ def test_what_a_node_tells_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     caches = {"caches": [{"pid": 7832, "bytes": 1, "blocks": 90_000}, {"pid": 7833, "bytes": 1}]}
     monkeypatch.setattr(Control, "_ask", lambda _, command: told[command])
-    monkeypatch.setattr(noc, "ask", lambda *_: caches)
+    monkeypatch.setattr(noc_ask, "ask", lambda *_: caches)
     node = Control("unix:/nowhere/ctl")
     assert node.processes() == {7832: "udp receiver child=0 sock=127.0.0.1:5060"}
     assert (node.package(), node.shared(), node.tables()) == (

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kemi.core.pattern import Pattern
-from tools import migrate, noc, recover
+from tools import migrate, noc_ask, recover
 from tools.account.find import Account
 from tools.cli import app
 from tools.errors import OperatorError
@@ -165,8 +165,8 @@ def test_a_country_whose_numbers_no_worker_could_rewrite(monkeypatch: pytest.Mon
 
 
 def test_a_node_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noc, "_kamcmd", lambda *_: "")
-    assert told(lambda: noc.ask("/run/ctl", "calls")) == (
+    monkeypatch.setattr(noc_ask, "kamcmd", lambda *_: "")
+    assert told(lambda: noc_ask.ask("/run/ctl", "calls")) == (
         "the node behind /run/ctl gave no answer to 'calls'; its log may say why"
     )
 

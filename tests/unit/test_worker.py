@@ -89,6 +89,11 @@ class PlannedAdmission(Admission):
         """How a cache does."""
         return Counts(*range(9))
 
+    @property
+    def generation(self) -> int:
+        """What it has seen."""
+        return 7
+
     def load(self) -> None:
         """Nothing to load."""
 
@@ -208,7 +213,7 @@ def test_the_noc_hears_how_the_cache_does() -> None:
     (name,) = (name for name in scene.ksr.tables["noc"] if name.startswith("cache:"))
     told = json.loads(str(scene.ksr.tables["noc"][name]))
     assert told.pop("blocks") > 0
-    assert told == {"pid": os.getpid(), **Counts(*range(9))._asdict()}
+    assert told == {"pid": os.getpid(), "generation": 7, **Counts(*range(9))._asdict()}
     del scene.ksr.tables["noc"][name]
     scene.request()
     assert name not in scene.ksr.tables["noc"]

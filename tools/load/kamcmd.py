@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from tools import noc
+from tools import noc_ask
 from tools.errors import OperatorError
 
-TIMEOUT_S: Final = 5
 _PROCESS: Final = re.compile(r"PID: (\d+)\s+DSC: (.*)")
 _PKG: Final = re.compile(r"pid: (\d+)\s+rank: .*\s+used: (\d+)")
 _SHM: Final = re.compile(r"\stotal: (\d+)\s.*?\sused: (\d+)\s.*?\smax_used: (\d+)\s", re.DOTALL)
@@ -53,23 +51,19 @@ class Control:
 
     def blocks(self) -> dict[int, int]:
         """Return the blocks of memory that Python has given out in each worker, by pid; none where it does not say."""
-        rows: list[dict[str, Any]] = noc.ask(self._path, "caches")["caches"]
+        rows: list[dict[str, Any]] = noc_ask.ask(self._path, "caches")["caches"]
         return {int(row["pid"]): int(row["blocks"]) for row in rows if "blocks" in row}
 
     def calls(self) -> list[dict[str, Any]]:
         """Return the calls that go on, at most 200."""
-        rows: list[dict[str, Any] | None] = noc.ask(self._path, "calls")["calls"]
+        rows: list[dict[str, Any] | None] = noc_ask.ask(self._path, "calls")["calls"]
         return [row for row in rows if row is not None]
 
     def end(self, rid: str) -> bool:
         """Let the node end a call; return whether it will: not one that is over, or not answered yet."""
         with suppress(OperatorError):
-            return "ending" in noc.ask(self._path, f"end {rid}")
+            return "ending" in noc_ask.ask(self._path, f"end {rid}")
         return False
 
     def _ask(self, command: str) -> str:
-        words = ["kamcmd", "-s", f"unix:{self._path.removeprefix('unix:')}", command]
-        try:
-            return subprocess.run(words, check=True, capture_output=True, text=True, timeout=TIMEOUT_S).stdout
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
-            raise OperatorError(f"no answer to {command} through {self._path}: {error}") from error
+        return noc_ask.kamcmd(self._path, command)
