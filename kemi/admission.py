@@ -26,6 +26,7 @@ from kemi.core.again import Again, again, refused_hold, refused_place
 from kemi.core.charges import FIRST_ANSWER_MAX_S
 from kemi.core.decide import decide, decide_offline
 from kemi.core.hunt import attempts_most
+from kemi.core.measures import NO_QUARANTINE, Quarantine
 from kemi.core.outcome import Decision, Hold, Need, Reject, Route
 from kemi.core.reach import arranged
 from kemi.core.refusals import reject
@@ -80,6 +81,7 @@ class Seen(NamedTuple):
     down_servers: frozenset[int] = frozenset()
     draining: bool = False
     newest_pass: int = 0
+    quarantine: Quarantine = NO_QUARANTINE
     count_nonce: Callable[[], int] = int
     let_in: Callable[[str, int, int], bool] = no_place
     take_turn: Callable[[int], int] = first_turn
@@ -131,6 +133,10 @@ class Admission:
             self._tables.load_pinned()
         except StoreUnavailable:
             return
+
+    def flush(self) -> None:
+        """Forget all that is cached. What an emergency call needs is served on while Redis does not answer."""
+        self._tables.flush()
 
     @property
     def cache(self) -> Counts:
@@ -242,6 +248,7 @@ class Admission:
             config_pass=self._tables.seen_pass,
             zones=self._zones,
             listens=self._settings.listens,
+            quarantine=seen.quarantine,
         )
 
     def _hold(self, route: Route, request: CallRequest, seen: Seen) -> Verdict | Refused | None:

@@ -26,6 +26,7 @@ from kemi.adapters.spool import Spool
 from kemi.agent_adoption import Moment
 from kemi.agent_beyond import going_on, on_whose_word
 from kemi.agent_calls import Calls
+from kemi.agent_measures import MeasureWatch
 from kemi.agent_orders import Entry, HandOver, LetGo, LookUp, Order, Outgoing, TakeIn
 from kemi.agent_outbox import Outbox, Passing
 from kemi.agent_peers import PeerWatch
@@ -89,6 +90,7 @@ class Agent:
         self._rebuild = Rebuild(funds, self._calls, self._outbox, proofs, settings.node, self._clock.boot_id)
         self._peers = PeerWatch(ksr, settings, tables) if tables else None
         self._probe = probe
+        self._measures = MeasureWatch(ksr, settings.node, client)
         self._capacity = ksr_capacity.Reconciler()
         self._unheld = ksr_capacity.Reconciler(ksr_shared.UNHELD, ksr_shared.OFFLINE)
         self._was_down = False
@@ -266,13 +268,16 @@ class Agent:
         ksr_noc.show_call(self._ksr, talk.call, answered_ms, server_id, paid)
 
     def _follow(self) -> None:
-        """Read which version of the configuration Redis has, for the workers, and how its money is."""
+        """Read which version of the configuration Redis has, for the workers, what the NOC orders, how its money is."""
+        now_ns, now_ms = self._now()
         if not self._client.available():
+            if self._measures.is_known:
+                ksr_shared.publish_pass(self._ksr, self._config_pass, self._measures.turn(now_ms))
             return
-        numbers = self._client.execute("MGET", keys.PASS, keys.EPOCH, keys.BUILDING)
-        self._config_pass, epoch, building = (int(number or 0) for number in numbers)
-        ksr_shared.publish_pass(self._ksr, self._config_pass)
-        now_ns = self._clock.monotonic_ns()
+        numbers = self._client.execute("MGET", keys.PASS, keys.EPOCH, keys.BUILDING, keys.MEASURED)
+        self._config_pass, epoch, building, measured = (int(number or 0) for number in numbers)
+        self._measures.follow(measured, now_ms)
+        ksr_shared.publish_pass(self._ksr, self._config_pass, self._measures.turn(now_ms))
         if self._rebuild.see(epoch, building, now_ns):
             self._takeover.again()
         if self._rebuild.is_due or not epoch:

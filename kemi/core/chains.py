@@ -115,7 +115,7 @@ def _climbed(draft: Draft, chain: Chain) -> Chain:
 def may_call(
     draft: Draft, chain: Chain, subscriber: Subscriber | None, callee: E164, *, is_foreign: bool
 ) -> Reject | None:
-    """Return the refusal "suspended", "locked" or "barred" by prefix, None when every level allows the call.
+    """Return the refusal "suspended", "quarantined", "locked" or "barred", None when every level allows the call.
 
     subscriber: None where no line calls, but a user, a group or a callflow of the account leads a call on. is_foreign:
     it would leave to a carrier.
@@ -127,6 +127,10 @@ def may_call(
     if suspended is not None:
         level, account = suspended
         return draft.refuse("suspended", f"level {level} account {account.id} is {_word(account.status)}", account.id)
+    quarantined = _first_quarantined(draft.facts.quarantine.accounts, chain)
+    if quarantined is not None:
+        level, account = quarantined
+        return draft.refuse("quarantined", f"level {level} account {account.id} is in quarantine", account.id)
     least = Lock.FOREIGN if is_foreign else Lock.OUTGOING
     if subscriber is not None and subscriber.lock >= least:
         sentence = f"sub {subscriber.username}@{subscriber.domain} is locked: {lock_word(subscriber.lock)}"
@@ -147,6 +151,14 @@ def first_inactive(chain: Chain) -> tuple[int, Account] | None:
     """Return the nearest level that is not active, and its account. The root counts: it may stop everything."""
     accounts = enumerate((*chain.levels, chain.root), 1)
     return next(((level, account) for level, account in accounts if account.status != Status.ACTIVE), None)
+
+
+def _first_quarantined(accounts: frozenset[int], chain: Chain) -> tuple[int, Account] | None:
+    """Return the nearest level, the root included, that is in quarantine, and its account."""
+    if not accounts:
+        return None
+    levels = enumerate((*chain.levels, chain.root), 1)
+    return next(((level, account) for level, account in levels if account.id in accounts), None)
 
 
 def first_locked(chain: Chain, least: Lock) -> tuple[int, Account] | None:

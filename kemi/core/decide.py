@@ -66,6 +66,9 @@ def decide(
         without, busy, full = facts.without | without, facts.busy | busy, facts.full | full
         facts = facts._replace(without=without, busy=busy, full=full, unled=facts.unled or unled)
     draft = Draft(call, facts)
+    sources = facts.quarantine.sources
+    if sources and (network := facts.quarantine.network_of(call.source_ip)):
+        return draft.refuse("quarantined", f"source {network} is in quarantine")
     try:
         if call.method == "REGISTER":
             return authenticate.registration(draft)

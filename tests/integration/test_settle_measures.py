@@ -1,0 +1,60 @@
+"""What the NOC ordered stands in Postgres, once, whoever reads the stream and however often."""
+
+from __future__ import annotations
+
+import pytest
+
+from kemi import keys
+from kemi.adapters import redis_measures
+from kemi.adapters.redis_client import RedisClient
+from kemi.adapters.redis_measures import Told, What
+from tests.fix_postgres import Database
+from tests.settle_pair import SettlePair
+from tools.settle.measures import MeasureLog
+
+ROWS = "select act, measure, kind, value, who, node, why, level from tandem.noc_measure order by at, stream_id"
+ACCOUNT = What("quarantine", "account", "7")
+LEVEL = What("loglevel", "node", "n1")
+
+
+@pytest.fixture
+def pair(database: Database, redis_client: RedisClient, redis_url: str) -> SettlePair:
+    """Bring a small world into both stores."""
+    return SettlePair(database, redis_client, redis_url)
+
+
+def test_orders_and_their_ends_are_written_once(pair: SettlePair) -> None:
+    redis_measures.put(pair.redis, ACCOUNT, 60, Told("ann", "n1", "fraud; no 'drop table'"))
+    redis_measures.put(pair.redis, LEVEL, 60, Told("bob", "n2", level=2))
+    assert redis_measures.release(pair.redis, ACCOUNT, Told("bob", "n2"))
+    pair.once()
+    rows = [
+        ("begin", "quarantine", "account", "7", "ann", "n1", "fraud; no 'drop table'", 0),
+        ("begin", "loglevel", "node", "n1", "bob", "n2", "", 2),
+        ("end", "quarantine", "account", "7", "bob", "n2", "", 0),
+    ]
+    assert pair.sql(ROWS) == rows
+    pair.once()
+    assert MeasureLog(pair.database.connection).step(pair.redis) == 3, "whoever starts reads all there is"
+    assert pair.sql(ROWS) == rows
+    (lasts_s,) = pair.sql("select extract(epoch from until - at)::float from tandem.noc_measure where level = 2")[0]
+    assert lasts_s == pytest.approx(60, abs=0.01)
+
+
+def test_what_nobody_can_read_keeps_nothing_waiting(pair: SettlePair) -> None:
+    pair.redis.execute("XADD", keys.MEASURE_LOG, "*", "act", "begin")
+    pair.redis.execute("XADD", keys.MEASURE_LOG, "*", "act", "end", "told", "{", "until", "x")
+    redis_measures.put(pair.redis, ACCOUNT, 60, Told("ann\0", "n1"))
+    pair.once()
+    assert [row[4] for row in pair.sql(ROWS)] == ["ann"]
+
+
+def test_a_redis_that_begins_anew_is_read_from_its_beginning(pair: SettlePair) -> None:
+    log = MeasureLog(pair.database.connection)
+    pair.redis.execute("XADD", keys.MEASURE_LOG, "9999999999999-1", "act", "begin")
+    assert log.step(pair.redis) == 1
+    pair.redis.execute("DEL", keys.MEASURE_LOG)
+    redis_measures.put(pair.redis, ACCOUNT, 60, Told("ann", "n1"))
+    assert log.step(pair.redis) == 0
+    assert log.step(pair.redis) == 1
+    assert len(pair.sql(ROWS)) == 1
