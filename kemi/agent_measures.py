@@ -38,7 +38,7 @@ class MeasureWatch:
 
     def turn(self, now_ms: int) -> str:
         """Let go what is over, obey what is new, and return what tells the workers, "" = nothing is ordered."""
-        if not self._known and not self._is_new:
+        if not (self._known or self._is_new or self._level is not None):
             return ""
         known = self._known = [each for each in self._known if each.until_ms > now_ms]
         self._set_level(known)

@@ -40,7 +40,7 @@ def news(ksr: Ksr, pairs: Iterable[tuple[str, str]], flush: str) -> str:
 
 
 def set_level(ksr: Ksr, level: int | None) -> None:
-    """Let all processes of this node log as much; None: as before. Kamailio's processes take it with what they do next."""
+    """Let all processes of this node log as much; None: as before. Each takes it with what it does next."""
     known = ksr.htable.sht_get(NOC, BASE_LEVEL)
     if level is None and known is None:
         return

@@ -10,7 +10,8 @@ nothing else" cannot be said outright: whoever may call them may also run the co
 near as Redis 7.0 allows. The few writing commands of the money functions are allowed only with the first key that
 these use (MSET only as `MSET {0}opseq …`, XADD only to the streams of events and of registrations, ZADD and ZREM only
 on the leases and the list of registered lines), and only on keys of money and registrations: no configuration, no fund
-terms, no epoch. What the NOC orders (HSET, HDEL, INCR, XADD) it may write on keys of their own. PEXPIRE works on reservations and turns alone, HDEL and EXPIREAT on registrations. Arming and restoring
+terms, no epoch. What the NOC orders (HSET, HDEL, INCR, XADD) it may write on keys of their own.
+PEXPIRE works on reservations and turns alone, HDEL and EXPIREAT on registrations. Arming and restoring
 write the epoch, which this user may not, so they fail for it. This is a fence against our own mistakes and against
 injection; a node that was taken over could still falsify money in its cell, which reconciliation shows.
 """

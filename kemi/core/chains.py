@@ -123,14 +123,9 @@ def may_call(
     if subscriber is not None and subscriber.status != Status.ACTIVE:
         sentence = f"sub {subscriber.username}@{subscriber.domain} is {_word(subscriber.status)}"
         return draft.refuse("suspended", sentence, subscriber.account_id)
-    suspended = first_inactive(chain)
-    if suspended is not None:
-        level, account = suspended
-        return draft.refuse("suspended", f"level {level} account {account.id} is {_word(account.status)}", account.id)
-    quarantined = _first_quarantined(draft.facts.quarantine.accounts, chain)
-    if quarantined is not None:
-        level, account = quarantined
-        return draft.refuse("quarantined", f"level {level} account {account.id} is in quarantine", account.id)
+    shut = _shut(draft, chain)
+    if shut is not None:
+        return shut
     least = Lock.FOREIGN if is_foreign else Lock.OUTGOING
     if subscriber is not None and subscriber.lock >= least:
         sentence = f"sub {subscriber.username}@{subscriber.domain} is locked: {lock_word(subscriber.lock)}"
@@ -144,6 +139,19 @@ def may_call(
         for prefix in account.barred:
             if callee.startswith(prefix):
                 return draft.refuse("barred", f"level {level} account {account.id} bars {prefix or 'all'}", account.id)
+    return None
+
+
+def _shut(draft: Draft, chain: Chain) -> Reject | None:
+    """Return the refusal of a chain that may make no calls at all, None when it may."""
+    suspended = first_inactive(chain)
+    if suspended is not None:
+        level, account = suspended
+        return draft.refuse("suspended", f"level {level} account {account.id} is {_word(account.status)}", account.id)
+    quarantined = _first_quarantined(draft.facts.quarantine.accounts, chain)
+    if quarantined is not None:
+        level, account = quarantined
+        return draft.refuse("quarantined", f"level {level} account {account.id} is in quarantine", account.id)
     return None
 
 

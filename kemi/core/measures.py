@@ -39,7 +39,7 @@ class Quarantine(NamedTuple):
 
 
 class Traced(NamedTuple):
-    """Whose calls are traced. lines: `user@domain`. prefixes: digits that the caller's or the callee's number begins with."""
+    """Whose calls are traced. lines: `user@domain`. prefixes: digits that the number of either side begins with."""
 
     lines: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()

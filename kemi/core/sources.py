@@ -47,7 +47,7 @@ def same_address(one: str, other: str) -> bool:
 
 
 def is_within(ip: str, network: str) -> bool:
-    """Whether an address is one of a network's; text that is no address is nobody's, one that is no network has none."""
+    """Whether an address is one of a network's; never where either text is none."""
     address, range_ = _address(ip), _network(network)
     return address is not None and range_ is not None and address in range_
 

@@ -1,0 +1,177 @@
+"""`tandem noc quarantine`, `trace`, `loglevel`, `flush` and what ends and lists them: orders to all nodes, through one.
+
+The node that is asked writes them to Redis, from where all follow (kemi/noc_measures.py); who ordered what, until when
+and why is read from Postgres.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import psycopg
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tools.account.options import Actor, DatabaseUrl
+from tools.errors import OperatorError
+from tools.noc_ask import ask
+from tools.printable import printable
+from tools.session import session
+
+UNSAFE: Final = re.compile(r"[^A-Za-z0-9._@+-]", re.ASCII)  # in a name that is one word of a command
+ACTOR_MAX: Final = 64
+SECOND_MS: Final = 1_000
+LIMIT_MAX: Final = 10_000
+_TOLD: Final = """
+select to_char(m.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as at, m.act, m.measure, m.kind, m.value,
+       to_char(m.until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as until, m.who, m.node, m.why, m.level
+  from tandem.noc_measure m order by m.at desc, m.stream_id desc limit %s
+"""
+
+Ctl = Annotated[str, typer.Option("--ctl", envvar="TANDEM_CTL", help="path of a node's control socket")]
+Json = Annotated[bool, typer.Option("--json", help="for programs")]
+Why = Annotated[str, typer.Option(help="why, for people; Postgres keeps it")]
+Held = Annotated[str, typer.Argument(metavar="KIND", help="carrier, server, account or source")]
+Followed = Annotated[str, typer.Argument(metavar="KIND", help="line or prefix")]
+Value = Annotated[str, typer.Argument(help="an id; an address or a network; user@domain; digits")]
+Seconds = Annotated[int, typer.Option("--for", metavar="SECONDS", help="for how long")]
+
+
+def quarantine(
+    kind: Held, value: Value, *, for_s: Seconds = 3_600, why: Why = "", ctl: Ctl = "", actor: Actor = ""
+) -> None:
+    """Let no new calls of an account or source go, or none to a carrier or server, on all nodes, for a while."""
+    _said(ask(ctl, _command(f"quarantine {_word(kind)} {_word(value)} for={for_s}", actor, why)))
+
+
+def release(kind: Held, value: Value, *, why: Why = "", ctl: Ctl = "", actor: Actor = "") -> None:
+    """End a quarantine before its time, on all nodes."""
+    _said(ask(ctl, _command(f"release {_word(kind)} {_word(value)}", actor, why)))
+
+
+def quarantines(ctl: Ctl = "", *, as_json: Json = False) -> None:
+    """Show who is in quarantine, until when, by whom and why."""
+    _show("quarantines", ask(ctl, "quarantines"), as_json=as_json)
+
+
+def trace(
+    kind: Followed,
+    value: Value,
+    *,
+    minutes: Annotated[int, typer.Option(help="for how long, at most 60")] = 10,
+    why: Why = "",
+    ctl: Ctl = "",
+    actor: Actor = "",
+) -> None:
+    """Let all nodes log each decision on the calls of a line, or from and to numbers, for a while."""
+    _said(ask(ctl, _command(f"trace {_word(kind)} {_word(value)} minutes={minutes}", actor, why)))
+
+
+def untrace(kind: Followed, value: Value, *, why: Why = "", ctl: Ctl = "", actor: Actor = "") -> None:
+    """End a trace before its time."""
+    _said(ask(ctl, _command(f"untrace {_word(kind)} {_word(value)}", actor, why)))
+
+
+def traces(ctl: Ctl = "", *, as_json: Json = False) -> None:
+    """Show whose calls are traced, until when, by whom and why."""
+    _show("traces", ask(ctl, "traces"), as_json=as_json)
+
+
+def loglevel(
+    level: Annotated[str, typer.Argument(help="-1, 0, 1, 2 or normal; without it what is in force is shown")] = "",
+    *,
+    for_s: Seconds = 600,
+    everywhere: Annotated[bool, typer.Option("--everywhere", help="on all nodes, not on this one alone")] = False,
+    why: Why = "",
+    ctl: Ctl = "",
+    actor: Actor = "",
+) -> None:
+    """Show or set how much this node, or all, log: errors (-1), warnings (0), notices (1), refused calls too (2)."""
+    if not level:
+        _print_json(ask(ctl, "loglevel"))
+        return
+    lasting = "" if level == "normal" else f" for={for_s}"
+    where = " node=all" if everywhere else ""
+    _said(ask(ctl, _command(f"loglevel {_word(level)}{lasting}{where}", actor, why)))
+
+
+def flush(why: Why = "", ctl: Ctl = "", actor: Actor = "") -> None:
+    """Let all workers of all nodes forget what they keep of the configuration, within a second."""
+    ask(ctl, _command("flush", actor, why))
+    typer.echo("each worker forgets what it keeps of the configuration before its next call")
+
+
+def measures(
+    database_url: DatabaseUrl,
+    limit: Annotated[int, typer.Option(help="how many, the newest first")] = 50,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show what was ordered: who, when, what, until when, why; from Postgres, where settlement writes it."""
+    if not 0 < limit <= LIMIT_MAX:
+        raise OperatorError(f"--limit {limit}: from 1 to {LIMIT_MAX}")
+    with session(database_url, program="tandem noc measures") as reader:
+        cursor = reader.connection.cursor(row_factory=psycopg.rows.dict_row)
+        rows = cursor.execute(_TOLD, (limit,)).fetchall()
+    if as_json:
+        _print_json({"measures": rows})
+        return
+    _table("what the NOC ordered", rows, ("at", "act", "measure", "kind", "value", "until", "who", "node", "why"))
+
+
+def add_to(noc: typer.Typer) -> None:
+    """Give `tandem noc` these commands."""
+    for command in (quarantine, release, quarantines, trace, untrace, traces, loglevel, flush, measures):
+        noc.command()(command)
+
+
+def _command(words: str, actor: str, why: str) -> str:
+    """Return a command with who gives it and why, which comes last: it may have many words."""
+    who = UNSAFE.sub("_", actor or getpass.getuser())[:ACTOR_MAX]
+    reason = " ".join(why.split())
+    return f"{words} who={who}{f' why={reason}' if reason else ''}"
+
+
+def _word(text: str) -> str:
+    """Return an argument that is one word of a command. Raises OperatorError."""
+    if not text or text.split() != [text]:
+        raise OperatorError(f"{text!r} is not one word")
+    return text
+
+
+def _said(answer: dict[str, Any]) -> None:
+    """Say what was ordered or ended."""
+    if "ended" in answer:
+        typer.echo(f"{answer['ended']['kind']} {answer['ended']['value']}: ended")
+        return
+    row = answer["ordered"]
+    typer.echo(f"{row['kind']} {row['value']}: until {_time(row['until_ms'])}")
+
+
+def _show(name: str, answer: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        _print_json(answer)
+        return
+    rows = [{**row, "until": _time(row["until_ms"])} for row in answer[name]]
+    _table(name, rows, ("kind", "value", "until", "who", "node", "why"))
+
+
+def _table(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    table = Table(*columns, title=title)
+    for row in rows:
+        table.add_row(*(escape(printable(str(row[column]))) for column in columns))
+    Console().print(table)
+
+
+def _time(unix_ms: int) -> str:
+    return datetime.fromtimestamp(unix_ms // SECOND_MS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _print_json(answer: object) -> None:
+    typer.echo(json.dumps(answer))
