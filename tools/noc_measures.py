@@ -1,4 +1,4 @@
-"""`tandem noc quarantine`, `trace`, `loglevel`, `flush` and what ends and lists them: orders to all nodes, through one.
+"""`tandem noc quarantine`, `trace`, `loglevel`, `flush`, what ends and lists them, and `explain`: all through one node.
 
 The node that is asked writes them to Redis, from where all follow (kemi/noc_measures.py); who ordered what, until when
 and why is read from Postgres.
@@ -107,6 +107,17 @@ def flush(why: Why = "", ctl: Ctl = "", actor: Actor = "") -> None:
     typer.echo("each worker forgets what it keeps of the configuration before its next call")
 
 
+def explain(
+    caller: Annotated[str, typer.Argument(help="user@domain; or a number, where a source is given")],
+    callee: Annotated[str, typer.Argument(help="number, or URI, as dialled")],
+    source: Annotated[str, typer.Argument(help="address[:port][/transport] that the call comes from")] = "",
+    ctl: Ctl = "",
+) -> None:
+    """Show as JSON what would become of a call on this node now, with what it remembers; nothing is held."""
+    words = " ".join(_word(each) for each in (caller, callee, *((source,) if source else ())))
+    _print_json(ask(ctl, f"explain {words}"))
+
+
 def measures(
     database_url: DatabaseUrl,
     limit: Annotated[int, typer.Option(help="how many, the newest first")] = 50,
@@ -127,7 +138,7 @@ def measures(
 
 def add_to(noc: typer.Typer) -> None:
     """Give `tandem noc` these commands."""
-    for command in (quarantine, release, quarantines, trace, untrace, traces, loglevel, flush, measures):
+    for command in (quarantine, release, quarantines, trace, untrace, traces, loglevel, flush, explain, measures):
         noc.command()(command)
 
 

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from kemi import keys
 from kemi.adapters.redis_client import Reply
 from kemi.adapters.redis_place import Argument
+from kemi.core.measures import Quarantine, measures
 
 QUARANTINE: Final = "quarantine"
 TRACE: Final = "trace"
@@ -92,6 +93,12 @@ def in_force(store: Reader, now_ms: int) -> list[Measure]:
     flat = store.execute("HGETALL", keys.MEASURES)
     found = map(_measure, flat[::2], flat[1::2])
     return sorted(each for each in found if each is not None and each.until_ms > now_ms)
+
+
+def quarantine(store: Reader, now_ms: int) -> Quarantine:
+    """Return what is in quarantine, as a decision looks at it."""
+    found = (each.what for each in in_force(store, now_ms) if each.what.order == QUARANTINE)
+    return measures((what.kind, what.value) for what in found).quarantine
 
 
 def entries(store: Reader, after: str) -> list[Entry]:

@@ -193,3 +193,20 @@ def test_caches_are_emptied_in_each_worker(pair: Pair) -> None:
     before = pair.other.counter("round_trips")
     assert calls_through(pair.other, pair.edge.acme).status == 486
     assert pair.other.counter("round_trips") - before > warm
+
+
+def test_a_node_explains_what_it_would_do_and_does_nothing(pair: Pair) -> None:
+    node, before = pair.edge.node, {each.fund: each for each in pair.edge.balances()}
+    told = node.noc(f"explain {ALICE} {ABROAD}")
+    assert (told["verdict"], told["source"], told["callee"]) == ("route", ALICE, ABROAD)
+    assert [level["account"] for level in told["chain"]] == [5, 3, 2]
+    assert {target["server_id"] for target in told["targets"]} >= {BELL_1}
+    assert any("digest proves" in sentence for sentence in told["trace"])
+    assert node.noc(f"explain {ALICE} 33140000000 192.0.2.1")["verdict"] == "challenge"
+    assert node.noc("explain nobody@a.example 33140000000")["verdict"] == "challenge"
+
+    pair.other.noc("quarantine account 5")
+    told = node.noc(f"explain {ALICE} {ABROAD}")
+    assert (told["verdict"], told["reason"], told["status"]) == ("refuse", "quarantined", 403)
+    assert {each.fund: each for each in pair.edge.balances()} == before
+    assert pair.edge.leases() == 0

@@ -56,6 +56,12 @@ def asked(words: str) -> dict[str, object]:
         ("loglevel 7", "'7' is no level: say -1, 0, 1, 2, or normal"),
         ("loglevel 2 node=N_1", "'N_1' is no name of a node"),
         ("flush everything", "'everything' is not understood"),
+        ("explain alice@a.example", "say who calls, and whom"),
+        ("explain alice@a.example sip:", "'sip:' is no number, no user@domain and no SIP URI"),
+        ("explain 4930 33140 moon", "'moon' is no source: say address[:port][/transport]"),
+        ("explain 4930 33140 192.0.2.7:0", "is no source"),
+        ("explain 4930 33140 192.0.2.7:70000/udp", "is no source"),
+        ("explain 4930 33140 192.0.2.7/smoke", "is no source"),
     ],
 )
 def test_what_makes_no_sense_is_told_with_the_usage(words: str, why: str) -> None:
@@ -106,6 +112,12 @@ ROW = {"kind": "account", "value": "7", "until_ms": 1_770_000_000_000, "who": "a
             "until",
         ),
         (["noc", "loglevel", "normal"], "loglevel normal who=ann_b", {"ended": ROW}, "ended"),
+        (
+            ["noc", "explain", "4930", "33140", "192.0.2.7/udp"],
+            "explain 4930 33140 192.0.2.7/udp",
+            {"verdict": "route"},
+            '{"verdict": "route"}',
+        ),
         (["noc", "flush", "--why", "odd"], "flush who=ann_b why=odd", {"flushed": "*"}, "each worker forgets"),
     ],
 )
@@ -139,6 +151,10 @@ def test_the_tool_refuses_what_would_be_other_words(line: list[str], why: str) -
     with pytest.raises(OperatorError) as refused:
         CliRunner().invoke(app, line, env=env, catch_exceptions=False)
     assert why in str(refused.value)
+
+
+def test_without_redis_nothing_is_explained() -> None:
+    assert str(asked("explain alice@a.example 33140000000")["error"]).startswith("Redis does not answer: ")
 
 
 def test_every_answer_is_json() -> None:
