@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kemi.adapters import ksr_measures, redis_measures
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.redis_measures import FLUSH, LOG_LEVEL, QUARANTINE, TRACE, Measure, Reader
+from kemi.adapters.redis_measures import FLUSH, LOG_LEVEL, Measure, Reader
 from kemi.core.measures import ALL_NODES
 
 
@@ -42,7 +42,7 @@ class MeasureWatch:
             return ""
         known = self._known = [each for each in self._known if each.until_ms > now_ms]
         self._set_level(known)
-        pairs = [each.what[1:] for each in known if each.what.order in (QUARANTINE, TRACE)]
+        pairs = redis_measures.pairs(known)
         flush = max((each.at_ms for each in known if each.what.order == FLUSH), default=0)
         self._is_new = False
         return ksr_measures.news(self._ksr, pairs, str(flush or ""))

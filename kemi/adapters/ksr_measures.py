@@ -3,6 +3,8 @@
 Rule 1: it rides on the version of the configuration, which a worker reads for each call: `<pass>` and, only while
 something is ordered, ` <stamp> <flush>`. So nothing ordered costs nothing, and something one comparison of text.
 Rule 2: the measures themselves are read when their stamp is another one.
+Rule 3: while the agent of a node that has just started has not spoken yet, a worker asks Redis itself, call by call: no
+call slips through a restart.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from kemi.core.request import CallRequest
 MEASURES: Final = "measures"
 BASE_LEVEL: Final = "base log level"
 NONE: Final = "-"
+UNHEARD: Final = "?"
 STAMP_BYTES: Final = 8
 
 
@@ -53,11 +56,17 @@ def set_level(ksr: Ksr, level: int | None) -> None:
     ksr.jsonrpcs.exec(json.dumps(order))
 
 
-class Orders:
-    """What one process has heard of it."""
+def nothing() -> Iterable[tuple[str, str]]:
+    """Say that nothing is ordered: there is no Redis to ask."""
+    return ()
 
-    def __init__(self, ksr: Ksr) -> None:
+
+class Orders:
+    """What one process has heard of it. read: asks Redis what is ordered, as (kind, value)."""
+
+    def __init__(self, ksr: Ksr, read: Callable[[], Iterable[tuple[str, str]]] = nothing) -> None:
         self._ksr = ksr
+        self._read = read
         self._news = ""
         self.measures = NO_MEASURES
 
@@ -66,7 +75,11 @@ class Orders:
 
         flush: empties the caches of this process.
         """
-        number, _, heard = str(self._ksr.htable.sht_get(NOC, CONFIGURATION) or 0).partition(" ")
+        told = self._ksr.htable.sht_get(NOC, CONFIGURATION)
+        if told is None:
+            self.measures, self._news = measures(self._read()), UNHEARD
+            return 0
+        number, _, heard = str(told).partition(" ")
         if heard != self._news:
             self._follow(heard, flush)
         return int(number)

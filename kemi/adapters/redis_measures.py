@@ -7,7 +7,7 @@ Rule 2: what cannot be read, since a newer release wrote it, is left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from kemi import keys
@@ -95,10 +95,14 @@ def in_force(store: Reader, now_ms: int) -> list[Measure]:
     return sorted(each for each in found if each is not None and each.until_ms > now_ms)
 
 
+def pairs(found: Iterable[Measure]) -> list[tuple[str, str]]:
+    """Return (kind, value) of what workers must know."""
+    return [each.what[1:] for each in found if each.what.order in (QUARANTINE, TRACE)]
+
+
 def quarantine(store: Reader, now_ms: int) -> Quarantine:
     """Return what is in quarantine, as a decision looks at it."""
-    found = (each.what for each in in_force(store, now_ms) if each.what.order == QUARANTINE)
-    return measures((what.kind, what.value) for what in found).quarantine
+    return measures(pairs(in_force(store, now_ms))).quarantine
 
 
 def entries(store: Reader, after: str) -> list[Entry]:

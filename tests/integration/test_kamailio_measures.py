@@ -146,6 +146,14 @@ def test_a_node_that_starts_later_keeps_to_what_is_ordered(pair: Pair) -> None:
         assert refusal(third).status == 403
 
 
+def test_a_node_that_starts_again_refuses_from_its_first_call_on(pair: Pair) -> None:
+    pair.edge.node.noc("quarantine account 3 for=600")
+    in_force(pair)
+    for _ in range(2):
+        with running_kamailio(pair.edge.redis.worker_url, env={"TANDEM_NODE": "t4"}) as node:
+            assert refusal(node).status == 403
+
+
 def test_a_traced_line_s_decision_is_in_the_log_of_each_node(pair: Pair) -> None:
     assert pair.edge.node.noc(f"trace line {ALICE} minutes=1")["ordered"]["kind"] == "line"
     in_force(pair)

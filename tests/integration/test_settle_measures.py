@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from typer.testing import CliRunner
 
 from kemi import keys
 from kemi.adapters import redis_measures
@@ -10,6 +13,7 @@ from kemi.adapters.redis_client import RedisClient
 from kemi.adapters.redis_measures import Told, What
 from tests.fix_postgres import Database
 from tests.settle_pair import SettlePair
+from tools.cli import app
 from tools.settle.measures import MeasureLog
 
 ROWS = "select act, measure, kind, value, who, node, why, level from tandem.noc_measure order by at, stream_id"
@@ -58,3 +62,18 @@ def test_a_redis_that_begins_anew_is_read_from_its_beginning(pair: SettlePair) -
     assert log.step(pair.redis) == 0
     assert log.step(pair.redis) == 1
     assert len(pair.sql(ROWS)) == 1
+
+
+def test_the_tool_shows_them_the_newest_first(pair: SettlePair) -> None:
+    redis_measures.put(pair.redis, ACCOUNT, 60, Told("ann", "n1", "fraud"))
+    assert redis_measures.release(pair.redis, ACCOUNT, Told("bob", "n2"))
+    pair.once()
+    env = {"DATABASE_URL": pair.database.dsn, "COLUMNS": "200"}
+    told = CliRunner().invoke(app, ["noc", "measures", "--json"], env=env, catch_exceptions=False).output
+    assert [(row["act"], row["value"], row["who"]) for row in json.loads(told)["measures"]] == [
+        ("end", "7", "bob"),
+        ("begin", "7", "ann"),
+    ]
+    shown = CliRunner().invoke(app, ["noc", "measures", "--limit", "1"], env=env, catch_exceptions=False).output
+    assert "bob" in shown
+    assert "fraud" not in shown

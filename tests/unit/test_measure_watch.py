@@ -203,3 +203,12 @@ def test_a_level_that_is_taken_back_goes_at_once(node: Node) -> None:
     node.store.rows.clear()
     node.turn(2)
     assert node.ksr.debug == 1
+
+
+def test_a_worker_asks_redis_itself_until_the_agent_has_spoken(node: Node) -> None:
+    orders = Orders(node.ksr, lambda: [("account", "5")])
+    assert orders.look(node.flush) == 0
+    assert orders.measures.quarantine.accounts == {5}
+    node.turn(0)
+    assert orders.look(node.flush) == 42
+    assert orders.measures == NO_MEASURES, "it was released meanwhile"
