@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
 from kemi import keys
 from tests.edge import SOON_S, Edge, running_edge
@@ -14,6 +15,7 @@ from tests.fakes.world import ABROAD, ACME, ALICE, BELL_1
 from tests.kamailio_node import Node, running_kamailio
 from tests.sip import Endpoint, Message, dial, register
 from tests.wait import until
+from tools.cli import app
 
 CALLEE = f"{ABROAD}@a.example"
 LONG_S = 30.0
@@ -165,6 +167,21 @@ def test_a_traced_line_s_decision_is_in_the_log_of_each_node(pair: Pair) -> None
         assert told[-1]["trace"]
     assert [row["value"] for row in pair.other.noc("traces")["traces"]] == [ALICE]
     assert pair.other.noc(f"untrace line {ALICE}")["ended"]["value"] == ALICE
+
+
+def test_the_tool_orders_through_a_node_by_its_name_or_through_any(pair: Pair) -> None:
+    env = {"REDIS_URL": pair.edge.redis.url, "TANDEM_ACTOR": "ann", "COLUMNS": "200"}
+
+    def run(*words: str) -> str:
+        return CliRunner().invoke(app, ["noc", *words], env=env, catch_exceptions=False).output
+
+    until(lambda: pair.edge.admin.execute("HLEN", keys.NODES) >= 2, SOON_S, "both to say that they live")
+    assert run("quarantine", "account", "3", "--node", "t2", "--why", "a look").startswith("account 3: until 2")
+    in_force(pair)
+    (row,) = json.loads(run("quarantines", "--json"))["quarantines"]
+    assert (row["who"], row["why"], row["node"]) == ("ann", "a look", "t2")
+    assert json.loads(run("explain", ALICE, ABROAD))["reason"] == "quarantined"
+    assert run("release", "account", "3", "--node", "t1") == "account 3: ended\n"
 
 
 def level(node: Node) -> int:

@@ -106,7 +106,7 @@ ROW = {"kind": "account", "value": "7", "until_ms": 1_770_000_000_000, "who": "a
         (["noc", "traces"], "traces", {"traces": [ROW]}, "a b"),
         (["noc", "loglevel"], "loglevel", {"level": 1, "ordered": []}, '{"level": 1, "ordered": []}'),
         (
-            ["noc", "loglevel", "2", "--for", "9", "--everywhere"],
+            ["noc", "loglevel", "2", "--for", "9", "--all"],
             "loglevel 2 for=9 node=all who=ann_b",
             {"ordered": ROW},
             "until",
