@@ -199,7 +199,7 @@ class Admission:
 
     def _is_doubtful(self, refusal: Reject, now_ms: int) -> bool:
         """Tell whether Redis must confirm a refusal, and note that it does."""
-        if refusal.reason in UNCONFIGURED or not self._client.available():
+        if refusal.reason in UNCONFIGURED or _is_of_source(refusal) or not self._client.available():
             return False
         is_stranger = refusal.call is None or not refusal.call.source
         if is_stranger and 0 <= now_ms - self._confirmed_ms < STRANGERS_MS:
@@ -328,6 +328,11 @@ def _confirming(refusal: Reject) -> Need:
     call = refusal.call
     digits = f"{call.callee},{call.routing}" if call else ""
     return Need((), digits, held=(*refusal.used, keys.EMERGENCY))
+
+
+def _is_of_source(refusal: Reject) -> bool:
+    """Tell whether a source's quarantine refuses: it may be made against a flood, which Redis shall not see."""
+    return refusal.reason == "quarantined" and not refusal.account_id
 
 
 def _merged(route: Route) -> Reject:

@@ -48,9 +48,15 @@ def test_orders_and_their_ends_are_written_once(pair: SettlePair) -> None:
 def test_what_nobody_can_read_keeps_nothing_waiting(pair: SettlePair) -> None:
     pair.redis.execute("XADD", keys.MEASURE_LOG, "*", "act", "begin")
     pair.redis.execute("XADD", keys.MEASURE_LOG, "*", "act", "end", "told", "{", "until", "x")
+    whole = ("order", "flush", "kind", "caches", "value", "*")
+    for act, end, level in (("begin", "9" * 30, "0"), ("begin", "-1", "0"), ("end", "7", "9" * 30)):
+        told = ("told", f'{{"who": "eve", "level": {level}}}')
+        pair.redis.execute("XADD", keys.MEASURE_LOG, "*", "act", act, *whole, "until", end, *told)
+    surrogate = ("told", '{"who": "\\ud800"}')
+    pair.redis.execute("XADD", keys.MEASURE_LOG, "*", "act", "end", *whole, "until", "7", *surrogate)
     redis_measures.put(pair.redis, ACCOUNT, 60, Told("ann\0", "n1"))
     pair.once()
-    assert [row[4] for row in pair.sql(ROWS)] == ["ann"]
+    assert [row[4] for row in pair.sql(ROWS)] == ["?", "ann"]
 
 
 def test_a_redis_that_begins_anew_is_read_from_its_beginning(pair: SettlePair) -> None:

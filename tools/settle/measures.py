@@ -11,6 +11,8 @@ from kemi.adapters.redis_locations import order
 from kemi.adapters.redis_measures import BEGINNING, Entry, entries, newest
 
 TEXT_MAX: Final = 256
+LEVEL_MAX: Final = 9
+TIME_MAX_MS: Final = 253_402_300_800_000  # the year 10000
 _INSERT: Final = """
 insert into tandem.noc_measure(stream_id, at, act, measure, kind, value, until, who, node, why, level)
 values (%s, timestamptz 'epoch' + %s * interval '1 millisecond', %s, %s, %s, %s,
@@ -33,11 +35,18 @@ class MeasureLog:
             if order(newest(client)) < order(self._after):
                 self._after = BEGINNING  # another Redis, or an older one: its stream begins anew
             return 0
-        rows = [_row(each) for each in found if each.act]
+        rows = [_row(each) for each in found if _is_storable(each)]
         with self._connection.transaction(), self._connection.cursor() as cursor:
             cursor.executemany(_INSERT, rows)
         self._after = found[-1].id
         return len(found)
+
+
+def _is_storable(entry: Entry) -> bool:
+    """Tell whether Postgres can keep it. What anybody else wrote there stops no settlement."""
+    at_ms, _ = order(entry.id)
+    fits = max(at_ms, entry.until_ms) < TIME_MAX_MS and entry.until_ms >= 0
+    return bool(entry.act) and fits and abs(entry.told.level) <= LEVEL_MAX
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
@@ -49,4 +58,4 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 def _text(text: str) -> str:
     """Return what Postgres can keep."""
-    return text.replace("\0", "")[:TEXT_MAX]
+    return text.encode("utf-8", "replace").decode().replace("\0", "")[:TEXT_MAX]

@@ -59,7 +59,7 @@ local function release(_, args)
     return 0
   end
   redis.call('HDEL', '@MEASURES@', field)
-  if tonumber(string.match(row, '^%d+')) <= now then
+  if (tonumber(string.match(row, '^%d+')) or 0) <= now then
     return 0
   end
   log('end', args[1], args[2], args[3], now, args[4])
