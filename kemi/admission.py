@@ -26,6 +26,7 @@ from kemi.core.again import Again, again, refused_hold, refused_place
 from kemi.core.charges import FIRST_ANSWER_MAX_S
 from kemi.core.decide import decide, decide_offline
 from kemi.core.hunt import attempts_most
+from kemi.core.measures import NO_QUARANTINE, Quarantine
 from kemi.core.outcome import Decision, Hold, Need, Reject, Route
 from kemi.core.reach import arranged
 from kemi.core.refusals import reject
@@ -80,6 +81,7 @@ class Seen(NamedTuple):
     down_servers: frozenset[int] = frozenset()
     draining: bool = False
     newest_pass: int = 0
+    quarantine: Quarantine = NO_QUARANTINE
     count_nonce: Callable[[], int] = int
     let_in: Callable[[str, int, int], bool] = no_place
     take_turn: Callable[[int], int] = first_turn
@@ -131,6 +133,10 @@ class Admission:
             self._tables.load_pinned()
         except StoreUnavailable:
             return
+
+    def flush(self) -> None:
+        """Forget all that is cached. What an emergency call needs is served on while Redis does not answer."""
+        self._tables.flush()
 
     @property
     def cache(self) -> Counts:
@@ -193,7 +199,7 @@ class Admission:
 
     def _is_doubtful(self, refusal: Reject, now_ms: int) -> bool:
         """Tell whether Redis must confirm a refusal, and note that it does."""
-        if refusal.reason in UNCONFIGURED or not self._client.available():
+        if refusal.reason in UNCONFIGURED or _is_of_source(refusal) or not self._client.available():
             return False
         is_stranger = refusal.call is None or not refusal.call.source
         if is_stranger and 0 <= now_ms - self._confirmed_ms < STRANGERS_MS:
@@ -242,6 +248,7 @@ class Admission:
             config_pass=self._tables.seen_pass,
             zones=self._zones,
             listens=self._settings.listens,
+            quarantine=seen.quarantine,
         )
 
     def _hold(self, route: Route, request: CallRequest, seen: Seen) -> Verdict | Refused | None:
@@ -321,6 +328,11 @@ def _confirming(refusal: Reject) -> Need:
     call = refusal.call
     digits = f"{call.callee},{call.routing}" if call else ""
     return Need((), digits, held=(*refusal.used, keys.EMERGENCY))
+
+
+def _is_of_source(refusal: Reject) -> bool:
+    """Tell whether a source's quarantine refuses: it may be made against a flood, which Redis shall not see."""
+    return refusal.reason == "quarantined" and not refusal.account_id
 
 
 def _merged(route: Route) -> Reject:

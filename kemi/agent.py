@@ -25,6 +25,7 @@ from kemi.agent_adoption import Moment
 from kemi.agent_beyond import going_on, on_whose_word
 from kemi.agent_calls import Calls
 from kemi.agent_follow import QUESTION, Standing, beat, redis_ms, standing
+from kemi.agent_measures import MeasureWatch
 from kemi.agent_orders import Entry, HandOver, LetGo, LookUp, Order, Outgoing, TakeIn
 from kemi.agent_outbox import Outbox, Passing
 from kemi.agent_peers import PeerWatch
@@ -87,10 +88,12 @@ class Agent:
         self._rebuild = Rebuild(funds, self._calls, self._outbox, proofs, settings.node, self._clock.boot_id)
         self._peers = PeerWatch(ksr, settings, tables) if tables else None
         self._probe = probe
+        self._measures = MeasureWatch(ksr, settings.node, client)
         self._capacity = ksr_capacity.Reconciler()
         self._unheld = ksr_capacity.Reconciler(ksr_shared.UNHELD, ksr_shared.OFFLINE)
         self._was_down = False
         self._config_pass = 0
+        self._told_workers: tuple[int, str] | None = None
         self._read_at_ns = 0
         self._reconcile_at_ns = 0
         self._publish_at_ns = 0
@@ -268,20 +271,28 @@ class Agent:
             ksr_noc.show_call(self._ksr, talk.call, *row)
 
     def _follow(self) -> None:
-        """Ask Redis how it stands, where the prober has not heard it just now."""
-        if not self._client.available():
-            return
-        self._stands(standing(self._client.execute(*QUESTION)))
+        """Ask Redis how it stands, where the prober has not heard it just now. What is ordered ends without it, too."""
+        if self._client.available():
+            self._stands(standing(self._client.execute(*QUESTION)))
+        elif self._measures.is_known:
+            self._tell_workers()
 
     def _stands(self, found: Standing) -> None:
-        """Take in which version of the configuration Redis has, and how its money is."""
-        if found.config_pass != self._config_pass:
-            self._config_pass = found.config_pass
-            ksr_shared.publish_pass(self._ksr, found.config_pass)
+        """Take in which version of the configuration Redis has, what the NOC orders, and how its money is."""
         if self._rebuild.see(found.epoch, found.building, self._clock.monotonic_ns()):
             self._takeover.again()
         if self._rebuild.is_due or not found.epoch:
             self._heartbeat_at_ns = 0  # settlement waits for our word, and calls for settlement
+        self._config_pass = found.config_pass
+        self._measures.follow(found.measured, self._now()[1])
+        self._tell_workers()
+
+    def _tell_workers(self) -> None:
+        """Tell the workers what has changed."""
+        told = (self._config_pass, self._measures.turn(self._now()[1]))
+        if told != self._told_workers:
+            self._told_workers = told
+            ksr_shared.publish_pass(self._ksr, *told)
 
     def _ask_store(self, probe: Prober) -> None:
         """Look after Redis, and take in what it has answered since the last turn: nobody has to ask once more then."""

@@ -15,17 +15,21 @@ from kemi import keys
 from kemi.adapters import redis_sync
 from kemi.agent_ports import Store
 
-QUESTION: Final = ("MGET", keys.PASS, keys.EPOCH, keys.BUILDING)
+QUESTION: Final = ("MGET", keys.PASS, keys.EPOCH, keys.BUILDING, keys.MEASURED)
 WHOLE: Final = re.compile(rb"-?[0-9]{1,18}")
 MICROS_PER_MS: Final = 1_000
 
 
 class Standing(NamedTuple):
-    """config_pass: version of the configuration. epoch: that Redis is armed for; building: that is built; 0 = none."""
+    """config_pass: version of the configuration. epoch: that Redis is armed for; building: that is built; 0 = none.
+
+    measured: version of what the NOC orders, 0 = nothing.
+    """
 
     config_pass: int
     epoch: int
     building: int
+    measured: int
 
 
 class Beat(NamedTuple):
@@ -38,8 +42,8 @@ class Beat(NamedTuple):
 
 def standing(numbers: Sequence[bytes | None]) -> Standing:
     """Return what QUESTION was answered. Raises ValueError where that is something else."""
-    config_pass, epoch, building = (int(number or 0) for number in numbers)
-    return Standing(config_pass, epoch, building)
+    config_pass, epoch, building, measured = (int(number or 0) for number in numbers)
+    return Standing(config_pass, epoch, building, measured)
 
 
 def redis_ms(time: Sequence[Any]) -> int:

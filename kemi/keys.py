@@ -33,6 +33,13 @@ POSTED: Final = f"{TAG}posted"  # STRING number of the last batch in Postgres (t
 RATE_REPAIRS: Final = f"{TAG}rate_repairs"  # STRING how often buckets in use were mended; writer: sync; no expiry
 REGISTERED: Final = f"{TAG}registered"  # ZSET address of record -> Unix s of its last expiry; writer: locations_put
 MOVED: Final = f"{TAG}moved"  # STREAM of changed addresses of record; writer: locations_put; readers: agents; trimmed
+MEASURES: Final = (
+    f"{TAG}measures"  # HASH "order kind value" -> what the NOC ordered; writer: measure_put; readers: agents
+)
+MEASURED: Final = (
+    f"{TAG}measured"  # STRING number of changes of MEASURES; writer: measure_put; readers: agents; no expiry
+)
+MEASURE_LOG: Final = f"{TAG}measure_log"  # STREAM of what the NOC ordered; writer: measure_put; reader: settle; trimmed
 CONFIG_PREFIX: Final = f"{TAG}c:"
 RATE_PREFIX: Final = f"{TAG}rate:"
 FUND_TERMS_PREFIX: Final = f"{TAG}ft:"

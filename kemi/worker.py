@@ -25,6 +25,7 @@ from kemi.adapters import (
     ksr_hunt,
     ksr_locations,
     ksr_mask,
+    ksr_measures,
     ksr_media,
     ksr_noc,
     ksr_plan,
@@ -64,6 +65,7 @@ class Worker:
         self._admission = new_admission()
         self._journal = Journal(settings.spool_dir, this_boot())
         self._cache_report = ksr_noc.CacheReport(ksr)
+        self._orders = ksr_measures.Orders(ksr)
         self.load_state = ""
 
     # Callbacks -------------------------------------------------------------------------------------------------------
@@ -211,6 +213,7 @@ class Worker:
             ksr.tm.t_reply(100, "Trying")
         asked_before = self._admission.round_trips
         verdict = self._admission.admit(request, self._seen(request))
+        self._guarded("trace", lambda: self._orders.trace(request, verdict.decision))
         self._carry_out(request, verdict, self._admission.round_trips - asked_before)
         self._guarded("cache", lambda: self._cache_report.show(self._admission, time.monotonic_ns()))
 
@@ -318,7 +321,8 @@ class Worker:
             count_nonce=lambda: ksr_shared.nonce_uses(self._ksr, request, secret, limits.nonce_expire_s),
             down_servers=ksr_shared.down_servers(self._ksr),
             draining=ksr_shared.is_draining(self._ksr),
-            newest_pass=ksr_shared.newest_pass(self._ksr),
+            newest_pass=self._orders.look(self._admission.flush),
+            quarantine=self._orders.measures.quarantine,
             let_in=partial(ksr_capacity.let_in, self._ksr),
             take_turn=partial(ksr_shared.take_turn, self._ksr),
         )

@@ -49,7 +49,7 @@ COMMANDS: Final = (
     Lazy("stack", "tools.stack.command:app", "The private stack: Postgres, Redis, sync, settle, Kamailio."),
     Lazy("settle", "tools.settle.command:app", "Settlement of calls."),
     Lazy("bench", "tools.bench.command:app", "Figures as ratios measured in one run on this machine."),
-    Lazy("noc", "tools.noc:noc", "Ask and steer a running node."),
+    Lazy("noc", "tools.noc:noc", "Ask and steer running nodes."),
     Lazy("account", "tools.account.command:app",
          "Accounts: their life and rights, payments outside of calls, limits, locks, alerts."),
     Lazy("carrier", "tools.carrier:carrier", "Carriers: what we owe them, payments to them, caps, names."),

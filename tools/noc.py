@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tools import noc_caches, noc_calls, noc_money, noc_pages, noc_sync
+from tools import noc_caches, noc_calls, noc_measures, noc_money, noc_pages, noc_sync
 from tools.account.options import Actor
 from tools.errors import OperatorError
 from tools.noc_ask import ask
@@ -23,6 +23,7 @@ UNSAFE: Final = re.compile(r"[^A-Za-z0-9._@+-]", re.ASCII)  # in the name of who
 ACTOR_MAX: Final = 64
 PROCESS_COLUMNS: Final = ("pid", "rank", "code", "generation", "hit_rate", "breaker", "last_error")
 noc = typer.Typer(no_args_is_help=True, help="Ask and steer running nodes.")
+noc_measures.add_to(noc)
 
 RedisUrl = Annotated[
     str, typer.Option(envvar="REDIS_URL", help="ask Redis itself; without it the node is asked for what it read there")

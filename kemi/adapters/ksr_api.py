@@ -265,6 +265,13 @@ class Statistics(Protocol):
         """Add to a counter declared in kamailio.cfg."""
 
 
+class Jsonrpcs(Protocol):
+    """Kamailio's own commands, as kamcmd gives them."""
+
+    def exec(self, command: str, /) -> int:
+        """Run a command in JSON-RPC 2.0."""
+
+
 class Ksr(Protocol):
     """Kamailio, as Tandem sees it."""
 
@@ -310,6 +317,8 @@ class Ksr(Protocol):
     def mqueue(self) -> Mqueue: ...  # noqa: D102
     @property
     def statistics(self) -> Statistics: ...  # noqa: D102
+    @property
+    def jsonrpcs(self) -> Jsonrpcs: ...  # noqa: D102
 
     def info(self, text: str, /) -> int:
         """Log literally; the text ends with a newline. Here and below."""
@@ -319,6 +328,9 @@ class Ksr(Protocol):
 
     def err(self, text: str, /) -> int:
         """Log an error."""
+
+    def get_debug(self) -> int:
+        """Return the level of the log, 1 = notices and worse."""
 
     def is_ACK(self) -> bool:  # noqa: N802  Kamailio's name, here and below
         """Tell the method."""

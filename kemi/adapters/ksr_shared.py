@@ -131,14 +131,9 @@ def is_draining(ksr: Ksr) -> bool:
     return ksr.htable.sht_get(NOC, DRAIN) is not None
 
 
-def newest_pass(ksr: Ksr) -> int:
-    """Return the version of the configuration that the agent last saw in Redis, 0 before it has spoken."""
-    return int(str(ksr.htable.sht_get(NOC, CONFIGURATION) or 0))
-
-
-def publish_pass(ksr: Ksr, config_pass: int) -> None:
-    """Tell all workers which version of the configuration stands in Redis."""
-    ksr.htable.sht_sets(NOC, CONFIGURATION, str(config_pass))
+def publish_pass(ksr: Ksr, config_pass: int, news: str = "") -> None:
+    """Tell all workers which version of the configuration stands in Redis. news: of ksr_measures, which reads both."""
+    ksr.htable.sht_sets(NOC, CONFIGURATION, f"{config_pass} {news}" if news else str(config_pass))
 
 
 def names(ksr: Ksr, table: str, maximum: int = 100_000) -> list[str]:

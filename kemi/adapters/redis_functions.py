@@ -10,7 +10,8 @@ nothing else" cannot be said outright: whoever may call them may also run the co
 near as Redis 7.0 allows. The few writing commands of the money functions are allowed only with the first key that
 these use (MSET only as `MSET {0}opseq …`, XADD only to the streams of events and of registrations, ZADD and ZREM only
 on the leases and the list of registered lines), and only on keys of money and registrations: no configuration, no fund
-terms, no epoch. PEXPIRE works on reservations and turns alone, HDEL and EXPIREAT on registrations. Arming and restoring
+terms, no epoch. What the NOC orders (HSET, HDEL, INCR, XADD) it may write on keys of their own.
+PEXPIRE works on reservations and turns alone, HDEL and EXPIREAT on registrations. Arming and restoring
 write the epoch, which this user may not, so they fail for it. This is a fence against our own mistakes and against
 injection; a node that was taken over could still falsify money in its cell, which reconciliation shows.
 """
@@ -79,6 +80,9 @@ def worker_acl(password: str) -> tuple[str, ...]:
         keys.ADOPTED,
         keys.REGISTERED,
         keys.MOVED,
+        keys.MEASURES,
+        keys.MEASURED,
+        keys.MEASURE_LOG,
     )
     written = (keys.fund_state("*"), keys.reservation("*"), keys.turn("*"), keys.location("*"), keys.noc_answer("*"))
     return (
@@ -93,7 +97,9 @@ def worker_acl(password: str) -> tuple[str, ...]:
         *("+fcall", "+fcall_ro", "+ping", "+time", "+info", "+role", "+wait"),
         f"+mset|{keys.OPSEQ}",
         f"+xadd|{keys.EVENTS}",
-        f"+xadd|{keys.MOVED}",
+        *(f"+xadd|{key}" for key in (keys.MOVED, keys.MEASURE_LOG)),
+        *(f"+{verb}|{keys.MEASURES}" for verb in ("hset", "hdel")),
+        f"+incr|{keys.MEASURED}",
         *(f"+{verb}|{key}" for verb in ("zadd", "zrem") for key in (keys.LEASES, keys.REGISTERED)),
         f"+zremrangebyscore|{keys.REGISTERED}",
         f"+hset|{keys.NODES}",

@@ -193,6 +193,11 @@ class Tables:
         self.unreadable.clear()
         self.seen_pass = 0
 
+    def flush(self) -> None:
+        """Drop everything that can be fetched again, rates too."""
+        self.clear()
+        self._cache.forget_rates()
+
     def trim(self) -> None:
         """Let go of what does not fit and was not read for longest. Not while a decision is made: it needs all."""
         self._cache.trim()

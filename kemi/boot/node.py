@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from kemi.adapters import redis_locations
+from kemi.adapters import redis_locations, redis_measures
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_locations import Tell
+from kemi.adapters.ksr_measures import Orders
 from kemi.adapters.ksr_shared import StoreFlag
 from kemi.adapters.redis_client import NodeBreaker, RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Funds
@@ -31,6 +32,7 @@ class Node(Worker):
     def __init__(self, ksr: Ksr, settings: Settings) -> None:
         super().__init__(ksr, settings, lambda: _admission(ksr, settings))
         self._tell_locations = _teller(ksr, settings)
+        self._orders = Orders(ksr, _ordered(ksr, settings))
         self._agent: Agent | None = None
         self._locations: AgentLocations | None = None
         self._noc: AgentNoc | None = None
@@ -112,6 +114,19 @@ def _teller(ksr: Ksr, settings: Settings) -> Tell:
         return True
 
     return tell
+
+
+def _ordered(ksr: Ksr, settings: Settings) -> Callable[[], list[tuple[str, str]]]:
+    """Return how a worker asks what the NOC has ordered, until the agent has spoken; nothing where Redis is down."""
+    client, _ = _redis(ksr, settings)
+
+    def read() -> list[tuple[str, str]]:
+        try:
+            return redis_measures.pairs(redis_measures.in_force(client, time.time_ns() // 1_000_000))
+        except StoreUnavailable:
+            return []
+
+    return read
 
 
 def _redis(ksr: Ksr, settings: Settings) -> tuple[RedisClient, Funds]:

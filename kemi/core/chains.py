@@ -115,7 +115,7 @@ def _climbed(draft: Draft, chain: Chain) -> Chain:
 def may_call(
     draft: Draft, chain: Chain, subscriber: Subscriber | None, callee: E164, *, is_foreign: bool
 ) -> Reject | None:
-    """Return the refusal "suspended", "locked" or "barred" by prefix, None when every level allows the call.
+    """Return the refusal "suspended", "quarantined", "locked" or "barred", None when every level allows the call.
 
     subscriber: None where no line calls, but a user, a group or a callflow of the account leads a call on. is_foreign:
     it would leave to a carrier.
@@ -123,10 +123,9 @@ def may_call(
     if subscriber is not None and subscriber.status != Status.ACTIVE:
         sentence = f"sub {subscriber.username}@{subscriber.domain} is {_word(subscriber.status)}"
         return draft.refuse("suspended", sentence, subscriber.account_id)
-    suspended = first_inactive(chain)
-    if suspended is not None:
-        level, account = suspended
-        return draft.refuse("suspended", f"level {level} account {account.id} is {_word(account.status)}", account.id)
+    shut = _shut(draft, chain)
+    if shut is not None:
+        return shut
     least = Lock.FOREIGN if is_foreign else Lock.OUTGOING
     if subscriber is not None and subscriber.lock >= least:
         sentence = f"sub {subscriber.username}@{subscriber.domain} is locked: {lock_word(subscriber.lock)}"
@@ -143,10 +142,31 @@ def may_call(
     return None
 
 
+def _shut(draft: Draft, chain: Chain) -> Reject | None:
+    """Return the refusal of a chain that may make no calls at all, None when it may."""
+    suspended = first_inactive(chain)
+    if suspended is not None:
+        level, account = suspended
+        return draft.refuse("suspended", f"level {level} account {account.id} is {_word(account.status)}", account.id)
+    quarantined = _first_quarantined(draft.facts.quarantine.accounts, chain)
+    if quarantined is not None:
+        level, account = quarantined
+        return draft.refuse("quarantined", f"level {level} account {account.id} is in quarantine", account.id)
+    return None
+
+
 def first_inactive(chain: Chain) -> tuple[int, Account] | None:
     """Return the nearest level that is not active, and its account. The root counts: it may stop everything."""
     accounts = enumerate((*chain.levels, chain.root), 1)
     return next(((level, account) for level, account in accounts if account.status != Status.ACTIVE), None)
+
+
+def _first_quarantined(accounts: frozenset[int], chain: Chain) -> tuple[int, Account] | None:
+    """Return the nearest level, the root included, that is in quarantine, and its account."""
+    if not accounts:
+        return None
+    levels = enumerate((*chain.levels, chain.root), 1)
+    return next(((level, account) for level, account in levels if account.id in accounts), None)
 
 
 def first_locked(chain: Chain, least: Lock) -> tuple[int, Account] | None:

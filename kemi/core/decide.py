@@ -67,11 +67,7 @@ def decide(
         facts = facts._replace(without=without, busy=busy, full=full, unled=facts.unled or unled)
     draft = Draft(call, facts)
     try:
-        if call.method == "REGISTER":
-            return authenticate.registration(draft)
-        if call.method != "INVITE":
-            return _no_call(draft)
-        return _call(draft) if facts.store_up else _without_store(draft)
+        return _decided(draft)
     except Uncounted:
         return Need((), nonce_uses=True)
     except Unknown as gap:
@@ -92,6 +88,20 @@ def decide_offline(
     only the uses of its nonce may still be needed. is_down: it is the store, so that accounts' word for that counts.
     """
     return decide(call, facts._replace(store_up=False, may_trust=is_down))
+
+
+def _decided(draft: Draft) -> Decision:
+    """Decide by what is asked. Raises Unknown, Uncounted."""
+    call, facts = draft.call, draft.facts
+    if facts.quarantine.sources:
+        network = facts.quarantine.network_of(call.source_ip)
+        if network:
+            return draft.refuse("quarantined", f"source {network} is in quarantine")
+    if call.method == "REGISTER":
+        return authenticate.registration(draft)
+    if call.method != "INVITE":
+        return _no_call(draft)
+    return _call(draft) if facts.store_up else _without_store(draft)
 
 
 def _no_call(draft: Draft) -> Reject:

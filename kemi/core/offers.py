@@ -28,6 +28,7 @@ from kemi.records import Account, PeeringGroup, PeeringRule, PeerServer, PinnedL
 
 PERCENT: Final = 100
 GROUPS_KEPT: Final = 4_096  # of which it is kept what can be sent to, per process, < 1 kB each
+IN_QUARANTINE: Final = "it is in quarantine"
 INCOMPARABLE: Final = 2**62  # micros: behind every carrier whose price can be told
 
 
@@ -86,6 +87,7 @@ class Offers:
         self._asked = asked
         self._now_ms = draft.call.received_ms
         self._guard = guard
+        self._quarantine = draft.facts.quarantine
         self._came_from, self._source = draft.came_from, draft.call.source_ip
         self._is_v6 = ":" in self._source
         self._by_group: dict[int, Offer | str] = {}
@@ -100,12 +102,16 @@ class Offers:
     def _asked_of(self, group: PeeringGroup) -> Offer | str:
         if not group.enabled:
             return "it is disabled"
+        if group.id in self._quarantine.carriers:
+            return IN_QUARANTINE
         if group.spent:
             return f"its {group.spent} cap is reached"
         return self._priced(group)
 
     def _priced(self, group: PeeringGroup) -> Offer | str:
         servers, left_out = self._servers(group)
+        if self._quarantine.servers:
+            servers, left_out = self._without_quarantined(servers, left_out)
         if not servers and not left_out:
             return "it has no enabled server"
         leg = carrier_leg(self._draft, group, self._asked.number)
@@ -117,6 +123,12 @@ class Offers:
             left_out = (*left_out, *((server, loss) for server in servers))
             servers = ()
         return Offer(servers, left_out, leg, micros, told)
+
+    def _without_quarantined(self, servers: Servers, left_out: LeftOut) -> tuple[Servers, LeftOut]:
+        """Return the servers that are in no quarantine, and the others with the reason."""
+        held = tuple((server, IN_QUARANTINE) for server in servers if server.id in self._quarantine.servers)
+        kept = tuple(server for server in servers if server.id not in self._quarantine.servers)
+        return kept, (*left_out, *held)
 
     def _servers(self, group: PeeringGroup) -> tuple[Servers, LeftOut]:
         """Return the servers that can be sent to, and the others with the reason; none at all where none is enabled."""

@@ -62,6 +62,8 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         # May they: 403, because the same call would be refused again until somebody changes a setting.
         "suspended": Refusal(403, "Account Suspended", 21),
         "locked": Refusal(403, "Account Locked", 21),
+        # 403 and no 503: all nodes refuse alike, and a client's trunk would fail over and knock at each of them.
+        "quarantined": Refusal(403, "Quarantined", 21),
         "barred": Refusal(403, "Destination Barred", 21),
         "blocked_out": Refusal(403, "Number Blocked", 21),
         "no_rate": Refusal(403, "Destination Has No Rate", 21),

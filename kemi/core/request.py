@@ -12,6 +12,7 @@ from datetime import tzinfo
 from types import MappingProxyType
 from typing import Final, NamedTuple, NewType
 
+from kemi.core.measures import NO_QUARANTINE, Quarantine
 from kemi.records import Emergency
 from kemi.settings import Limits
 
@@ -128,7 +129,7 @@ class Facts(NamedTuple):
     without: accounts that cannot take part where this call is led on, as a refused hold has told. busy: funds of lines
     and users that have as many calls as they may, full: of those that lead on as many as they may, likewise. unled:
     nobody leads it on to a number any more, since too many could not.
-    listens: `host:port` of where this node hears SIP.
+    listens: `host:port` of where this node hears SIP. quarantine: what the NOC lets take no part in new calls.
     """
 
     records: Fetched
@@ -149,6 +150,7 @@ class Facts(NamedTuple):
     full: frozenset[str] = frozenset()
     unled: bool = False
     listens: tuple[str, ...] = ()
+    quarantine: Quarantine = NO_QUARANTINE
 
 
 NOTHING_KNOWN = Facts(records=MappingProxyType({}), rates=MappingProxyType({}), node="", secret=b"")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from kemi import keys
@@ -44,6 +44,12 @@ def same_address(one: str, other: str) -> bool:
     """Whether two texts are the same address, however each is written; text that is no address is nobody's."""
     address = _address(one)
     return address is not None and address == _address(other)
+
+
+def is_within(ip: str, network: str) -> bool:
+    """Whether an address is one of a network's; never where either text is none."""
+    address, range_ = _address(ip), _network(network)
+    return address is not None and range_ is not None and address in range_
 
 
 def in_order(groups: Iterable[Sources], transport: str, from_uri: str) -> tuple[tuple[Source, ...], tuple[str, ...]]:
@@ -86,6 +92,14 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+@lru_cache(maxsize=COMPILED_MAX)
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
 
 
 def _rank(source: Source) -> tuple[int, bool, bool, int, int]:

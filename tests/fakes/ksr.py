@@ -16,6 +16,7 @@ from tests.fakes.ksr_modules import (
     Dialog,
     Hdr,
     Htable,
+    Jsonrpcs,
     Kx,
     Maxfwd,
     Module,
@@ -87,6 +88,7 @@ class FakeKsr(Module):
         self.registrar, self.htable, self.mqueue = Registrar(self), Htable(self), Mqueue(self)
         self.statistics, self.nathelper = Statistics(self), Nathelper(self)
         self.tcpops, self.textopsx = Tcpops(self), Textopsx(self)
+        self.jsonrpcs, self.debug = Jsonrpcs(self), 1
 
     def pv_value(self, name: str) -> Xval:
         """Return a pseudo-variable; bytes that are not UTF-8 raise, as in the real module."""
@@ -111,6 +113,10 @@ class FakeKsr(Module):
     def err(self, text: str, /) -> int:
         self.log.append(text)
         return 0
+
+    @strict
+    def get_debug(self) -> int:
+        return self.debug
 
     @strict
     def is_ACK(self) -> bool:  # noqa: N802  Kamailio's name, here and below

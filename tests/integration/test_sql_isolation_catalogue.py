@@ -27,7 +27,7 @@ _CLASSES: Final = {
     "nothing of it is a tenant's": _class(
         "",
         "migration outbox sync_applied sync_state generation epoch node posting recovery recovery_step",
-        "event_poison event_dropped ledger_unbalanced rate_set_unused ported_number emergency_route",
+        "event_poison event_dropped ledger_unbalanced rate_set_unused ported_number emergency_route noc_measure",
     ),
     "told by functions only": _class("", "visibility account_move account_hold cdr cdr_attempt"),
     "said to everybody": _class("SELECT", "currency exchange_rate destination horizon"),

@@ -46,6 +46,7 @@ PARENT: Final[Mapping[str, tuple[str, str]]] = {
 _OF_THE_PLATFORM: Final = frozenset({
     "ported_number", "emergency_route", "cdr", "cdr_attempt", "visibility", "outbox", "sync_applied", "sync_state",
     "epoch", "node", "recovery", "recovery_step", "event_poison", "event_dropped", "posting", "generation", "migration",
+    "noc_measure",
     "ledger_unbalanced", "rate_set_unused", "account_move", "account_hold",
 })  # fmt: skip
 _OF_EVERYBODY: Final = frozenset({"currency", "destination", "exchange_rate", "horizon"})

@@ -155,6 +155,8 @@ insert into tandem.epoch(number, state, note) values (1, 'lost', 'world');
 insert into tandem.node(name) values ('n1');
 insert into tandem.event_poison(stream_id, reason, payload) values ('1-1', 'world', '\x00');
 insert into tandem.event_dropped(digest, note) values (sha256('world'), 'world');
+insert into tandem.noc_measure(stream_id, at, act, measure, kind, value, until, who, node)
+values ('1-1', now(), 'begin', 'quarantine', 'account', '1', now(), 'world', 'n1');
 insert into tandem.recovery(epoch, report) values (1, '{}');
 insert into tandem.recovery_step(epoch, step, said) values (1, 'begun', 'world');
 insert into tandem.generation(config_pass, applied_at) values (1, now());

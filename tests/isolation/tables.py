@@ -183,6 +183,7 @@ TABLES: Final = (
     Table("recovery_step", _ID, "", None, ("said", "other"), _as()),
     Table("event_poison", _ID, "", None, ("note", "other"), _as()),
     Table("event_dropped", ("digest",), "", None, ("note", "other"), _as(digest="\\x" + "7" * 64)),
+    Table("noc_measure", ("stream_id",), "", None, ("why", "other"), _as(stream_id="7-7")),
     Table("posting", ("is_one",), "", None, ("number", 77), _never),
     Table("generation", ("config_pass",), "", None, ("applied_at", _AT), _as(config_pass=7)),
     Table("migration", ("name",), "", None, ("applied_at", _AT), _named()),

@@ -13,6 +13,7 @@ from kemi.adapters.redis_client import RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Held, Refused, Stale, Unarmed, Void
 from kemi.adapters.redis_tables import HELD_MARK, HELD_SEPARATOR, Tables
 from kemi.admission import Admission, Seen, Verdict
+from kemi.core.measures import Quarantine
 from kemi.core.outcome import Challenge, Hold, Need, Reject, Route
 from kemi.core.request import CallRequest, SipUri
 from kemi.records import Emergency, EmergencyRoute, Period, PeriodPrice, Rate, RateSet, Span, Status
@@ -242,6 +243,32 @@ def test_what_no_configuration_changes_is_not_asked() -> None:
     before = redis.round_trips
     assert refusal(admit(made, invite()._replace(method="PUBLISH"))) == "method"
     assert redis.round_trips == before
+
+
+def test_a_source_in_quarantine_makes_redis_do_nothing() -> None:
+    made, redis, _ = admission()
+    before = redis.round_trips
+    seen = SEEN._replace(quarantine=Quarantine(sources=("192.0.2.0/24",)))
+    assert [refusal(admit(made, invite(source_ip=f"192.0.2.{n}"), seen)) for n in range(9)] == ["quarantined"] * 9
+    assert redis.round_trips == before
+
+
+def test_an_account_that_has_left_the_one_in_quarantine_calls_again() -> None:
+    made, redis, world = admission()
+    seen = SEEN._replace(quarantine=Quarantine(accounts=frozenset((3,))))
+    assert refusal(admit(made, invite(), seen)) == "quarantined"
+    world.change("acct:5", parent_id=2)
+    redis.passes = 2
+    assert isinstance(admit(made, invite(), seen).decision, Route)
+
+
+def test_what_is_flushed_is_fetched_again() -> None:
+    made, redis, _ = admission()
+    admit(made, invite())
+    warm = redis.round_trips
+    made.flush()
+    assert isinstance(admit(made, invite()).decision, Route)
+    assert redis.round_trips == warm + 3
 
 
 def test_a_challenge_is_as_young_as_what_the_agent_saw() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kemi import codec, keys
+from kemi.adapters.ksr_measures import Orders
 from kemi.adapters.ksr_queue import Ended, Failed, Held, Message, Refused, Started, put
-from kemi.adapters.ksr_shared import newest_pass
 from kemi.adapters.redis_client import StoreUnavailable
 from kemi.adapters.redis_operations import (
     FundTerms,
@@ -110,6 +110,7 @@ class Store:
         self.nodes: dict[bytes, int] = {}
         self.round_trips = 0
         self.written: list[tuple[Any, ...]] = []
+        self.measures: dict[bytes, bytes] = {}
 
     @property
     def breaker_is_open(self) -> bool:
@@ -125,8 +126,11 @@ class Store:
         self.round_trips += 1
         self.written.append(words)
         match words:
-            case ("MGET", keys.PASS, keys.EPOCH, keys.BUILDING):
-                return [b"7", *(str(number).encode() if number else None for number in self._funds.epochs)]
+            case ("MGET", keys.PASS, keys.EPOCH, keys.BUILDING, keys.MEASURED):
+                epochs = (str(number).encode() if number else None for number in self._funds.epochs)
+                return [b"7", *epochs, str(len(self.measures)).encode() if self.measures else None]
+            case ("HGETALL", keys.MEASURES):
+                return [part for pair in self.measures.items() for part in pair]
             case ("HSET", keys.NODES, node, sign):
                 self.nodes[node.encode()] = sign
             case ("HGETALL", keys.NODES):
@@ -551,8 +555,8 @@ def test_the_workers_hear_which_configuration_stands_in_redis(world: World) -> N
     """Ten times a second: so old may a refusal be."""
     world.run(1)
 
-    assert newest_pass(world.ksr) == 7
-    assert world.store.written.count(("MGET", keys.PASS, keys.EPOCH, keys.BUILDING)) == 10
+    assert Orders(world.ksr).look(lambda: None) == 7
+    assert world.store.written.count(("MGET", keys.PASS, keys.EPOCH, keys.BUILDING, keys.MEASURED)) == 10
 
 
 def test_a_reload_hands_over_calls_and_what_waits(world: World) -> None:

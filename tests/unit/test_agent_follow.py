@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from kemi import keys
+from kemi.adapters.ksr_measures import Orders
 from kemi.adapters.ksr_queue import KINDS, QUEUE, Message
-from kemi.adapters.ksr_shared import newest_pass
 from kemi.agent import Agent
 from kemi.agent_follow import QUESTION, Standing, standing
 from kemi.agent_ports import Clock
 from tests.unit.test_agent import START_MS, S, World, rid
 
-ARMED: list[bytes | None] = [b"9", b"1", None]
-BUILDING: list[bytes | None] = [b"9", b"1", b"2"]
+ARMED: list[bytes | None] = [b"9", b"1", None, None]
+BUILDING: list[bytes | None] = [b"9", b"1", b"2", None]
 
 
 class Prober:
@@ -50,33 +50,33 @@ def prober(world: World) -> Prober:
 
 
 def test_numbers_that_redis_lacks_are_none() -> None:
-    assert standing([b"7", None, b"3"]) == Standing(7, 0, 3)
+    assert standing([b"7", None, b"3", None]) == Standing(7, 0, 3, 0)
     with pytest.raises(ValueError, match="invalid literal"):
-        standing([b"7", b"x", None])
+        standing([b"7", b"x", None, None])
 
 
 def test_what_the_prober_was_answered_is_asked_no_second_time(world: World, prober: Prober) -> None:
     world.run(1)
-    assert newest_pass(world.ksr) == 9
+    assert newest_pass(world) == 9
     assert QUESTION not in world.store.written
-    prober.answer = [b"12", b"1", None]
+    prober.answer = [b"12", b"1", None, None]
     world.run(1.05)
-    assert newest_pass(world.ksr) == 12
+    assert newest_pass(world) == 12
 
 
 def test_where_the_prober_is_answered_nothing_the_agent_asks_by_itself(world: World, prober: Prober) -> None:
     prober.answer = None
     world.run(1)
-    assert newest_pass(world.ksr) == 7
+    assert newest_pass(world) == 7
     assert world.store.written.count(QUESTION) >= 9
 
 
 def test_what_an_unreachable_redis_has_said_before_counts_no_more(world: World, prober: Prober) -> None:
     world.run(0.1)
     world.funds.down = True
-    prober.answer = [b"99", b"1", None]
+    prober.answer = [b"99", b"1", None, None]
     world.run(0.5)
-    assert newest_pass(world.ksr) == 9
+    assert newest_pass(world) == 9
 
 
 def test_while_an_epoch_is_built_each_turn_gives_a_sign_of_life(world: World, prober: Prober) -> None:
@@ -124,6 +124,10 @@ def test_what_is_no_message_is_logged_and_spoils_nothing(world: World, value: st
     world.run(1)
     assert (world.status()["errors"], world.status()["talking"]) == (1, 1)
     assert world.now_ns == S
+
+
+def newest_pass(world: World) -> int:
+    return Orders(world.ksr).look(lambda: None)
 
 
 def _name(message: Message) -> str:

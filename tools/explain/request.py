@@ -1,25 +1,20 @@
 """The call that is asked about, made as its caller would send it.
 
-Rule 1: nothing is decided here. Whoever is to be believed proves it as a real caller does: by digest, or by the address
-that the call comes from. A line's password is not known; its stored hash answers a challenge as well.
+Rule 1: nothing is decided here. Whoever is to be believed proves it as a real caller does: by digest
+(kemi/core/proof.py), or by the address that the call comes from.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from kemi.core.digest import make_nonce
-from kemi.core.request import CallRequest, Credentials, SipUri
+from kemi.core.request import CallRequest, SipUri
 from kemi.core.uri import parse_uri
-from kemi.records import Subscriber
 from tools.errors import OperatorError
 
-NONCE_COUNT: Final = "00000001"
-CLIENT_NONCE: Final = "explain"
 SIP_PORT: Final = 5060
 PORT_MAX: Final = 65_535
 TRANSPORTS: Final = ("udp", "tcp", "tls", "ws", "wss")
@@ -117,19 +112,6 @@ def invite(question: Question) -> CallRequest:
     )
 
 
-def proof(line: Subscriber, call: CallRequest, secret: bytes) -> Credentials | None:
-    """Return a right answer of `line` to our own challenge; None for a line without a password."""
-    if not (line.ha1_md5 or line.ha1_sha256):
-        return None
-    algorithm, ha1 = ("MD5", line.ha1_md5) if line.ha1_md5 else ("SHA-256", line.ha1_sha256)
-    nonce, uri = make_nonce(secret, call.received_ms, call.call_id, call.source_ip), str(call.ruri)
-    ha2 = _digest(algorithm, f"{call.method}:{uri}")
-    response = _digest(algorithm, f"{ha1}:{nonce}:{NONCE_COUNT}:{CLIENT_NONCE}:auth:{ha2}")
-    return Credentials(
-        line.username, line.domain, nonce, uri, response, algorithm, "auth", NONCE_COUNT, CLIENT_NONCE
-    )  # fmt: skip
-
-
 def _uri(text: str, host: str) -> SipUri:
     """Return the URI of a URI, an address of record, or a number (then at `host`)."""
     whole = text if ":" in text else f"sip:{text}" if "@" in text else f"sip:{text}@{host}"
@@ -137,7 +119,3 @@ def _uri(text: str, host: str) -> SipUri:
     if uri is None:
         raise OperatorError(f"{text!r} is no number, no user@domain and no SIP URI")
     return uri
-
-
-def _digest(algorithm: str, text: str) -> str:
-    return hashlib.new("md5" if algorithm == "MD5" else "sha256", text.encode()).hexdigest()

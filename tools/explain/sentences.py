@@ -176,6 +176,7 @@ SHOWN: Final = (
     Kind("sub {line} is {closed}"),
     Kind("sub {line} is locked: {word}"),
     Kind("level {n} account {account} is {closed}"),
+    Kind("level {n} account {account} is in quarantine"),
     Kind("level {n} account {account} is locked: {word}"),
     Kind("level {n} account {account} bars {digits}"),
     Kind("level {n} account {account} bars all"),
@@ -230,6 +231,7 @@ SHOWN: Final = (
         Kind(f"group {{carrier}} ({{name}}) not eligible: {fault}")
         for fault in (
             "it is disabled",
+            "it is in quarantine",
             "its {word} cap is reached",
             "it has no enabled server",
             "no rate for {called} in its deck",
@@ -245,6 +247,7 @@ SHOWN: Final = (
         Kind(f"server {{server}} ({{name}}) skipped: {why}")
         for why in (
             "it is disabled",
+            "it is in quarantine",
             "its name is not resolved",
             "the call came from it",
             "failed lately",

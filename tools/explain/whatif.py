@@ -1,7 +1,7 @@
 """What would become of a call: the decision of a live worker, made here from the live tables.
 
 Rule 1: nothing is decided in this file. It builds the request that a caller would send and asks core.decide, as a
-worker does, until it needs nothing more.
+worker does, until it needs nothing more (kemi/adapters/redis_whatif.py). What the NOC has in quarantine counts.
 Rule 2: nothing is held. What the funds have is read beside it: whether the store would grant the hold as they stand
 now, and how long each of them could pay.
 Rule 3: a node's memory of failed carriers is its own; here every carrier is well, and a note says so.
@@ -11,28 +11,30 @@ note says who comes first how often.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from kemi import keys
+from kemi.adapters import redis_measures
 from kemi.adapters.redis_client import RedisClient
 from kemi.adapters.redis_funds import Balance, Funds, Spent
 from kemi.adapters.redis_tables import Tables
+from kemi.adapters.redis_whatif import decided, proven
 from kemi.adapters.zones import Zones
 from kemi.core.again import ONE_BY_ONE_MAX, Again, again, refused_hold
-from kemi.core.decide import decide
 from kemi.core.outcome import IN, OUT, Decision, HoldFund, Need, Reject, Route
 from kemi.core.rating import charges
-from kemi.core.request import CallRequest, Credentials, Facts
+from kemi.core.request import CallRequest, Facts
 from kemi.records import Account, Opening, PinnedCall, Status, Subscriber, Window
 from kemi.settings import Limits
 from tools.errors import OperatorError
-from tools.explain.request import Question, invite, proof
+from tools.explain.request import Question, invite
 from tools.explain.secret import UNKNOWN
 
-ROUNDS_MAX: Final = 4  # a worker stops after two; here it is worth seeing that more were needed
+NS_PER_MS: Final = 1_000_000
 LEVELS_MAX: Final = 9  # accounts of a chain, the root included
 UNLIMITED: Final = -1
 NODE: Final = "explain"
@@ -98,9 +100,11 @@ def answer(client: RedisClient, question: Question, limits: Limits) -> Answer:
     tables.load_pinned()
     if not tables.seen_pass:
         raise OperatorError("Redis holds no configuration yet: `tandem sync` has not finished its first load")
-    call, secret, left_out, rounds = _sent(tables, question), question.secret or SECRET, Again(), 0
+    base = Facts({}, {}, NODE, question.secret or SECRET, limits, nonce_uses=1, zones=Zones())
+    base = base._replace(quarantine=redis_measures.quarantine(client, time.time_ns() // NS_PER_MS))
+    call, left_out, rounds = _sent(tables, question), Again(), 0
     for times in range(TRIES_MAX):
-        decision, fetches = _decided(tables, call, secret, limits, left_out)
+        decision, fetches = _decided(tables, call, base, left_out)
         rounds += fetches
         route = decision if isinstance(decision, Route) else None
         accounts = _accounts(tables, decision)
@@ -111,17 +115,17 @@ def answer(client: RedisClient, question: Question, limits: Limits) -> Answer:
             break
         left_out = left_out.besides(further)
     refusal = refused_hold(route, *short) if route and short else None
-    notes = tuple(_notes(tables, question, route, limits)) if route is not None and refusal is None else ()
+    notes = tuple(_notes(tables, question, route, base)) if route is not None and refusal is None else ()
     return Answer(refusal or decision, route, purses, accounts, tables.seen_pass, rounds, notes)
 
 
 def _sent(tables: Tables, question: Question) -> CallRequest:
     """Return the INVITE as its caller sends it in the end."""
     call = invite(question)
-    return call._replace(credentials=_proof(tables, call, question)) if question.line else call
+    return proven(tables, call, question.line, question.secret or SECRET) if question.line else call
 
 
-def _notes(tables: Tables, question: Question, route: Route, limits: Limits) -> Iterator[str]:
+def _notes(tables: Tables, question: Question, route: Route, base: Facts) -> Iterator[str]:
     """Yield what nodes may do otherwise than is shown here."""
     names = {target.pinned.server_id: target.pinned.name for target in route.targets if target.pinned.server_id}
     if not names:
@@ -132,7 +136,7 @@ def _notes(tables: Tables, question: Question, route: Route, limits: Limits) -> 
     orders: list[tuple[int, ...]] = []
     for n in range(DRAWS):
         other = question._replace(call_id=f"{question.call_id}-{n}")
-        decision, _ = _decided(tables, _sent(tables, other), question.secret or SECRET, limits)
+        decision, _ = _decided(tables, _sent(tables, other), base)
         if isinstance(decision, Route):
             names |= {target.pinned.server_id: target.pinned.name for target in decision.targets}
             orders.append(tuple(target.pinned.server_id for target in decision.targets))
@@ -144,30 +148,14 @@ def _notes(tables: Tables, question: Question, route: Route, limits: Limits) -> 
 
 
 def _decided(
-    tables: Tables, call: CallRequest, secret: bytes, limits: Limits, left_out: Again = NOTHING_LEFT_OUT
+    tables: Tables, call: CallRequest, base: Facts, left_out: Again = NOTHING_LEFT_OUT
 ) -> tuple[Decision, int]:
     """Return the decision, and how many fetches it took. left_out: since a hold would be refused for it."""
-    rounds = 0
-    while True:
-        facts = Facts(
-            records=tables.records,
-            rates=tables.rates,
-            node=NODE,
-            secret=secret,
-            limits=limits,
-            emergency=tables.emergency,
-            nonce_uses=1,
-            config_pass=tables.seen_pass,
-            zones=Zones(),
-        )
-        decision = decide(call, facts, **left_out._asdict())
-        if not isinstance(decision, Need):
-            return decision, rounds
-        if rounds == ROUNDS_MAX:
-            unreadable = "; ".join(f"{name}: {why}" for name, why in tables.unreadable.items())
-            raise OperatorError(f"still unknown after {rounds} fetches: {', '.join(decision.keys)} {unreadable}")
-        tables.fetch(decision)
-        rounds += 1
+    decision, rounds = decided(tables, call, base, left_out)
+    if isinstance(decision, Need):
+        unreadable = "; ".join(f"{name}: {why}" for name, why in tables.unreadable.items())
+        raise OperatorError(f"still unknown after {rounds} fetches: {', '.join(decision.keys)} {unreadable}")
+    return decision, rounds
 
 
 def subscriber_of(client: RedisClient, account_id: int) -> str:
@@ -184,13 +172,6 @@ def subscriber_of(client: RedisClient, account_id: int) -> str:
         if isinstance(record, Subscriber) and record.account_id == account_id and record.status == Status.ACTIVE:
             return f"{record.username}@{record.domain}"
     raise OperatorError(f"account {account_id} has no active subscriber; name a caller with --subscriber or --source")
-
-
-def _proof(tables: Tables, call: CallRequest, question: Question) -> Credentials | None:
-    name = keys.subscriber(question.line)
-    tables.fetch(Need((name,)))
-    line = tables.records.get(name)
-    return proof(line, call, question.secret or SECRET) if isinstance(line, Subscriber) else None
 
 
 def _accounts(tables: Tables, decision: Decision) -> dict[int, Account]:

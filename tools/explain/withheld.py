@@ -31,6 +31,7 @@ WITHHELD: Final = (
     r"the called would have to pay too, and nothing can be held",
     r"the first increment costs a level more than any call may",
     # Addresses that are others'.
+    r"source \S+ is in quarantine",
     r"peer source [0-9]+ by .*",
     r"(?:sub \S+|media server [0-9]+): \S+ is left out: it is (?:peer source .*|an address of this node)",
     r"[0-9]+ more sources passed over",

@@ -22,6 +22,7 @@ from kemi.core.draft import Draft
 from kemi.core.exchange import compared
 from kemi.core.outcome import Decision, Need, Reject, Route
 from kemi.core.prefix import BUCKET_DIGITS, pack_bucket
+from kemi.core.proof import proof
 from kemi.core.rating import cost
 from kemi.records import (
     Account,
@@ -37,7 +38,7 @@ from kemi.records import (
 )
 from kemi.settings import Limits
 from tools.errors import OperatorError
-from tools.explain.request import Question, invite, proof
+from tools.explain.request import Question, invite
 from tools.lint_routes.findings import Finding
 from tools.lint_routes.subjects import Subject
 from tools.sql_tables import NODE, SqlTables

@@ -17,11 +17,12 @@ import psycopg
 from psycopg.rows import class_row
 
 from kemi.core.emergency import is_one_somewhere
+from kemi.core.proof import proof
 from kemi.core.request import CallRequest
 from kemi.core.rewrite import to_e164
 from kemi.records import Emergency, PeeringGroup, RewriteSet, Subscriber
 from tools.errors import OperatorError
-from tools.explain.request import NOWHERE, Origin, Question, invite, proof
+from tools.explain.request import NOWHERE, Origin, Question, invite
 
 PEER: Final = "peer:"
 MS: Final = 1_000  # of a second

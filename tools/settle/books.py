@@ -17,6 +17,7 @@ from kemi.adapters.redis_operations import NOTHING_SPENT, Spent
 from tools.database_url import checked
 from tools.settle.batch import Batch
 from tools.settle.given_up import GivenUp
+from tools.settle.measures import MeasureLog
 from tools.settle.progress import Progress
 from tools.settle.quality import Quality
 from tools.settle.rows import Plan
@@ -163,6 +164,7 @@ class Books:
         self.quality = Quality(connection)
         self.given_up = GivenUp(connection)
         self.progress = Progress(connection)
+        self.measures = MeasureLog(connection)
         self.posting = 0
         self.leads = False
 

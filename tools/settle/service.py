@@ -188,6 +188,8 @@ class _Session:
             if not self._consume(epoch, block_ms=1):
                 break  # what is left waits for a consumer that lives
         self._books.quality.weigh()
+        while self._books.measures.step(self._cell.client):
+            continue
         return self._total
 
     def reread(self) -> Outcome:
@@ -274,6 +276,7 @@ class _Session:
             self._believed = None
             self._swept += self._sweeper.sweep()
             self._note(epoch)
+            self._books.measures.step(self._cell.client)
         if self._watch is not None and self._compare.is_due():
             self._watch.step()
         if self._weigh.is_due():
