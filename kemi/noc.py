@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from kemi import noc_calls, noc_status
+from kemi import noc_calls, noc_status, noc_tallies
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_shared import NOC
 from kemi.noc_command import Answer, Command, Desk, UsageError
@@ -33,6 +33,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("help", "help", "Say which commands there are.", _help),
     *noc_status.COMMANDS,
     *noc_calls.COMMANDS,
+    *noc_tallies.COMMANDS,
 )
 _BY_NAME: Final = {command.name: command for command in COMMANDS}
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tools import noc_caches, noc_calls, noc_money, noc_pages, noc_sync
+from tools import noc_caches, noc_calls, noc_money, noc_pages, noc_sync, noc_tallies
 from tools.account.options import Actor
 from tools.errors import OperatorError
 from tools.noc_ask import ask
@@ -27,6 +27,7 @@ noc = typer.Typer(no_args_is_help=True, help="Ask and steer running nodes.")
 RedisUrl = Annotated[
     str, typer.Option(envvar="REDIS_URL", help="ask Redis itself; without it the node is asked for what it read there")
 ]
+noc_tallies.add_to(noc)
 Switch = Annotated[str, typer.Argument(help="on or off")]
 
 
