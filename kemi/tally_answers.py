@@ -153,51 +153,55 @@ def _times(tallies: Tallies, now_s: int, span_s: int, _running: Mapping[int, int
 
 def _carriers(tallies: Tallies, now_s: int, span_s: int, running: Mapping[int, int]) -> Answer:
     counts, failures = tallies.carriers.read(now_s, span_s), tallies.failures.read(now_s, span_s)
-    servers = {*counts, *failures, *(str(server_id) for server_id in running if server_id)}
-    rows: list[Row] = []
-    for server in _busiest(servers, counts, "attempts"):
+
+    def row(server: str) -> Row:
         fields = counts.get(server, {})
         attempts, answers = fields.get("attempts", 0), fields.get("answers", 0)
-        rows.append(
-            {
-                "server_id": _number(server),
-                "attempts": attempts,
-                "answers": answers,
-                "asr": _share(answers, attempts),
-                "acd_s": _mean(fields.get("talk_ms", 0) / 1000, fields.get("ended", 0)),
-                "pdd_ms": _mean(fields.get("pdd_ms", 0), fields.get("rung", 0)),
-                "failures": dict(failures.get(server, {})),
-                "running": running.get(_number(server), 0) if server != OTHER else 0,
-            }
-        )
-    return _listed(tallies.carriers, now_s, span_s, carriers=rows)
+        return {
+            "server_id": _number(server),
+            "attempts": attempts,
+            "answers": answers,
+            "asr": _share(answers, attempts),
+            "acd_s": _mean(fields.get("talk_ms", 0) / 1000, fields.get("ended", 0)),
+            "pdd_ms": _mean(fields.get("pdd_ms", 0), fields.get("rung", 0)),
+            "failures": dict(failures.get(server, {})),
+            "running": running.get(_number(server), 0) if server != OTHER else 0,
+        }
+
+    servers = {*counts, *failures, *(str(server_id) for server_id in running if server_id)}
+    listed = _Listed(_busiest(servers, counts, "attempts"), row)
+    return _listed(tallies.carriers, now_s, span_s, carriers=listed)
 
 
 def _tenants(tallies: Tallies, now_s: int, span_s: int, _running: Mapping[int, int]) -> Answer:
     counts, reasons = tallies.tenants.read(now_s, span_s), tallies.tenant_reasons.read(now_s, span_s)
-    rows: list[Row] = [
-        {
-            "account": _number(account),
-            "calls": counts[account].get("calls", 0),
-            "refused": counts[account].get("refused", 0),
-            "reasons": dict(reasons.get(account, {})),
-        }
-        for account in _busiest(counts, counts, "calls")
-    ]
-    return _listed(tallies.tenants, now_s, span_s, tenants=rows)
+
+    def row(account: str) -> Row:
+        calls, refused = counts[account].get("calls", 0), counts[account].get("refused", 0)
+        why = dict(reasons.get(account, {}))
+        return {"account": _number(account), "calls": calls, "refused": refused, "reasons": why}
+
+    return _listed(tallies.tenants, now_s, span_s, tenants=_Listed(_busiest(counts, counts, "calls"), row))
 
 
 def _refusals(tallies: Tallies, now_s: int, span_s: int, _running: Mapping[int, int]) -> Answer:
     reasons, sources = tallies.reasons.read(now_s, span_s), tallies.sources.read(now_s, span_s)
     sums = {address: sum(fields.values()) for address, fields in sources.items()}
-    found: list[Row] = [
-        {"address": address, "count": sums[address], "reason": max(sources[address], key=sources[address].__getitem__)}
-        for address in sorted(sources, key=lambda each: (-sums[each], each))
-    ]
-    rows: list[Row] = [
-        {"reason": reason, "count": reasons[reason]["refused"]} for reason in _busiest(reasons, reasons, "refused")
-    ]
-    return _listed(tallies.reasons, now_s, span_s, reasons=rows, sources=found)
+
+    def reason(name: str) -> Row:
+        return {"reason": name, "count": reasons[name]["refused"]}
+
+    def source(address: str) -> Row:
+        fields = sources[address]
+        return {"address": address, "count": sums[address], "reason": max(fields, key=fields.__getitem__)}
+
+    return _listed(
+        tallies.reasons,
+        now_s,
+        span_s,
+        reasons=_Listed(_busiest(reasons, reasons, "refused"), reason),
+        sources=_Listed(sorted(sums, key=lambda each: (-sums[each], each)), source),
+    )
 
 
 ANSWERS: Final[dict[str, Callable[[Tallies, int, int, Mapping[int, int]], Answer]]] = {
@@ -210,16 +214,25 @@ ANSWERS: Final[dict[str, Callable[[Tallies, int, int, Mapping[int, int]], Answer
 """Command -> its answer. now_s: as in Tally; span_s: of WINDOWS; running: calls per server now."""
 
 
-def _listed(tally: Tally, now_s: int, span_s: int, **lists: list[Row]) -> Answer:
+class _Listed(NamedTuple):
+    """Names in order, and what makes a row of one: only those that are shown are made."""
+
+    names: list[str]
+    row: Callable[[str], Row]
+
+
+def _listed(tally: Tally, now_s: int, span_s: int, **lists: _Listed) -> Answer:
     """Return rows, as many as fit one reply. count: of the longest list."""
-    head = {"window_s": span_s or tally.covered_s(now_s, span_s), "count": max(map(len, lists.values()))}
+    count = max(len(each.names) for each in lists.values())
     room = (ANSWER_MAX - 200) // len(lists)
-    return {**head, **{name: _fitting(rows, room) for name, rows in lists.items()}}
+    rows = {name: _fitting(each, room) for name, each in lists.items()}
+    return {"window_s": span_s or tally.covered_s(now_s, span_s), "count": count, **rows}
 
 
-def _fitting(rows: list[Row], room: int) -> list[Row]:
+def _fitting(listed: _Listed, room: int) -> list[Row]:
     kept: list[Row] = []
-    for row in rows:
+    for name in listed.names:
+        row = listed.row(name)
         room -= len(json.dumps(row)) + 2
         if room < 0:
             break
