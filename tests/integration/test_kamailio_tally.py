@@ -88,9 +88,9 @@ def test_an_answered_call_is_counted_and_logged_once(edge: Edge, phone: Endpoint
     assert told["pdd_ms"] >= 0
     assert told["talk_s"] >= 0
     after = counted(edge, "traffic start", "round_trips", before["round_trips"] + 1)
-    assert [after[name] - before[name] for name in ("calls", "answered", "holds", "refused", "failed")] == [
-        *(1, 1, 1, 0, 0)
-    ]
+    assert [after[name] - before[name] for name in ("answered", "holds", "failed")] == [1, 1, 0]
+    went = [told["calls"] - told["refused"] for told in (before, after)]  # a refusal of before may be counted by now
+    assert went[1] - went[0] == 1
     now = carrier(edge, ACME_SERVER)
     assert (now["attempts"] - held["attempts"], now["answers"] - held["answers"]) == (1, 1)
     until(lambda: carrier(edge, ACME_SERVER)["running"] == 0, SOON_S, "no running call")
