@@ -11,6 +11,7 @@ It knows nothing of Kamailio.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Final, NamedTuple, Protocol
@@ -111,7 +112,12 @@ class Verdict(NamedTuple):
 
 
 class Admission:
-    """One process's decisions about calls. Not shared between processes or threads."""
+    """One process's decisions about calls. Not shared between processes or threads.
+
+    hold_ns: how long the hold of the last decision took.
+    """
+
+    hold_ns: int = 0
 
     def __init__(self, settings: Settings, client: Store, tables: Tables, funds: Money) -> None:
         self._settings = settings
@@ -151,13 +157,16 @@ class Admission:
     def admit(self, request: CallRequest, seen: Seen) -> Verdict:
         """Return the decision on an INVITE or REGISTER, and its hold."""
         self._tables.trim()
+        self.hold_ns = 0
         seen = seen._replace(count_nonce=cache(seen.count_nonce))
         stale, times, without = 0, 0, NOBODY
         while True:
             decision = self._decide_on_what_is_true(request, seen, without)
             if not isinstance(decision, Route):
                 return Verdict(decision, stale=stale)
+            asked_ns = time.perf_counter_ns()
             found = self._hold(decision, request, seen)
+            self.hold_ns += time.perf_counter_ns() - asked_ns
             if isinstance(found, Verdict):
                 return found._replace(stale=stale)
             if isinstance(found, Refused):

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from kemi.adapters import journal, ksr_bye, ksr_capacity, ksr_noc, ksr_queue, ksr_shared, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_bye import Send
-from kemi.adapters.ksr_queue import Answered, LateAnswer, Message
+from kemi.adapters.ksr_queue import Answered, Decided, LateAnswer, Told
 from kemi.adapters.redis_client import StoreUnavailable
 from kemi.adapters.redis_operations import Adopt, Answer, Applied, Extend, Reservation, Result
 from kemi.adapters.spool import Spool
@@ -35,6 +35,7 @@ from kemi.agent_proofs import Proofs
 from kemi.agent_rebuild import Rebuild
 from kemi.agent_rebuild import Store as RebuildStore
 from kemi.agent_takeover import Takeover
+from kemi.agent_tally import AgentTally
 from kemi.settings import Settings
 
 MESSAGES_MAX: Final = 1_000  # per turn
@@ -56,6 +57,7 @@ class AgentState(NamedTuple):
     recent: list[tuple[int, str, bytes]]
     armed_epoch: int
     locations: bytes = b""
+    tally: bytes = b""
 
 
 class Agent:
@@ -82,6 +84,7 @@ class Agent:
         self._clock = clock or this_machine()
         self._spool = Spool(settings.spool_dir)
         self._calls = Calls(settings.limits, settings.node, self._clock.boot_id)
+        self._tally = AgentTally(ksr, self._calls, settings.call_log_max, self._clock.monotonic_ns())
         self._outbox = Outbox(funds, self._spool, self)
         proofs = Proofs(journal.noted(settings.spool_dir), ksr_sides.boot_ms(ksr))
         self._takeover = Takeover(funds, self._calls, settings.node, settings.grace_s, proofs)
@@ -116,6 +119,7 @@ class Agent:
         if now_ns >= self._follow_at_ns:
             self._follow_at_ns = now_ns + FOLLOW_NS
             self._apart("configuration", self._follow)
+        self._apart("tally", partial(self._tally.turn, now_ns))
         if self._rebuild.is_due:
             self._apart("rebuild", partial(self._tell_calls, is_drained=is_drained))
         if self._peers:
@@ -136,8 +140,9 @@ class Agent:
         """Return all that the code after a reload must know."""
         calls, rebuild = self._calls, self._rebuild
         return AgentState(
-            calls.export(), self._outbox.export(), calls.closings.export(), rebuild.export(), rebuild.armed_epoch
-        )
+            calls.export(), self._outbox.export(), calls.closings.export(), rebuild.export(), rebuild.armed_epoch,
+            tally=self._tally.export(),
+        )  # fmt: skip
 
     def restore(self, state: AgentState) -> None:
         """Take over from the code before a reload."""
@@ -145,6 +150,7 @@ class Agent:
         self._outbox.restore(state.outbox)
         self._calls.closings.restore(state.closings)
         self._rebuild.restore(getattr(state, "recent", ()), getattr(state, "armed_epoch", 0))  # older code had none
+        self._apart("tally", partial(self._tally.restore, getattr(state, "tally", b"")))
 
     def close(self) -> None:
         """Let the spool and the connections go."""
@@ -206,11 +212,15 @@ class Agent:
             self._apart("message", partial(self._hear, message))
         return False
 
-    def _hear(self, message: Message) -> None:
+    def _hear(self, message: Told) -> None:
         now_ns, now_ms = self._now()
+        if isinstance(message, Decided):
+            self._tally.decided(message, now_ns)
+            return
         if self._peers and self._peers.heard(message, now_ns, now_ms):
             return
         self._obey(self._calls.hear(message, now_ns, now_ms))
+        self._apart("tally", partial(self._tally.heard, message, now_ns))
         if not isinstance(message, Answered | LateAnswer):
             self._show(message.rid)
 
@@ -220,6 +230,8 @@ class Agent:
         self._do(orders)
 
     def _do(self, orders: list[Order]) -> None:
+        if orders:
+            self._apart("tally", partial(self._tally.did, orders, self._clock.monotonic_ns()))
         for order in orders:
             if isinstance(order, Send):
                 self._apart("bye", partial(self._send, order))

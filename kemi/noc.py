@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from kemi import noc_calls, noc_explain, noc_measures, noc_status
+from kemi import noc_calls, noc_explain, noc_measures, noc_status, noc_tallies
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_shared import NOC
 from kemi.noc_command import Answer, Command, Desk, UsageError
@@ -35,6 +35,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     *noc_calls.COMMANDS,
     *noc_measures.COMMANDS,
     *noc_explain.COMMANDS,
+    *noc_tallies.COMMANDS,
 )
 _BY_NAME: Final = {command.name: command for command in COMMANDS}
 

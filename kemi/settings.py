@@ -42,6 +42,7 @@ class Settings:
     grace_s: how long a lease outlives its slice. redis_timeout_ms: longest wait for Redis in a worker.
     wait_replicas: how many replicas of Redis must have an operation on money before it counts as done.
     cache_mb: what each process keeps of the configuration, in MiB as kemi/adapters/cache.py reckons.
+    call_log_max: lines a second that the log gets of calls that ended alike, 0 = none at all.
     listen, listen6: where SIP is heard, `host:port` and `[host]:port`; "" = no IPv6. listen_more: where else, likewise:
     further sockets, each address of one on all addresses, and what the world calls them behind a NAT.
     spool_dir: where the agent keeps what Redis does not take. A slice below 30 s is too short for adoptions: calls of a
@@ -60,6 +61,7 @@ class Settings:
     listen_more: tuple[str, ...] = ()
     wait_replicas: int = 0
     cache_mb: int = 64
+    call_log_max: int = 20
 
     @property
     def listens(self) -> tuple[str, ...]:
@@ -100,6 +102,7 @@ class Settings:
             listen_more=tuple(env.get("TANDEM_LISTEN_MORE", "").split()),
             wait_replicas=_number(env, "TANDEM_WAIT_REPLICAS", 0, 0, 5),
             cache_mb=_number(env, "TANDEM_CACHE_MB", 64, 8, 16_384),
+            call_log_max=_number(env, "TANDEM_CALL_LOG_MAX", 20, 0, 10_000),
         )
 
 

@@ -44,6 +44,7 @@ from kemi.core.outcome import Register, Reject, Route
 from kemi.core.refusals import reject
 from kemi.core.request import CallRequest, reservation_id
 from kemi.settings import Settings
+from kemi.worker_tally import WorkerTally
 
 MAX_FORWARDS: Final = 70  # RFC 3261 §8.1.1.6
 SANITY_CHECKS: Final = 17_511  # Kamailio's default without 128 (a datagram may be longer than its Content-Length) and
@@ -66,6 +67,7 @@ class Worker:
         self._journal = Journal(settings.spool_dir, this_boot())
         self._cache_report = ksr_noc.CacheReport(ksr)
         self._orders = ksr_measures.Orders(ksr)
+        self._tally = WorkerTally(ksr)
         self.load_state = ""
 
     # Callbacks -------------------------------------------------------------------------------------------------------
@@ -196,26 +198,36 @@ class Worker:
     def _initial(self) -> None:
         """Serve a call or a registration: read, decide and hold, apply."""
         ksr = self._ksr
+        self._tally.begin()
         request = ksr_read.read(ksr, _unix_ms())
         if isinstance(request, ksr_read.Malformed):
             self._malformed(request.reason)
+            self._guarded("tally", lambda: self._tally.malformed(request.reason))
             return
         if ksr.tm.t_newtran() <= 0:
             return
         if request.method == "INVITE":
             ksr.statistics.update_stat("invites", 1)
-            if ksr_shared.is_loop(ksr, request.call_id):
-                ksr_apply.refuse(ksr, "loop")
-                return
-            if ksr_shared.is_known_call(ksr, reservation_id(request)):  # asks nothing of Redis that could get lost
-                ksr_apply.refuse(ksr, "merged")
+            if again := self._came_before(request):
+                ksr_apply.refuse(ksr, again)
+                self._guarded("tally", lambda: self._tally.refused_before(request, again))
                 return
             ksr.tm.t_reply(100, "Trying")
+        self._tally.read()
         asked_before = self._admission.round_trips
         verdict = self._admission.admit(request, self._seen(request))
+        self._tally.decided()
         self._guarded("trace", lambda: self._orders.trace(request, verdict.decision))
         self._carry_out(request, verdict, self._admission.round_trips - asked_before)
+        self._guarded("tally", lambda: self._tally.tell(request, verdict, self._admission.hold_ns))
         self._guarded("cache", lambda: self._cache_report.show(self._admission, time.monotonic_ns()))
+
+    def _came_before(self, request: CallRequest) -> str:
+        """Return why a call is refused that came here before, "" = it did not."""
+        if ksr_shared.is_loop(self._ksr, request.call_id):
+            return "loop"
+        rid = reservation_id(request)  # known here: nothing is asked of Redis, that could get lost
+        return "merged" if ksr_shared.is_known_call(self._ksr, rid) else ""
 
     def _carry_out(self, request: CallRequest, verdict: Verdict, round_trips: int) -> None:
         """Tell the agent first, so that no call goes that nobody would end; then Kamailio.
@@ -224,7 +236,7 @@ class Worker:
         """
         is_told = False
         try:
-            self._count(verdict, round_trips)
+            self._tally.count(verdict, round_trips)
             signed = self._tell(request, verdict)
             is_told = True
             if isinstance(verdict.decision, Register):
@@ -353,16 +365,6 @@ class Worker:
         except ksr_queue.QueueFullError as error:
             self._ksr.statistics.update_stat("agent_lost", 1)
             self._ksr.err(f"{error}\n")
-
-    def _count(self, verdict: Verdict, round_trips: int) -> None:
-        self._ksr.statistics.update_stat("round_trips", round_trips)
-        if verdict.stale:
-            self._ksr.statistics.update_stat("stale_decisions", verdict.stale)
-        route = verdict.decision if isinstance(verdict.decision, Route) else None
-        if route and (route.emergency or route.call.offline_id):
-            self._ksr.statistics.update_stat("emergency" if route.emergency else "unheld", 1)
-        if verdict.maybe_held or (isinstance(verdict.decision, Reject) and verdict.decision.reason == "store_down"):
-            self._ksr.statistics.update_stat("store_unavailable", 1)
 
     def _log_refusal(self, request: CallRequest, refusal: Reject) -> None:
         self._ksr.info(f"{request.call_id}: {refusal.status} {refusal.reason}: {'; '.join(refusal.trace)}\n")

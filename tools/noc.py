@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tools import noc_caches, noc_calls, noc_measures, noc_money, noc_pages, noc_sync
+from tools import noc_caches, noc_calls, noc_measures, noc_money, noc_pages, noc_sync, noc_tallies
 from tools.account.options import Actor
 from tools.errors import OperatorError
 from tools.noc_ask import ask
@@ -28,6 +28,7 @@ noc_measures.add_to(noc)
 RedisUrl = Annotated[
     str, typer.Option(envvar="REDIS_URL", help="ask Redis itself; without it the node is asked for what it read there")
 ]
+noc_tallies.add_to(noc)
 Switch = Annotated[str, typer.Argument(help="on or off")]
 
 

@@ -37,6 +37,7 @@ COUNTERS: Final = (
     "overtalk_ms",
     "spooled",
     "bye_failed",
+    "shed",
 )
 AGENT: Final = "agent"
 MONEY: Final = "money"

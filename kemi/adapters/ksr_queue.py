@@ -164,9 +164,40 @@ class HangUp(NamedTuple):
     rid: str
 
 
+class Flood(NamedTuple):
+    """Refusals that were only counted, since there were too many. address: where they came from, "" = from many."""
+
+    reason: str
+    address: str
+    times: int
+
+
+class Decided(NamedTuple):
+    """What became of an INVITE in the worker, for the counts and the log. reason: of a refusal, "" = the call goes.
+
+    call_id … direction: of a refusal only; what is known. account_id: whose call it is, 0 = of nobody known.
+    address: where it came from. stages_us: how long it took to read it, to decide, to hold, and to carry out, () = not
+    measured. floods: what this process has refused since its last message and told nobody.
+    """
+
+    rid: str
+    reason: str = ""
+    status: int = 0
+    call_id: str = ""
+    account_id: int = 0
+    source: str = ""
+    caller: str = ""
+    callee: str = ""
+    address: str = ""
+    stages_us: tuple[int, ...] = ()
+    floods: tuple[Flood, ...] = ()
+
+
 Answered = ByeAnswered | ProbeAnswered | LoginAnswered
 Message = Held | Started | Moved | Ended | Answered | LateAnswer | Failed | Refused | HangUp
-KINDS: Final[dict[str, type[Message]]] = {
+Told = Message | Decided
+"""All that is queued: what changes calls, and what is only counted."""
+KINDS: Final[dict[str, type[Told]]] = {
     "held": Held,
     "start": Started,
     "moved": Moved,
@@ -178,6 +209,7 @@ KINDS: Final[dict[str, type[Message]]] = {
     "failed": Failed,
     "refused": Refused,
     "hangup": HangUp,
+    "decided": Decided,
 }
 _NAMES: Final = {kind: name for name, kind in KINDS.items()}
 _IS_BYTES: Final = {kind: tuple(hint is bytes for hint in get_type_hints(kind).values()) for kind in _NAMES}
@@ -201,25 +233,25 @@ def refused(refusal: Reject, call: PinnedCall, now_ms: int, *, maybe_held: bool)
     return Refused(call.rid, codec.pack(call), codec.pack(end), maybe_held)
 
 
-def put(ksr: Ksr, message: Message) -> None:
+def put(ksr: Ksr, message: Told) -> None:
     """Queue a message. Raises QueueFullError."""
     if ksr.mqueue.mq_add(QUEUE, _NAMES[type(message)], _dump(message)) < 0:
         raise QueueFullError(f"queue {QUEUE} is full: {type(message).__name__} of {message[0]} is lost")
 
 
-def take(ksr: Ksr) -> Message | None:
+def take(ksr: Ksr) -> Told | None:
     """Return the first message and remove it, None when there is none. Raises ValueError on one that is no message."""
     if ksr.mqueue.mq_fetch(QUEUE) < 0:
         return None
     return _load(str(ksr.mqueue.mqk_get(QUEUE)), str(ksr.mqueue.mqv_get(QUEUE)))
 
 
-def _dump(message: Message) -> str:
+def _dump(message: Told) -> str:
     """Write a message as text. What a phone sent as no character stays what it is."""
     return b64encode(msgpack.packb(message, unicode_errors="surrogatepass")).decode()
 
 
-def _load(name: str, value: str) -> Message:
+def _load(name: str, value: str) -> Told:
     kind = KINDS.get(name)
     is_old = value.startswith("[")
     row = json.loads(value) if is_old else msgpack.unpackb(b64decode(value), unicode_errors="surrogatepass")
@@ -228,6 +260,6 @@ def _load(name: str, value: str) -> Message:
     return codec.build(kind, _decoded(kind, row) if is_old else row)
 
 
-def _decoded(kind: type[Message], row: list[Any]) -> list[Any]:
+def _decoded(kind: type[Told], row: list[Any]) -> list[Any]:
     """Return what the release before queued as JSON, bytes as base64 text in it: after a reload some still waits."""
     return [b64decode(part) if is_bytes else part for part, is_bytes in zip(row, _IS_BYTES[kind], strict=False)]

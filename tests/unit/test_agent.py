@@ -11,7 +11,7 @@ import pytest
 
 from kemi import codec, keys
 from kemi.adapters.ksr_measures import Orders
-from kemi.adapters.ksr_queue import Ended, Failed, Held, Message, Refused, Started, put
+from kemi.adapters.ksr_queue import Ended, Failed, Held, Refused, Started, Told, put
 from kemi.adapters.redis_client import StoreUnavailable
 from kemi.adapters.redis_operations import (
     FundTerms,
@@ -179,7 +179,7 @@ class World:
         clock = Clock(lambda: self.now_ns, lambda: START_MS * 1_000_000 + self.now_ns, self.boot_id)
         return Agent(self.ksr, self.settings, self.store, self.funds, clock)
 
-    def hear(self, *messages: Message) -> None:
+    def hear(self, *messages: Told) -> None:
         """Queue messages as a worker does."""
         for message in messages:
             put(self.ksr, message)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from kemi.adapters import ksr_read, ksr_shared
-from kemi.adapters.ksr_queue import Failed, Held, Message, Refused, take
+from kemi.adapters.ksr_queue import Decided, Failed, Held, Message, Refused, take
 from kemi.adapters.redis_funds import Held as HeldFunds
 from kemi.admission import Admission, Seen, Verdict
 from kemi.core.digest import make_nonce
@@ -74,10 +74,11 @@ class Scene:
         assert self.worker.ksr_request_route(None) == DONE
 
     def queued(self) -> list[Message]:
-        """Return what the agent will hear."""
+        """Return what the agent will hear, without what it only counts."""
         messages = []
         while (message := take(self.ksr)) is not None:
-            messages.append(message)
+            if not isinstance(message, Decided):
+                messages.append(message)
         return messages
 
 

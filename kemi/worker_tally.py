@@ -1,0 +1,136 @@
+"""What a worker counts, and what it tells the agent of each INVITE: one message a call, nothing for Redis.
+
+Rule 1: who floods a node is only counted here: of refusals of strangers so many a second are told one by one.
+Rule 2: nothing here may cost a call: what cannot be queued is counted too, and told with the next message.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from kemi.adapters import ksr_queue, ksr_read
+from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_queue import Decided, Flood
+from kemi.admission import Verdict
+from kemi.core.outcome import Reject, Route
+from kemi.core.refusals import REFUSALS
+from kemi.core.request import CallRequest, reservation_id
+
+NS: Final = 1_000_000_000
+STRANGERS_MAX: Final = 20  # messages a second and process; ten processes of a node log no more than people can read
+FLOODS_MAX: Final = 128  # reasons and addresses that are told apart meanwhile
+TEXT_MAX: Final = 128  # characters that a stranger may put into a message
+
+
+class WorkerTally:
+    """The one of a process: what it measures now, and what it has not told."""
+
+    def __init__(self, ksr: Ksr) -> None:
+        self._ksr = ksr
+        self._begun_ns = self._read_ns = self._decided_ns = 0
+        self._second = self._told = 0
+        self._floods: dict[tuple[str, str], int] = {}
+
+    def begin(self) -> None:
+        """Note that a request is taken up."""
+        self._begun_ns = time.perf_counter_ns()
+
+    def read(self) -> None:
+        """Note that it is read and about to be decided."""
+        self._read_ns = time.perf_counter_ns()
+
+    def decided(self) -> None:
+        """Note that it is decided, and held where it goes."""
+        self._decided_ns = time.perf_counter_ns()
+
+    def tell(self, request: CallRequest, verdict: Verdict, hold_ns: int) -> None:
+        """Tell of a call that was carried out just now; of a challenge or a registration nothing. hold_ns: of decided.
+
+        A call that goes is known to the agent: its rid and its times are enough.
+        """
+        decision = verdict.decision
+        if request.method != "INVITE" or not isinstance(decision, Reject | Route):
+            return
+        stages = (
+            self._read_ns - self._begun_ns,
+            self._decided_ns - self._read_ns - hold_ns,
+            hold_ns,
+            time.perf_counter_ns() - self._decided_ns,
+        )
+        stages_us = tuple([max(0, stage_ns // 1000) for stage_ns in stages])
+        if isinstance(decision, Route):
+            self._put(Decided(decision.call.rid, stages_us=stages_us))
+        else:
+            self._refused(request, decision, stages_us)
+
+    def refused_before(self, request: CallRequest, reason: str) -> None:
+        """Tell of a call that was refused before anything was decided."""
+        self._stranger(_of_stranger(request, reason, REFUSALS[reason].status))
+
+    def malformed(self, reason: str) -> None:
+        """Tell of an INVITE that cannot be read, as far as it can."""
+        if ksr_read.text(self._ksr.kx.get_method) == "INVITE":
+            call_id = ksr_read.text(self._ksr.kx.get_callid)[:TEXT_MAX]
+            address = ksr_read.text(self._ksr.kx.get_srcip)
+            self._stranger(Decided("", reason, REFUSALS[reason].status, call_id, address=address))
+
+    def count(self, verdict: Verdict, round_trips: int) -> None:
+        """Add to Kamailio's counters. round_trips: to Redis, of this request."""
+        self._ksr.statistics.update_stat("round_trips", round_trips)
+        if verdict.stale:
+            self._ksr.statistics.update_stat("stale_decisions", verdict.stale)
+        route = verdict.decision if isinstance(verdict.decision, Route) else None
+        if route and (route.emergency or route.call.offline_id):
+            self._ksr.statistics.update_stat("emergency" if route.emergency else "unheld", 1)
+        if verdict.maybe_held or (isinstance(verdict.decision, Reject) and verdict.decision.reason == "store_down"):
+            self._ksr.statistics.update_stat("store_unavailable", 1)
+
+    def _refused(self, request: CallRequest, refusal: Reject, stages_us: tuple[int, ...]) -> None:
+        told = _of_stranger(request, refusal.reason, refusal.status)._replace(stages_us=stages_us)
+        call = refusal.call
+        if call is None or not call.source:
+            self._stranger(told)
+            return
+        hidden = "" if call.hidden else call.caller
+        self._put(told._replace(account_id=call.account_id, source=call.source, caller=hidden, callee=call.callee))
+
+    def _stranger(self, told: Decided) -> None:
+        """Tell of somebody unknown, as long as there are few of them."""
+        second = time.monotonic_ns() // NS
+        if second != self._second:
+            self._second, self._told = second, 0
+        if self._told < STRANGERS_MAX:
+            self._told += 1
+            self._put(told)
+        else:
+            self._keep(told.reason, told.address)
+
+    def _keep(self, reason: str, address: str) -> None:
+        key = (reason, address)
+        if key not in self._floods and len(self._floods) >= FLOODS_MAX:
+            key = (reason, "")
+        self._floods[key] = self._floods.get(key, 0) + 1
+
+    def _put(self, told: Decided) -> None:
+        floods = tuple([Flood(reason, address, count) for (reason, address), count in self._floods.items()])
+        try:
+            ksr_queue.put(self._ksr, told._replace(floods=floods))
+        except ksr_queue.QueueFullError:
+            if told.reason:
+                self._keep(told.reason, told.address)
+            return
+        self._floods = {}
+
+
+def _of_stranger(request: CallRequest, reason: str, status: int) -> Decided:
+    """Return what can be said of a refused call whose caller may be anybody."""
+    return Decided(
+        reservation_id(request),
+        reason,
+        status,
+        request.call_id[:TEXT_MAX],
+        caller="" if request.privacy else request.from_uri.user[:TEXT_MAX],
+        callee=request.ruri.user[:TEXT_MAX],
+        address=request.source_ip,
+    )

@@ -1,0 +1,258 @@
+"""What a worker tells the agent of each INVITE, what the agent counts of it, and the line of the log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kemi import noc_tallies
+from kemi.adapters import ksr_queue, ksr_tally
+from kemi.adapters.ksr_queue import Decided, Failed, Flood, Held
+from kemi.admission import Verdict
+from kemi.call_log import CallLog, ended_line, refused_line
+from kemi.core.outcome import Challenge
+from kemi.core.refusals import reject
+from kemi.core.request import CallRequest, SipUri
+from kemi.noc_command import Command, Desk, UsageError
+from kemi.records import Attempt, CallEnd
+from kemi.settings import Limits, Settings
+from kemi.worker_tally import FLOODS_MAX, STRANGERS_MAX, TEXT_MAX, WorkerTally
+from tests.fakes import calls as builders
+from tests.fakes.ksr import FakeKsr
+from tests.unit.test_agent import START_MS, World, rid
+
+URI = SipUri("sip", "33140000000", "a.example")
+REQUEST = CallRequest("INVITE", "call-1", "t", "1", "192.0.2.1", 5060, "udp", URI, URI, URI, START_MS)
+COMMANDS: dict[str, Command] = {command.name: command for command in noc_tallies.COMMANDS}
+
+
+def told(ksr: FakeKsr) -> list[Decided]:
+    """Return what a worker told, and forget it."""
+    found = []
+    while (message := ksr_queue.take(ksr)) is not None:
+        assert isinstance(message, Decided)
+        found.append(message)
+    return found
+
+
+def asked(world: World, words: str) -> Any:
+    """Return the node's answer to a command of the NOC."""
+    name, *more = words.split()
+    return COMMANDS[name].serve(Desk(world.ksr, world.settings, world.now_ns, START_MS), more)
+
+
+def lines(world: World) -> list[Any]:
+    """Return the call log."""
+    return [json.loads(line) for line in world.ksr.log if line.startswith('{"call_id"')]
+
+
+def test_a_refusal_is_told_with_its_times_and_whose_call_it_was() -> None:
+    ksr, call = FakeKsr(), builders.call("r1", (builders.leg(1, 5, 1),))
+    tally = WorkerTally(ksr)
+    tally.begin()
+    tally.read()
+    tally.decided()
+
+    tally.tell(REQUEST, Verdict(reject("no_credit", (), call=call)), 0)
+    tally.tell(REQUEST, Verdict(reject("no_credit", (), call=call._replace(hidden=True))), 0)
+    tally.tell(REQUEST, Verdict(Challenge(407, "Proxy-Authenticate", (), ())), 0)
+    tally.tell(REQUEST._replace(method="REGISTER"), Verdict(reject("contacts")), 0)
+
+    shown, hidden = told(ksr)
+    assert (shown.reason, shown.status, shown.call_id, shown.address) == ("no_credit", 402, "call-1", "192.0.2.1")
+    assert (shown.account_id, shown.source, shown.caller) == (5, "alice@a.example", "4930123456")
+    assert len(shown.stages_us) == 4
+    assert hidden.caller == ""
+
+
+def test_strangers_are_told_one_by_one_while_they_are_few_and_counted_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [7.0]
+    monkeypatch.setattr("kemi.worker_tally.time.monotonic_ns", lambda: int(now[0] * 1e9))
+    ksr = FakeKsr()
+    tally = WorkerTally(ksr)
+    request = REQUEST._replace(call_id="c" * 500, privacy="id")
+    for at in range(1_000):
+        tally.refused_before(request._replace(source_ip=f"2001:db8::{at:x}"), "loop")
+    few = told(ksr)
+    assert len(few) == STRANGERS_MAX
+    assert {(len(each.call_id), each.caller, each.status, each.floods) for each in few} == {(TEXT_MAX, "", 482, ())}
+
+    now[0] += 1
+    tally.refused_before(request, "merged")
+    tally.refused_before(request, "merged")
+
+    first, second = told(ksr)
+    assert sum(flood.times for flood in first.floods) == 1_000 - STRANGERS_MAX
+    assert len(first.floods) == FLOODS_MAX + 1
+    assert first.floods[-1] == Flood("loop", "", 1_000 - STRANGERS_MAX - FLOODS_MAX)
+    assert second.floods == ()
+
+
+def test_what_the_queue_does_not_take_is_told_with_the_next_message() -> None:
+    ksr = FakeKsr()
+    ksr.queue_max = 0
+    tally = WorkerTally(ksr)
+    tally.refused_before(REQUEST, "loop")
+    ksr.queue_max = 10
+    tally.refused_before(REQUEST, "loop")
+
+    (message,) = told(ksr)
+    assert message.floods == (Flood("loop", "192.0.2.1", 1),)
+
+
+def test_of_what_cannot_be_read_only_calls_are_told() -> None:
+    ksr = FakeKsr()
+    tally = WorkerTally(ksr)
+    tally.malformed("malformed")
+    ksr.method = "REGISTER"
+    tally.malformed("malformed")
+
+    (message,) = told(ksr)
+    assert (message.reason, message.status, message.call_id, message.address) == (
+        "malformed",
+        400,
+        "call-1",
+        "192.0.2.1",
+    )
+
+
+def test_a_call_is_counted_and_logged_when_it_is_over(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    held = world.call(rid())
+    world.hear(held, Decided(rid(), stages_us=(1, 2, 3, 4)))
+    world.run(1)
+    tried = (Attempt(30, 503, pdd_ms=-1), Attempt(31, 200, pdd_ms=70))
+    world.hear(world.answer(rid())._replace(attempts=tried))
+    world.run(3)
+    assert lines(world) == []
+    world.hear(world.end(rid()), world.end(rid()))
+    world.run(5)
+
+    (line,) = lines(world)
+    assert next(iter(line)) == "call_id"
+    assert (line["verdict"], line["trace_id"], line["server_id"], line["pdd_ms"]) == ("answered", rid(), 31, 70)
+    assert [line[name] for name in ("read_us", "decide_us", "hold_us", "apply_us")] == [1, 2, 3, 4]
+    assert line["talk_s"] == pytest.approx(2, abs=0.2)
+    traffic = asked(world, "traffic 60")
+    assert [traffic[name] for name in ("calls", "answered", "holds", "failed")] == [1, 1, 1, 0]
+    servers = [(each["server_id"], each["attempts"], each["answers"]) for each in asked(world, "carriers")["carriers"]]
+    assert servers == [(30, 1, 0), (31, 1, 1)]
+    assert [stage["count"] for stage in asked(world, "times start")["stages"]] == [1] * 5
+
+
+def test_a_call_that_ends_before_its_times_come_waits_for_them_a_little(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for number in (1, 2):
+        world.hear(world.call(rid(number)), Failed(rid(number), 486, False, (), START_MS))
+    world.run(0.5)
+    assert lines(world) == []
+    world.hear(Decided(rid(1), stages_us=(1, 2, 3, 4)))
+    world.run(0.6)
+    assert [line["read_us"] for line in lines(world)] == [1]
+    world.run(6)
+
+    assert [(line["trace_id"], line["read_us"], line["status"]) for line in lines(world)] == [
+        (rid(1), 1, 486),
+        (rid(2), None, 486),
+    ]
+    assert asked(world, "traffic 60")["failed"] == 2
+
+
+def test_a_flood_writes_few_lines_and_says_how_many_it_left_out(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    most = world.settings.call_log_max
+    one = Decided("r", "loop", 482, "c", address="192.0.2.9")
+    world.hear(*[one] * (most + 5), one._replace(reason="cli"), one._replace(floods=(Flood("loop", "", 1_000),)))
+    world.run(2)
+
+    written = [line["reason"] for line in lines(world) if line["call_id"]]
+    assert (written.count("loop"), written.count("cli")) == (most, 1)
+    (left,) = [line for line in lines(world) if not line["call_id"]]
+    assert left == {"call_id": "", "reason": "loop", "left_out": 1_006}
+    told = asked(world, "refusals")
+    assert {row["reason"]: row["count"] for row in told["reasons"]} == {"loop": most + 1_006, "cli": 1}
+    assert asked(world, "traffic")["refused"] == most + 1_007
+
+
+def test_counts_and_calls_go_through_a_reload(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.hear(world.call(rid()), world.answer(rid()), Decided("r", "cli", 403, "c", 5))
+    world.run(1)
+    old = world.agent
+    world.agent = world.new_agent()
+    world.agent.restore(old.export())
+    world.hear(world.end(rid()))
+    world.run(5)
+
+    assert [line["verdict"] for line in lines(world)] == ["refused", "answered"]
+    traffic = asked(world, "traffic start")
+    assert [traffic[name] for name in ("calls", "answered", "refused")] == [2, 1, 1]
+    assert asked(world, "tenants")["tenants"][0]["account"] == 5
+
+
+def test_a_call_that_nobody_ends_is_forgotten(tmp_path: Path) -> None:
+    """Its lease is over, so it is the sweeper's; the agent has no line to write."""
+    world = World(tmp_path)
+    held = world.call(rid())
+    world.hear(Held(*held[:4], lease_s=1))
+    world.run(130, step_s=0.5)
+
+    assert lines(world) == []
+    assert world.agent._tally._going == {}
+
+
+def test_a_log_of_no_lines_stays_empty() -> None:
+    log = CallLog(0)
+    log.leave_out("cli", 5)
+
+    assert not log.passes("cli")
+    assert log.left_out(9) == []
+
+
+def test_a_line_can_not_be_forged() -> None:
+    call = builders.call("r1", (builders.leg(1, 5, 1),))._replace(
+        call_id='x"}\n{"call_id": "y%n\x00\udc80é', caller="c" * 1_000, hidden=False
+    )
+    end = CallEnd("cancelled", 1, 0, 0, 0, 487, "no_answer", 16, "caller")
+    for line in (
+        ended_line(call, end, ()),
+        ended_line(call._replace(hidden=True), end, ()),
+        refused_line(Decided("r", "cli", 403, call.call_id, caller=call.caller)),
+    ):
+        assert line.isascii()
+        assert line.isprintable()
+        row = json.loads(line)
+        assert row["call_id"] == call.call_id
+        assert len(row["caller"]) in (0, 128)
+    assert json.loads(ended_line(call._replace(hidden=True), end, ()))["caller"] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("traffic 61", "no window 61: say one of 60, 300, 3600, start"),
+        ("times 60 60", "say a window and no more"),
+        ("carriers 60 0", "no limit 0: say a number from 1 to 10000"),
+        ("refusals 60 ²", "no limit ²"),
+        ("tenants 60 5 5", "say a window and a limit and no more"),
+    ],
+)
+def test_words_that_make_no_sense_are_said(words: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        asked(World(tmp_path), words)
+
+
+def test_before_the_agent_speaks_nothing_is_invented() -> None:
+    desk = Desk(FakeKsr(), Settings("n1", "", b"", "", "", Limits()), 0, 0)
+
+    assert "counted nothing yet" in str(COMMANDS["traffic"].serve(desk, [])["error"])
+
+
+def test_a_limit_cuts_the_lists(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    ksr_tally.publish(world.ksr, "refusals", "300", {"window_s": 300, "count": 3, "reasons": [1, 2, 3], "sources": [4]})
+
+    assert asked(world, "refusals 300 2") == {"window_s": 300, "count": 3, "reasons": [1, 2], "sources": [4]}
