@@ -62,6 +62,17 @@ def test_a_call_is_on_the_page_while_it_goes_on(edge: Edge) -> None:
         sees(terminal, "calls: none")
 
 
+def test_carriers_and_refusals_are_on_the_page(edge: Edge) -> None:
+    with top(str(edge.node.ctl), width=150) as terminal, edge.phone() as phone:
+        assert dial(phone, "999999999999@a.example").final().status == 403
+        call = dial(phone, f"{ABROAD}@a.example")
+        invite = edge.acme.wait_request("INVITE")
+        edge.acme.send(edge.acme.reply(invite, 486, "Busy Here"))
+        assert call.final().status == 486
+        sees(terminal, "no_rate", within_s=START_S)
+        sees(terminal, "486:")
+
+
 @pytest.mark.parametrize("key", ["q", "Q", "\x03"])
 def test_a_key_ends_it_and_the_terminal_is_as_before(edge: Edge, key: str) -> None:
     with top(str(edge.node.ctl)) as terminal:
