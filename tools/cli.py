@@ -50,6 +50,8 @@ COMMANDS: Final = (
     Lazy("settle", "tools.settle.command:app", "Settlement of calls."),
     Lazy("bench", "tools.bench.command:app", "Figures as ratios measured in one run on this machine."),
     Lazy("noc", "tools.noc:noc", "Ask and steer running nodes."),
+    Lazy("top", "tools.top.command:top",
+         "Show what nodes do now: calls, refusals, carriers, holds, age of the configuration; q or Ctrl-C ends it."),
     Lazy("account", "tools.account.command:app",
          "Accounts: their life and rights, payments outside of calls, limits, locks, alerts."),
     Lazy("carrier", "tools.carrier:carrier", "Carriers: what we owe them, payments to them, caps, names."),

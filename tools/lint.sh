@@ -41,6 +41,7 @@ check_files "xmllint" '*.xml' xmllint --noout --nonet
 check_files "shellcheck" '*.sh' shellcheck .ci/run
 check "kamailio -c" kamailio_config kamailio.cfg
 check "kamailio -c, with a relay" kamailio_config kamailio.cfg -A 'RTPENGINE="udp:127.0.0.1:2223"'
+check "kamailio -c, with figures for Prometheus" kamailio_config kamailio.cfg -A METRICS=9494
 for file in tools/bench/calls/*.cfg; do # what their placeholders say is nowhere
     check "kamailio -c $file" kamailio_config "$file" -A NEXT_HOP='"sip:127.0.0.1"' -A PASSWORD='"none"' \
         -A DATABASE='"postgres://none@/none"' -A SQLCON='"cb=>postgres://none@/none"' \

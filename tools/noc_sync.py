@@ -12,7 +12,7 @@ from typing import Any, Final
 from kemi.adapters import redis_sync
 
 OLD_S: Final = 5  # the syncer gives a sign of life twice a second, and its successor takes over within two
-STEADY: Final = "steady"
+LIVE: Final = "live"
 
 
 def told(by_node: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -40,6 +40,6 @@ def alarms(sync: Mapping[str, Any]) -> list[str]:
         found.append(f"the configuration is frozen, {age_s} s old: no `tandem sync` is at work on this Redis")
     if sync.get("held"):
         found.append(f"changes are held back: {sync['held']}")
-    if sync.get("state", STEADY) != STEADY:
+    if sync.get("state", LIVE) != LIVE:
         found.append(f"not all of the configuration is known to be right yet: the syncer is at its {sync['state']}")
     return found

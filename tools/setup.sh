@@ -23,8 +23,9 @@ PACKAGES=(
     libxml2-utils            # xmllint: checks the scenarios
     lua-check                # luacheck: checks the Redis functions
     shellcheck               # checks the shell files
+    prometheus               # promtool: checks the alert rules, and tries them on nights that were (90 MB)
 )
-SERVICES=(kamailio redis-server redis-sentinel rtpengine-daemon) # what the packages would start, now and at every boot
+SERVICES=(kamailio redis-server redis-sentinel rtpengine-daemon prometheus) # what the packages would start, now and at every boot
 PYTHON=/usr/bin/python3
 VENV=.venv
 STAMP=$VENV/.tandem-installed

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from kemi.adapters import redis_locations, redis_measures
+from kemi.adapters import ksr_metrics, redis_locations, redis_measures
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_locations import Tell
 from kemi.adapters.ksr_measures import Orders
@@ -33,6 +33,8 @@ class Node(Worker):
         super().__init__(ksr, settings, lambda: _admission(ksr, settings))
         self._tell_locations = _teller(ksr, settings)
         self._orders = Orders(ksr, _ordered(ksr, settings))
+        self._metrics = ksr_metrics.Metrics(ksr)
+        self._page_door = ksr_metrics.Door(ksr)
         self._agent: Agent | None = None
         self._locations: AgentLocations | None = None
         self._noc: AgentNoc | None = None
@@ -42,6 +44,19 @@ class Node(Worker):
         self._guarded("agent", self._tick)
         self._guarded("locations", self._look_after_locations)
         self._guarded("noc", self._answer_noc)
+        self._guarded("metrics", lambda: self._metrics.turn(time.monotonic_ns(), time.time_ns() // 1_000_000))
+        return DONE
+
+    def ksr_request_route(self, msg: object, *more: object) -> int:
+        """Route a SIP request, unless it came by the socket of the page for Prometheus."""
+        if not more and self._page_door.is_used():
+            self._guarded("page", lambda: ksr_metrics.hang_up(self._ksr))
+            return DONE
+        return super().ksr_request_route(msg, *more)
+
+    def ksr_http_request(self, _msg: object, *_more: object) -> int:
+        """Answer HTTP, where `-A METRICS=port` is given: Prometheus reads the node's figures."""
+        self._guarded("http", lambda: ksr_metrics.serve(self._ksr))
         return DONE
 
     def hand_over(self) -> AgentState | None:

@@ -100,7 +100,7 @@ def test_the_fake_has_every_function_of_the_protocol() -> None:
 
 def test_every_callback_that_is_named_somewhere_exists() -> None:
     named = set(re.findall(r'(?:event_callback", "|route=|_route_callback=")(?!none)(\w+)', CONFIGURATION))
-    assert named == {"ksr_dialog_event", "ksr_agent_tick", "ksr_reply_route"}
+    assert named == {"ksr_dialog_event", "ksr_agent_tick", "ksr_reply_route", "ksr_http_request"}
 
     for name in (*named, *BY_KAMAILIO, ksr_hunt.BRANCH, ksr_hunt.REPLY, ksr_hunt.FAILURE, ksr_within.FAILURE, "noc"):
         assert callable(getattr(Handler, name)), name

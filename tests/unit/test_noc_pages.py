@@ -13,7 +13,7 @@ from kemi.adapters.cache import Counts
 from tools import noc
 
 WELL = {"agent": {"node": "n1"}, "draining": False, "down_servers": [], "processes": []}
-STEADY = {"state": "steady", "pass": 7, "drift": 0, "held": ""}
+LIVE = {"state": "live", "pass": 7, "drift": 0, "held": ""}
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], *words: str, status: int = 0) -> str:
@@ -41,18 +41,18 @@ def now_ms() -> int:
 def test_what_is_wrong_with_the_configuration_is_an_alarm(
     monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], alarm: str
 ) -> None:
-    answer = {**WELL, "sync": {"age_ms": 20, **STEADY, **told, "unix_ms": now_ms()}}
+    answer = {**WELL, "sync": {"age_ms": 20, **LIVE, **told, "unix_ms": now_ms()}}
     found = json.loads(shown(monkeypatch, answer, "status", "--json", status=bool(alarm)))["alarms"]
     assert len(found) == bool(alarm)
     assert alarm in "".join(found)
     page = shown(monkeypatch, answer, "status", status=bool(alarm))
     assert ("ALARM" in page) is bool(alarm)
-    assert "steady" in page or told.get("state")
+    assert "live" in page or told.get("state")
 
 
 def test_the_age_grows_when_the_node_reads_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its agent cannot ask a dead Redis; what it read a minute ago is a minute older."""
-    answer = {**WELL, "sync": {"age_ms": 20, **STEADY, "unix_ms": now_ms() - 60_000}}
+    answer = {**WELL, "sync": {"age_ms": 20, **LIVE, "unix_ms": now_ms() - 60_000}}
     told = json.loads(shown(monkeypatch, answer, "status", "--json", status=1))["sync"]
     assert 60_000 < told["age_ms"] < 70_000
     assert "unix_ms" not in told

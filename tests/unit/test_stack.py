@@ -79,6 +79,23 @@ def test_a_relay_of_sound_is_there_where_it_is_asked_for(tmp_path: Path) -> None
         Layout.from_environment({"TANDEM_RTPENGINE": "yes"})
 
 
+def test_each_node_has_a_page_for_prometheus_where_it_is_asked_for(tmp_path: Path) -> None:
+    assert [node.metrics for node in Layout.from_environment({"RUN_DIR": str(tmp_path)}).nodes] == [None]
+    asked = Layout.from_environment({"RUN_DIR": str(tmp_path), "TANDEM_METRICS": "9494", "TANDEM_NODES": "2"})
+    assert [node.metrics for node in asked.nodes] == [Address("127.0.0.1", 9494), Address("127.0.0.1", 9495)]
+    server = kamailio.part(asked.nodes[1], {"PATH": "/usr/sbin"}, "secret", "unix:///redis.sock")
+    assert server.argv[server.argv.index("METRICS=9495") - 1] == "-A"
+    with pytest.raises(OperatorError, match=r"TANDEM_METRICS is 'on': set it to a number from 0 to 65533"):
+        Layout.from_environment({"TANDEM_METRICS": "on"})
+
+
+def test_a_taken_port_of_the_page_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OperatorError, match="or set TANDEM_METRICS to a free port"):
+            checks.ports(Layout(tmp_path, Address("127.0.0.1", free_address().port), metrics_port=port))
+
+
 def test_a_taken_port_of_redis_is_refused_only_where_there_are_replicas(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -76,6 +76,8 @@ def ports(layout: Layout) -> None:
             _bind(node.address, kind, number)
             if node.address6:
                 _bind(node.address6, kind, number)
+        if node.metrics:
+            _bind(node.metrics, "tcp", socket.SOCK_STREAM, "TANDEM_METRICS")
     if layout.relay:
         _bind(layout.relay, "udp", socket.SOCK_DGRAM, "TANDEM_LISTEN")
 

@@ -35,6 +35,7 @@ def part(node: Node, env: Mapping[str, str], secret: str, worker_redis_url: str,
         *_beside(node.address6),
         *("-A", f'CTL="unix:{node.ctl}"'),
         *(("-A", f'RTPENGINE="udp:{relay}"') if relay else ()),
+        *(("-A", f"METRICS={node.metrics.port}") if node.metrics else ()),
     )
     return Part(
         node.part,

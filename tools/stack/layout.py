@@ -47,12 +47,16 @@ class Address(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One Kamailio. name: `n1`, `n2`. home: its run-time directory. address6: where it listens too, if anywhere."""
+    """One Kamailio. name: `n1`, `n2`. home: its run-time directory. address6: where it listens too, if anywhere.
+
+    metrics: where Prometheus reads it, None = nowhere.
+    """
 
     name: str
     address: Address
     home: Path
     address6: Address | None = None
+    metrics: Address | None = None
 
     @property
     def part(self) -> str:
@@ -103,7 +107,8 @@ class Layout:
 
     listen6: an address of IPv6 to listen on besides, None = there is none. replicas_n: how many Redis servers beside
     the first, 0…2; with any there are three sentinels, too. redis_port: the first of ten ports on 127.0.0.1 for those,
-    0 = a thousand above that of SIP. has_relay: whether there is a relay of sound.
+    0 = a thousand above that of SIP. has_relay: whether there is a relay of sound. metrics_port: on 127.0.0.1, where
+    Prometheus reads the first node, the next port the second; 0 = nowhere.
     """
 
     run_dir: Path
@@ -113,10 +118,11 @@ class Layout:
     replicas_n: int = 0
     redis_port: int = 0
     has_relay: bool = False
+    metrics_port: int = 0
 
     @staticmethod
     def from_environment(env: Mapping[str, str]) -> Layout:
-        """Return the layout that RUN_DIR and TANDEM_LISTEN, _LISTEN6, _NODES, _REPLICAS and _RTPENGINE describe.
+        """Return the layout that RUN_DIR and TANDEM_LISTEN, _LISTEN6, _NODES, _REPLICAS, _METRICS and others describe.
 
         Raises OperatorError that names the variable and what it may be.
         """
@@ -127,7 +133,8 @@ class Layout:
         listen = parse_address(env.get("TANDEM_LISTEN") or LISTEN_DEFAULT)
         listen6 = _listen6(env.get("TANDEM_LISTEN6") or "")
         has_relay = _number(env, "TANDEM_RTPENGINE", 0, 0, 1) == 1
-        return Layout(run_dir, listen, nodes_n, listen6, replicas_n, redis_port, has_relay)
+        metrics_port = _number(env, "TANDEM_METRICS", 0, 0, PORT_MAX - NODES_MAX)
+        return Layout(run_dir, listen, nodes_n, listen6, replicas_n, redis_port, has_relay, metrics_port)
 
     @property
     def listen6_setting(self) -> str:
@@ -218,7 +225,8 @@ class Layout:
             first6 = Address(LOOPBACK6, self.listen.port) if is_local else None
         own6 = Address(first6.host, first6.port + n - 1) if first6 else None
         own = Address(self.listen.host, self.listen.port + n - 1)
-        return Node(f"n{n}", own, self.run_dir / "kamailio" / f"n{n}", own6)
+        metrics = Address(LOOPBACK, self.metrics_port + n - 1) if self.metrics_port else None
+        return Node(f"n{n}", own, self.run_dir / "kamailio" / f"n{n}", own6, metrics)
 
     @property
     def sockets(self) -> tuple[Path, ...]:

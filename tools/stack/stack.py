@@ -155,6 +155,7 @@ class Stack:
             "TANDEM_REPLICAS": str(layout.replicas_n),
             "TANDEM_REDIS_PORT": str(layout.redis_port),
             "TANDEM_RTPENGINE": str(int(layout.has_relay)),
+            "TANDEM_METRICS": str(layout.metrics_port),
         }
 
 

@@ -1,0 +1,1 @@
+"""`tandem top`: what nodes do now, on one page that goes on."""
