@@ -26,6 +26,7 @@ from kemi.adapters.spool import Spool
 from kemi.agent_adoption import Moment
 from kemi.agent_beyond import going_on, on_whose_word
 from kemi.agent_calls import Calls
+from kemi.agent_load import watch
 from kemi.agent_orders import Entry, HandOver, LetGo, LookUp, Order, Outgoing, TakeIn
 from kemi.agent_outbox import Outbox, Passing
 from kemi.agent_peers import PeerWatch
@@ -89,6 +90,7 @@ class Agent:
         self._rebuild = Rebuild(funds, self._calls, self._outbox, proofs, settings.node, self._clock.boot_id)
         self._peers = PeerWatch(ksr, settings, tables) if tables else None
         self._probe = probe
+        self._load = watch(ksr, settings, self._clock)
         self._capacity = ksr_capacity.Reconciler()
         self._unheld = ksr_capacity.Reconciler(ksr_shared.UNHELD, ksr_shared.OFFLINE)
         self._was_down = False
@@ -105,6 +107,8 @@ class Agent:
         """Do one turn."""
         if self._probe:
             self._apart("store", self._probe.turn)
+        if self._load:
+            self._apart("load", self._load.turn)
         is_drained = self._listen()
         now_ns, now_ms = self._now()
         self._obey(self._calls.due(now_ns, now_ms))
@@ -148,6 +152,8 @@ class Agent:
         """Let the spool and the connections go."""
         self._spool.close()
         self._client.close()
+        if self._load:
+            self._load.close()
         if self._probe:
             self._probe.close()
 
@@ -322,6 +328,8 @@ class Agent:
                 "torn": self._spool.torn,
                 "dead": self._spool.dead,
                 "store": "down" if self._client.breaker_is_open else "up",
+                "sip_wait_ms": round(self._load.waited_ms) if self._load else -1,
+                "admitted_percent": round(self._load.admitted * 100) if self._load else 100,
                 "opseq": outbox.opseq,
                 "opseq_lost": outbox.opseq_lost,
                 "invalid": outbox.invalid + self._rebuild.invalid,

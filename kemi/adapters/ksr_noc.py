@@ -41,6 +41,7 @@ COUNTERS: Final = (
     "overtalk_ms",
     "spooled",
     "bye_failed",
+    "shed",
 )
 _STATISTICS: Final = {name: f"$stat({name})" for name in COUNTERS}
 COMMANDS: Final = (
