@@ -17,7 +17,7 @@ from tests.fix_postgres import Database, PostgresServer
 from tools import migrate
 from tools.errors import OperatorError
 
-LAST = "0099_pre_last.sql"
+LAST = "9899_pre_last.sql"
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_misnamed_migration(database: Database, root: Path, name: str, message: 
 
 def test_failure_leaves_nothing(database: Database, root: Path) -> None:
     """A failing file undoes all files of the run, the message names file and line, and the views are still there."""
-    _write(root, "migrations/0098_pre_fine.sql", "create table tandem.fine (id bigint);")
+    _write(root, "migrations/9898_pre_fine.sql", "create table tandem.fine (id bigint);")
     _write(root, f"migrations/{LAST}", "select 1;\nselect nothing_like_this;\n")
     assert _refusal(database, root).startswith(f'migrations/{LAST}, line 2: column "nothing_like_this"')
     assert database.one("select to_regclass('tandem.fine')") is None
@@ -107,11 +107,11 @@ def test_failure_leaves_nothing(database: Database, root: Path) -> None:
 
 def test_pre_stops_before_post(database: Database, root: Path) -> None:
     """--pre applies what old code can live with: everything before the first pending post migration."""
-    for name in ("0097_pre_a.sql", "0098_post_b.sql", "0099_pre_c.sql"):
+    for name in ("9897_pre_a.sql", "9898_post_b.sql", "9899_pre_c.sql"):
         _write(root, f"migrations/{name}", "select 1;")
-    assert "migrations/0097_pre_a.sql" in _apply(database, root, pre_only=True)
+    assert "migrations/9897_pre_a.sql" in _apply(database, root, pre_only=True)
     applied = [name for name in _apply(database, root) if name.startswith("migrations/")]
-    assert applied == ["migrations/0098_post_b.sql", "migrations/0099_pre_c.sql"]
+    assert applied == ["migrations/9898_post_b.sql", "migrations/9899_pre_c.sql"]
 
 
 def test_changed_function_is_replaced(database: Database, root: Path) -> None:
