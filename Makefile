@@ -39,6 +39,7 @@ status: setup ## shows each process of the stack
 
 # A stack that one of these starts waits a second for a Redis that waits for the CPU. An own value wins.
 demo scenarios: export TANDEM_REDIS_TIMEOUT_MS ?= 1000
+demo scenarios: export TANDEM_SHED_DELAY_MS ?= 0
 
 demo: setup ## places real calls and shows what each did and cost
 	@$(TANDEM) stack exec -- $(TANDEM) demo

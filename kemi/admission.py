@@ -26,6 +26,7 @@ from kemi.adapters.zones import Zones
 from kemi.core.again import Again, again, refused_hold, refused_place
 from kemi.core.charges import FIRST_ANSWER_MAX_S
 from kemi.core.decide import decide, decide_offline
+from kemi.core.emergency import is_one_somewhere
 from kemi.core.hunt import attempts_most
 from kemi.core.measures import NO_QUARANTINE, Quarantine
 from kemi.core.outcome import Decision, Hold, Need, Reject, Route
@@ -153,6 +154,10 @@ class Admission:
     def generation(self) -> int:
         """The version of the configuration that this process has seen."""
         return self._tables.seen_pass
+
+    def is_emergency(self, dialled: str) -> bool:
+        """Tell whether somebody may call for help by this; asked before anything is known of the caller."""
+        return is_one_somewhere(self._tables.emergency, dialled)
 
     def admit(self, request: CallRequest, seen: Seen) -> Verdict:
         """Return the decision on an INVITE or REGISTER, and its hold."""

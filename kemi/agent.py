@@ -25,6 +25,7 @@ from kemi.agent_adoption import Moment
 from kemi.agent_beyond import going_on, on_whose_word
 from kemi.agent_calls import Calls
 from kemi.agent_follow import QUESTION, Standing, beat, redis_ms, standing
+from kemi.agent_load import watch
 from kemi.agent_measures import MeasureWatch
 from kemi.agent_orders import Entry, HandOver, LetGo, LookUp, Order, Outgoing, TakeIn
 from kemi.agent_outbox import Outbox, Passing
@@ -92,6 +93,7 @@ class Agent:
         self._peers = PeerWatch(ksr, settings, tables) if tables else None
         self._probe = probe
         self._measures = MeasureWatch(ksr, settings.node, client)
+        self._load = watch(ksr, settings, self._clock)
         self._capacity = ksr_capacity.Reconciler()
         self._unheld = ksr_capacity.Reconciler(ksr_shared.UNHELD, ksr_shared.OFFLINE)
         self._was_down = False
@@ -110,6 +112,8 @@ class Agent:
         """Do one turn."""
         if self._probe:
             self._apart("store", partial(self._ask_store, self._probe))
+        if self._load:
+            self._apart("load", self._load.turn)
         is_drained = self._listen()
         now_ns, now_ms = self._now()
         self._obey(self._calls.due(now_ns, now_ms))
@@ -156,6 +160,8 @@ class Agent:
         """Let the spool and the connections go."""
         self._spool.close()
         self._client.close()
+        if self._load:
+            self._load.close()
         if self._probe:
             self._probe.close()
 
@@ -361,6 +367,8 @@ class Agent:
                 "torn": self._spool.torn,
                 "dead": self._spool.dead,
                 "store": "down" if self._client.breaker_is_open else "up",
+                "sip_wait_ms": round(self._load.waited_ms) if self._load else -1,
+                "admitted_percent": round(self._load.admitted * 100) if self._load else 100,
                 "opseq": outbox.opseq,
                 "opseq_lost": outbox.opseq_lost,
                 "invalid": outbox.invalid + self._rebuild.invalid,

@@ -74,7 +74,7 @@ class Calls:
         self._adopting: dict[str, Talk] = {}
         self._due: list[tuple[int, str]] = []
         self._ended = Past()
-        self._probes = Probes()
+        self._probes = Probes(limits.alive_s)
         self.closings = Closings()
         self.overtalk_ms = 0
         self.cut = 0
@@ -146,7 +146,7 @@ class Calls:
             talk = self._talks.get(rid)
             if talk is not None and talk.due_ns == due_ns:
                 orders += self._look_at(talk, now_ns, now_ms)
-        sends, over = self._probes.due(now_ns)
+        sends, over = self._probes.due(now_ns, self._talks.values())
         orders += [order for each in over for order in self._found_over(each, now_ns, now_ms)]
         return [*orders, *sends, *self.closings.due(now_ns)]
 

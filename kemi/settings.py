@@ -19,7 +19,8 @@ class Limits(NamedTuple):
     max_call_s: hard maximum duration, ≤ 24 h. slice_s: talk time granted at once. attempts_max: servers tried
     per call. ring_max_s: how long one attempt may ring. part_s: a call that goes on pays each time it has talked
     so long. expected_s: how long a call is expected to last where its destination says nothing. contacts_max: phones
-    that a line may have registered, ≤ 30. expires_min_s, expires_max_s: bounds of a registration.
+    that a line may have registered, ≤ 30. expires_min_s, expires_max_s: bounds of a registration. alive_s: how often
+    both sides of a call are asked whether it still goes on, 0 = never.
     """
 
     max_call_s: int = 14_400
@@ -32,6 +33,7 @@ class Limits(NamedTuple):
     contacts_max: int = 10
     expires_min_s: int = 30
     expires_max_s: int = 3_600
+    alive_s: int = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Settings:
     node: name of the node, [a-z0-9-]{1,32}, unique in the cell. secret: shared by all nodes of the cell.
     grace_s: how long a lease outlives its slice. redis_timeout_ms: longest wait for Redis in a worker.
     wait_replicas: how many replicas of Redis must have an operation on money before it counts as done.
+    shed_delay_ms: how long a datagram may wait for a worker before new calls are shed, 0 = none ever is.
     cache_mb: what each process keeps of the configuration, in MiB as kemi/adapters/cache.py reckons.
     call_log_max: lines a second that the log gets of calls that ended alike, 0 = none at all.
     listen, listen6: where SIP is heard, `host:port` and `[host]:port`; "" = no IPv6. listen_more: where else, likewise:
@@ -62,6 +65,7 @@ class Settings:
     wait_replicas: int = 0
     cache_mb: int = 64
     call_log_max: int = 20
+    shed_delay_ms: int = 100
 
     @property
     def listens(self) -> tuple[str, ...]:
@@ -95,6 +99,7 @@ class Settings:
                 contacts_max=_number(env, "TANDEM_CONTACTS_MAX", 10, 1, 30),
                 expires_min_s=_number(env, "TANDEM_EXPIRES_MIN_S", 30, 1, 86_400),
                 expires_max_s=_number(env, "TANDEM_EXPIRES_MAX_S", 3_600, 1, 86_400),
+                alive_s=_number(env, "TANDEM_ALIVE_S", 900, 0, 86_400),
             ),
             grace_s=_number(env, "TANDEM_GRACE_S", 10, 1, 600),
             redis_timeout_ms=_number(env, "TANDEM_REDIS_TIMEOUT_MS", 80, 5, 1_000),
@@ -103,6 +108,7 @@ class Settings:
             wait_replicas=_number(env, "TANDEM_WAIT_REPLICAS", 0, 0, 5),
             cache_mb=_number(env, "TANDEM_CACHE_MB", 64, 8, 16_384),
             call_log_max=_number(env, "TANDEM_CALL_LOG_MAX", 20, 0, 10_000),
+            shed_delay_ms=_number(env, "TANDEM_SHED_DELAY_MS", 100, 0, 500),
         )
 
 

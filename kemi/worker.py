@@ -23,6 +23,7 @@ from kemi.adapters import (
     ksr_capacity,
     ksr_dlg_var,
     ksr_hunt,
+    ksr_load,
     ksr_locations,
     ksr_mask,
     ksr_measures,
@@ -163,6 +164,7 @@ class Worker:
             return
         if ksr.is_CANCEL():
             if ksr.tm.t_check_trans() > 0:
+                ksr_plan.note_cancel(ksr)
                 ksr.tm.t_relay()
             else:
                 ksr_apply.refuse_stray(ksr)
@@ -185,7 +187,8 @@ class Worker:
             case "REGISTER" if ksr_locations.is_signed(self._ksr, self._settings.secret, _unix_ms() // 1000):
                 ksr_locations.take_in(self._ksr)
             case "INVITE" | "REGISTER":
-                self._initial()
+                if not ksr_load.shed(self._ksr, method, self._admission.is_emergency):
+                    self._initial()
             case "OPTIONS":
                 ksr_apply.answer_options(self._ksr)
             case "ACK":

@@ -28,8 +28,8 @@ SHARES = 4
 BLOCK = 10
 """So many ports are given at once, and the next ones the next time: nor may this process's other tests get one."""
 _turns = count(secrets.randbelow(len(PORTS)))
-SHORT = {"TANDEM_SLICE_S": "4", "TANDEM_GRACE_S": "3", "TANDEM_REDIS_TIMEOUT_MS": "500"}
-"""Leases that end soon, and patience with a Redis that fsyncs every write on a busy machine.
+SHORT = {"TANDEM_SLICE_S": "4", "TANDEM_GRACE_S": "3", "TANDEM_REDIS_TIMEOUT_MS": "500", "TANDEM_SHED_DELAY_MS": "0"}
+"""Leases that end soon, and patience with a Redis that fsyncs every write, and with workers, on a busy machine.
 
 A variable that is set outside wins.
 """

@@ -40,7 +40,10 @@ PORTS: Final = range(30_000, 32_000)  # below the kernel's ephemeral ones
 RECORDED_DEADLINE_S: Final = 30
 KILLED_SPARE_MS: Final = 10_000  # a call whose node is dead ends when the node is there again, or another has noticed
 REDIS_TIMEOUT_MS: Final = 5_000
-SETTINGS: Final = {"TANDEM_SLICE_S": str(INCREMENT_S), "TANDEM_GRACE_S": "5", "TANDEM_REDIS_TIMEOUT_MS": "1000"}
+SETTINGS: Final = {"TANDEM_SLICE_S": str(INCREMENT_S), "TANDEM_GRACE_S": "5"} | {
+    "TANDEM_REDIS_TIMEOUT_MS": "1000",
+    "TANDEM_SHED_DELAY_MS": "0",
+}
 """A slice is an increment; patience with a Redis that fsyncs every write on a busy machine."""
 
 

@@ -46,7 +46,7 @@ BACK_S: Final = 120.0
 SYNCED_S: Final = 900.0  # many small changes, on a machine that has other things to do
 REDIS_TIMEOUT_MS: Final = 5_000
 LOOK_S: Final = 30.0
-SETTINGS: Final = {"TANDEM_REDIS_TIMEOUT_MS": "500"}
+SETTINGS: Final = {"TANDEM_REDIS_TIMEOUT_MS": "500", "TANDEM_SHED_DELAY_MS": "0"}
 _CHALLENGE: Final = re.compile(r'nonce="([^"]+)"')
 _CALL_ID: Final = re.compile(r"(?im)^call-id:\s*p(\d+)-")
 _LINE: Final = re.compile(rf"(?m)^\s*AoR: (u\d+@{re.escape(DOMAIN)})$")

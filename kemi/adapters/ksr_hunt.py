@@ -52,6 +52,7 @@ CANNOT: Final = 503
 CHALLENGES: Final = (401, 407)
 SAYABLE: Final = range(100, 700)  # RFC 3261 §7.2; Kamailio takes others too, and no record may hold them
 FAILED: Final = 500
+CANCELLED: Final = Told(REFUSALS["cancelled"].status, REFUSALS["cancelled"].phrase)
 NO_MEDIA: Final = Told(REFUSALS["media_down"].status, REFUSALS["media_down"].phrase)
 STRIPPED: Final = ("Authorization", "Proxy-Authorization", "Route")
 HASHED: Final = 1  # uac_auth_mode: the password is an HA1
@@ -360,15 +361,17 @@ def _cancelled(ksr: Ksr, plan: Plan, here: Here) -> None:
     else:
         rang = ksr_plan.first_rang(ksr, plan)
         plan = plan.failed(0, "", here.unix_ms, rang.pdd_ms() if rang else -1)
-    was = Outcome(REFUSALS["cancelled"].status, is_cancelled=True, attempts=plan.attempts)
-    ksr_plan.keep(ksr, was)
-    ksr.tm.t_reply(was.status, "Request Terminated")
+    ksr_plan.keep(ksr, Outcome(CANCELLED.status, is_cancelled=True, attempts=plan.attempts))
+    ksr.tm.t_reply(*CANCELLED[:2])
 
 
 def _finish(ksr: Ksr, plan: Plan, last: Told, reason: str = "") -> None:
     """Tell the caller. The variable comes first: the dialog fails inside the reply."""
+    is_cancelled = ksr.tm.t_is_canceled() > 0  # while we looked for the next one: then Kamailio let nothing go
+    if is_cancelled:
+        last, reason = CANCELLED, "cancelled"
     reason = reason or last.reason
-    ksr_plan.keep(ksr, Outcome(last.status, is_cancelled=False, attempts=plan.attempts, reason=reason))
+    ksr_plan.keep(ksr, Outcome(last.status, is_cancelled=is_cancelled, attempts=plan.attempts, reason=reason))
     q850 = REFUSALS[reason].q850 if reason else cause_of(last.status).q850
     ksr.hdr.append_to_reply(f"Reason: Q.850;cause={q850}\r\n")  # RFC 3326, as in a refusal of ours
     ksr.tm.t_reply(last.status, last.phrase)

@@ -14,9 +14,11 @@ from typing import Final, NamedTuple
 from kemi import codec
 from kemi.adapters import ksr_dlg_var
 from kemi.adapters.ksr_api import Ksr
+from kemi.adapters.ksr_read import text
 from kemi.core.charges import FIRST_ANSWER_MAX_S
 from kemi.core.hunt import Told, Try, after_failure
 from kemi.core.outcome import Stage, Target
+from kemi.core.refusals import REFUSALS
 from kemi.core.sides import host_of
 from kemi.records import Attempt
 
@@ -24,6 +26,7 @@ NS_PER_MS: Final = 1_000_000
 _PLAN: Final = "plan"
 _OUTCOME: Final = "outcome"
 _MOVED: Final = "moved"
+NO_TAG: Final = "-"  # of a called side that has not answered: any but an empty one will do, which Kamailio refuses
 
 
 class Here(NamedTuple):
@@ -183,9 +186,9 @@ def load(ksr: Ksr) -> Plan:
 
 
 @lru_cache(maxsize=1)
-def _plan(text: str) -> Plan:
+def _plan(packed: str) -> Plan:
     """Read a plan; each branch of a fork asks for the same one."""
-    return codec.build(Plan, json.loads(text))
+    return codec.build(Plan, json.loads(packed))
 
 
 def keep(ksr: Ksr, outcome: Outcome) -> None:
@@ -197,6 +200,18 @@ def outcome(ksr: Ksr) -> Outcome:
     """Return how far the current call came."""
     kept = ksr_dlg_var.get(ksr, _OUTCOME)
     return codec.build(Outcome, json.loads(kept)) if kept else Outcome(0, is_cancelled=False, attempts=())
+
+
+def note_cancel(ksr: Ksr) -> None:
+    """Remember that the caller hangs up, from the CANCEL under our hands, which has found its INVITE.
+
+    Kamailio may answer that by itself, and then no failure route runs that could say so.
+    """
+    call_id, tag = text(ksr.kx.get_callid), text(lambda: ksr.pv.gete("$ft"))
+    if call_id and ksr.dialog.dlg_get(call_id, tag, NO_TAG) > 0 and ksr_dlg_var.get(ksr, "rid"):
+        was = outcome(ksr)
+        if not was.status:
+            keep(ksr, was._replace(status=REFUSALS["cancelled"].status, is_cancelled=True))
 
 
 def note(ksr: Ksr, branch: int, asked: Asked) -> None:

@@ -89,6 +89,7 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         "unarmed": Refusal(503, "Service Unavailable", 41, 5),
         "full": Refusal(503, "Service Unavailable", 42, 5),
         "draining": Refusal(503, "Service Unavailable", 41, 5),
+        "shed": Refusal(503, "Overloaded", 42, 5),
         "stale": Refusal(503, "Service Unavailable", 41, 1),
         "misconfigured": Refusal(500, "Server Internal Error", 41),
         "internal": Refusal(500, "Server Internal Error", 41),

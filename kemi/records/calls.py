@@ -128,7 +128,8 @@ class CallEnd(NamedTuple):
 
     answered_ms: Unix time of the 200, 0 if never. talk_ms: measured; billed_s: min(real, granted), whole
     seconds, rounded up. ended_by: caller, callee, maximum, noc, sweeper; money: more was refused; store_down: Redis
-    could not be asked for more; node_lost: nobody asked in time; lost_hold: Redis did not know the hold; "": none.
+    could not be asked for more; node_lost: nobody asked in time; lost_hold: Redis did not know the hold; silent:
+    neither side answers any more; "": none.
     account_id: the level that refused it, 0 = none did. Outcome "talking": of an event of kind "part". place: of the
     target that answered, as in Attempt.
     """

@@ -64,7 +64,8 @@ def test_overload_says_what_it_has_seen(where: Stack, tmp_path: Path) -> None:
 
     verdict = search.run(scenario.overload._replace(step_s=1.0), said.append)
 
-    assert [step.calls for step in verdict.steps] == [4, 6]
+    assert [step.calls for step in verdict.steps] == [5, 6], "and one call for help each"
+    assert [(step.emergency, step.helped) for step in verdict.steps] == [(1, 1), (1, 1)]
     assert len(said) == len(search.reports) == 2
     assert [report.findings for report in search.reports] == [[], []]
     if verdict.is_met is None:

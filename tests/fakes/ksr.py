@@ -66,7 +66,19 @@ class FakeKsr(Module):
             name: {}
             for name in (
                 *("calls", "noc", "sides", "failing", "health", "proven", "nonce", "loops"),
-                *("busy", "channels", "cps", "earlies", "store", "unheld", "offline", "turns", "media", "connections"),
+                *(
+                    "busy",
+                    "channels",
+                    "cps",
+                    "earlies",
+                    "store",
+                    "unheld",
+                    "offline",
+                    "turns",
+                    "media",
+                    "connections",
+                    "load",
+                ),
             )
         }
         self.iterators: dict[str, deque[str]] = {}

@@ -330,6 +330,10 @@ class Registrar(Module):
         return YES if table and uri and ruid else NO
 
     @strict
+    def registered(self, table: str, /) -> int:
+        return YES if table and self.fake.results.get("registrar.registered", NO) > 0 else NO
+
+    @strict
     def lookup(self, table: str, /) -> int:
         return YES if table else NO
 

@@ -170,6 +170,7 @@ class World:
             listen="",
             limits=Limits(slice_s=slice_s, part_s=part_s),
             grace_s=grace_s,
+            shed_delay_ms=0,
         )
         self.boot_id = "this boot"
         self.agent = self.new_agent()

@@ -154,6 +154,16 @@ def test_the_peak_is_found_and_twice_as_much_is_judged() -> None:
     )
 
 
+def test_who_calls_for_help_must_be_answered_whatever_is_offered() -> None:
+    bounds = spec.named("overload").overload
+    assert bounds
+    assert bounds.emergency in [party.name for party in spec.named("overload").callers]
+    twice = step(122, 60)._replace(emergency=12, helped=11)
+    missed, met = judge((step(90, 61),), twice, bounds), judge((step(90, 61),), twice._replace(helped=12), bounds)
+    assert (missed.is_met, met.is_met) == (False, True)
+    assert missed.told.endswith("; 11 of 12 calls for help were answered")
+
+
 def test_nothing_is_said_of_a_peak_that_was_not_found_or_that_is_sipps() -> None:
     bounds = spec.named("overload").overload
     assert bounds

@@ -20,6 +20,7 @@ carriers_failed      503  41 0    cancelled            487  16 0    store_down  
 unarmed              503  41 5    full                 503  42 5    draining             503  41 5
 stale                503  41 1    misconfigured        500  41 0    internal             500  41 0
 merged               482  25 0    contact              403  21 0    locked               403  21 0
+shed                 503  42 5
 no_exchange          403  21 0    channels_in          403  34 0    channels_out         403  34 0
 spend_day            403  21 0    spend_month          403  21 0    too_dear             403  21 0
 quarantined          403  21 0

@@ -12,7 +12,7 @@ from kemi import codec
 from kemi.adapters.cache import Counts
 from kemi.adapters.journal import noted
 from kemi.adapters.ksr_hunt import edit_branch
-from kemi.adapters.ksr_plan import Asked, asked_in, note
+from kemi.adapters.ksr_plan import Asked, asked_in, note, outcome
 from kemi.adapters.ksr_queue import (
     ByeAnswered,
     Decided,
@@ -148,6 +148,17 @@ def test_a_route_is_queued_before_it_leaves() -> None:
     assert (token.rid, token.leads_to(SECRET, "192.0.2.1"), token.leads_to(SECRET, "192.0.2.2")) == (RID, True, False)
     assert scene.ksr.did("setdsturi") == [("sip:192.0.2.1:5060;transport=udp",)]
     assert scene.ksr.sent == [(100, "Trying")]
+
+
+def test_a_call_that_was_cancelled_before_it_could_leave_is_a_cancelled_one() -> None:
+    scene = Scene(route(server(1)))
+    scene.ksr.results |= {"tm.t_relay": -1, "tm.t_is_canceled": 1}
+
+    scene.request()
+
+    assert scene.ksr.sent[-1] == (487, "Request Terminated")
+    kept = outcome(scene.ksr)
+    assert (kept.status, kept.is_cancelled, kept.reason) == (487, True, "cancelled")
 
 
 def test_a_call_that_the_agent_cannot_take_does_not_go() -> None:

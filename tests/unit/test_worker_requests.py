@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kemi.adapters import ksr_read, ksr_shared
+from kemi.adapters import ksr_dlg_var, ksr_load, ksr_plan, ksr_read, ksr_shared
 from kemi.adapters.ksr_queue import Decided, Failed, Held, Message, Refused, take
 from kemi.adapters.redis_funds import Held as HeldFunds
 from kemi.admission import Admission, Seen, Verdict
@@ -54,6 +54,10 @@ class PlannedAdmission(Admission):
     def load(self) -> None:
         """Nothing to load."""
 
+    def is_emergency(self, dialled: str) -> bool:
+        """As the tables would say that have one number."""
+        return dialled == "112"
+
     def admit(self, request: CallRequest, _seen: Seen) -> Verdict:
         """Return the plan."""
         self.asked.append(request)
@@ -80,6 +84,56 @@ class Scene:
             if not isinstance(message, Decided):
                 messages.append(message)
         return messages
+
+
+def test_what_is_shed_costs_neither_a_decision_nor_a_transaction() -> None:
+    scene = Scene(route())
+    ksr_load.publish(scene.ksr, 0.0)
+
+    scene.request()
+
+    assert scene.ksr.sent == [(503, "Overloaded")]
+    assert scene.admission.asked == []
+    assert scene.ksr.did("tm.t_newtran") == scene.ksr.did("kx.get_msgbuf") == []
+
+
+@pytest.mark.parametrize(("function", "result"), [("tmx.t_precheck_trans", 1), ("tm.t_check_trans", 0)])
+def test_a_repeated_request_of_a_call_that_was_let_in_is_not_shed(function: str, result: int) -> None:
+    scene = Scene(route())
+    scene.ksr.results[function] = result
+    ksr_load.publish(scene.ksr, 0.0)
+
+    scene.request()
+
+    assert scene.ksr.sent == []
+
+
+@pytest.mark.parametrize("method", ["BYE", "INVITE", "ACK", "UPDATE"])
+def test_nothing_within_a_call_is_shed(method: str) -> None:
+    scene = Scene(route())
+    scene.ksr.method, scene.ksr.results["siputils.has_totag"] = method, 1
+    ksr_load.publish(scene.ksr, 0.0)
+
+    scene.request()
+
+    assert (503, "Overloaded") not in scene.ksr.sent
+
+
+@pytest.mark.parametrize("status", [0, 480])
+def test_a_cancel_is_noted_with_its_call_unless_that_is_over(status: int) -> None:
+    """Kamailio may end the call by itself then, and the dialog that fails must not say that we have."""
+    scene = Scene(route())
+    scene.ksr.method, scene.ksr.results["tm.t_check_trans"] = "CANCEL", 1
+    ksr_dlg_var.put(scene.ksr, "rid", RID)
+    ksr_plan.keep(scene.ksr, ksr_plan.Outcome(status, is_cancelled=False, attempts=()))
+
+    scene.request()
+    scene.worker.ksr_dialog_event(None, "dialog:failed")
+
+    assert scene.ksr.did("tm.t_relay") == [()]
+    (failed,) = scene.queued()
+    assert isinstance(failed, Failed)
+    assert (failed.status, failed.is_cancelled) == (status or 487, not status)
 
 
 @pytest.mark.parametrize("method", ["CANCEL", "BYE", "INFO", "UPDATE", "PRACK"])

@@ -75,7 +75,7 @@ WARM_S: Final = 5.0
 TELL_S: Final = 10.0  # between two lines about a long load
 BEFORE_S: Final = 30.0
 SHORT_SWITCH_RATES: Final = 1_000_000  # from here on one round has windows enough
-SETTINGS: Final = {"TANDEM_REDIS_TIMEOUT_MS": "1000"}
+SETTINGS: Final = {"TANDEM_REDIS_TIMEOUT_MS": "1000", "TANDEM_SHED_DELAY_MS": "0"}
 """Patience with a Redis that fsyncs every write on a busy machine: what is slow is measured, not refused."""
 
 

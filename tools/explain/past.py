@@ -30,6 +30,7 @@ ENDED: Final = MappingProxyType(
         "store_down": "Redis could not be asked for more talk",
         "node_lost": "its node was dead or stood still when more talk was due",
         "lost_hold": "Redis did not know its hold any more",
+        "silent": "neither side answered any more, asked twice within the call",
         "sweeper": "nobody told of its end",
     }
 )

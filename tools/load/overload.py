@@ -22,13 +22,18 @@ PLACED_MIN: Final = 0.9
 
 
 class Step(NamedTuple):
-    """One rate. offered, placed: calls a second. goodput: of these, answered in time, a second. p95_ms: set-up."""
+    """One rate. offered, placed: calls a second. goodput: of these, answered in time, a second. p95_ms: set-up.
+
+    emergency: calls for help; helped: how many of them were answered in time.
+    """
 
     offered: float
     placed: float
     goodput: float
     p95_ms: float
     calls: int
+    emergency: int = 0
+    helped: int = 0
 
 
 class Verdict(NamedTuple):
@@ -48,8 +53,12 @@ class Verdict(NamedTuple):
 def goodput(calls: Iterable[Call], placed: float) -> float:
     """Return how many calls a second were answered in time. placed: calls begun a second."""
     known = list(calls)
-    good = sum(bool(call.answered) and call.answered - call.began <= IN_TIME_S for call in known)
-    return placed * good / len(known) if known else 0.0
+    return placed * answered(known) / len(known) if known else 0.0
+
+
+def answered(calls: Iterable[Call]) -> int:
+    """Return how many calls were answered in time."""
+    return sum(bool(call.answered) and call.answered - call.began <= IN_TIME_S for call in calls)
 
 
 def is_beyond(step: Step, bounds: Overload) -> bool:
@@ -73,7 +82,8 @@ def judge(steps: tuple[Step, ...], twice: Step | None, bounds: Overload) -> Verd
     if kept > MORE_MAX:
         told = f"{told}; more than in any step before, so that was no peak: run it where nothing else runs"
         return Verdict(steps, peak, twice, kept, None, told)
-    return Verdict(steps, peak, twice, kept, kept >= bounds.kept, told)
+    told += f"; {twice.helped} of {twice.emergency} calls for help were answered" if twice.emergency else ""
+    return Verdict(steps, peak, twice, kept, kept >= bounds.kept and twice.helped == twice.emergency, told)
 
 
 class Search:
@@ -111,8 +121,10 @@ class Search:
             self._scenario, self._stack, wanted, folder, lambda now: seen.__setitem__(slice(None), now.calls.values())
         )
         self.reports.append(report)
-        sums = report.all
-        step = Step(rate, sums.reached_cps, goodput(seen, sums.reached_cps), sums.setup_ms["p95"], len(seen))
+        sums, bounds = report.all, self._scenario.overload
+        helped = [call for call in seen if bounds and call.party == bounds.emergency]
+        good = goodput(seen, sums.reached_cps)
+        step = Step(rate, sums.reached_cps, good, sums.setup_ms["p95"], len(seen), len(helped), answered(helped))
         say(
             f"{step.offered:.0f} a second offered: {step.goodput:.0f} answered in time, set-up p95 {step.p95_ms:.0f} ms"
         )

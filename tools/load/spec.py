@@ -54,13 +54,14 @@ class Overload(NamedTuple):
 
     step_s: how long one rate is offered. factor: the next rate is so many times higher. answered: a step with a smaller
     share of answered calls is beyond the capacity. kept: the share of the peak that twice the capacity must not
-    undercut.
+    undercut. emergency: the party whose calls must all be answered, "" = none.
     """
 
     step_s: float
     factor: float
     answered: float
     kept: float
+    emergency: str = ""
 
 
 class Scenario(NamedTuple):
@@ -166,7 +167,11 @@ def require_loopback(what: str, host: str) -> None:
 def _overload(file: Path, values: dict[str, Any]) -> Overload:
     table = Table(f"{file} [overload]", values)
     found = Overload(
-        table.take("step_s", 5.0), table.take("factor", 1.5), table.take("answered", 0.9), table.take("kept", 0.9)
+        table.take("step_s", 5.0),
+        table.take("factor", 1.5),
+        table.take("answered", 0.9),
+        table.take("kept", 0.9),
+        table.take("emergency", ""),
     )
     table.done()
     if found.factor <= 1:

@@ -26,7 +26,7 @@ from tools.stack.layout import Layout
 from tools.stack.stack import Stack
 from tools.wait import until
 
-SETTINGS: Final = {"TANDEM_REDIS_TIMEOUT_MS": "1000"}
+SETTINGS: Final = {"TANDEM_REDIS_TIMEOUT_MS": "1000", "TANDEM_SHED_DELAY_MS": "0"}
 """Patience with a Redis whose disk is busy, as the others have it; of no cost while it answers."""
 SYNCED_S: Final = 120.0
 KAMCTL_S: Final = 10

@@ -1,0 +1,110 @@
+"""A node that has too much to do, made by force: its workers stand still while datagrams wait for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from subprocess import CalledProcessError
+
+import pytest
+
+from tests.dialogs import CALLER, ODD_CONTACT, confirm, talking
+from tests.edge import Edge, running_edge
+from tests.fakes.world import ABROAD
+from tests.sip import Endpoint, Message
+from tests.wait import until
+
+LONG_S = 60.0
+FEW = 20  # of 100 new calls
+HELP = "112"
+
+
+@pytest.fixture(scope="module")
+def edge() -> Iterator[Edge]:
+    """Run one node for all tests of this file, as a machine that other tests use bears it."""
+    with running_edge({"TANDEM_SHED_DELAY_MS": "150"}) as running:
+        yield running
+
+
+@contextmanager
+def standing_still(edge: Edge) -> Iterator[None]:
+    """Let the workers of the node's UDP socket do nothing, while the agent measures."""
+    told = edge.node.kamcmd("core.psx").split("}")
+    workers = [each for each in told if "udp receiver" in each and f"{edge.node.address[1]}" in each]
+    pids = [int(each.partition("PID: ")[2].split()[0]) for each in workers]
+    assert pids
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def overloaded(edge: Edge) -> Iterator[Edge]:
+    """Let the node stand still for as long as it takes to shed nearly all; nothing may be left after the test."""
+    before = len(edge.node.alarms)
+    with standing_still(edge):
+        until(lambda: admitted(edge) <= FEW, LONG_S, "the node to shed nearly all")
+    yield edge
+    until(lambda: admitted(edge) == 100, LONG_S, "the end of the overload")
+    edge.wait_idle()
+    assert edge.node.counter("exceptions") == 0, edge.node.alarms
+    assert [line for line in edge.node.alarms[before:] if not ODD_CONTACT.search(line)] == []
+
+
+def admitted(edge: Edge) -> int:
+    """Return how many of 100 new calls the node lets in, as its agent last published it in the workers' table."""
+    try:
+        told = edge.node.kamcmd("htable.get", "load", "s:admitted")
+    except CalledProcessError:
+        return 100
+    _, found, value = told.partition("value: ")
+    return round(float(value.split()[0]) * 100) if found else 100
+
+
+def answers(phone: Endpoint, method: str, ruri: str, *, count: int = 5) -> list[Message]:
+    """Return the first final answers to so many new requests."""
+    found = []
+    for _ in range(count):
+        phone.send(request := phone.request(method, ruri, callee="sip:carol@a.example"))
+        found.append(phone.final())
+        if method == "INVITE":
+            phone.ack(request, found[-1])
+    return found
+
+
+def test_new_calls_are_shed_while_help_is_not(overloaded: Edge) -> None:
+    """All in one burst that waited: what is new gets 503 and when to come again, what calls for help a challenge."""
+    with overloaded.phone(CALLER) as phone:
+        shed = [m for m in answers(phone, "INVITE", f"sip:{ABROAD}@a.example", count=10) if m.status == 503]
+        assert shed
+        assert {(each.get("Retry-After"), each.start) for each in shed} == {("5", "SIP/2.0 503 Overloaded")}
+        assert [m.status for m in answers(phone, "INVITE", f"sip:{HELP}@a.example")] == [407] * 5
+    assert overloaded.node.counter("shed") >= len(shed)
+    assert "new calls let in" in overloaded.node.log
+
+
+def test_a_call_that_goes_on_is_ended_all_the_same(edge: Edge) -> None:
+    with edge.phone(CALLER) as phone:
+        _, final = talking(edge, phone)
+        with standing_still(edge):
+            until(lambda: admitted(edge) <= FEW, LONG_S, "the node to shed nearly all")
+        phone.send(phone.within("BYE", final, cseq=50))
+        confirm(edge.acme)
+        assert phone.final().status == 200
+        assert edge.event(final.get("Call-ID")).end.ended_by == "caller"
+    until(lambda: admitted(edge) == 100, LONG_S, "the end of the overload")
+    edge.wait_idle()
+
+
+def test_it_is_over_when_nothing_waits_any_more(overloaded: Edge) -> None:
+    until(lambda: admitted(overloaded) == 100, LONG_S, "the end of the overload")
+    with overloaded.phone(CALLER) as phone:
+        assert [m.status for m in answers(phone, "INVITE", f"sip:{ABROAD}@a.example")] == [407] * 5
+    until(lambda: overloaded.node.noc("status")["agent"]["admitted_percent"] == 100, LONG_S, "the NOC to be told")
+    assert overloaded.node.noc("status")["agent"]["sip_wait_ms"] >= 0
