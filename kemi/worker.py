@@ -91,13 +91,13 @@ class Worker:
     def ksr_branch(self, _msg: object, *more: object) -> int:
         """Edit a branch that is about to leave."""
         if not more:
-            self._guarded("branch", lambda: ksr_hunt.edit_branch(self._ksr))
+            self._guarded("branch", ksr_hunt.edit_branch, self._ksr)
         return DONE
 
     def ksr_branch_reply(self, _msg: object, *more: object) -> int:
         """Note that a branch rings, or where it is sent instead."""
         if not more:
-            self._guarded("branch reply", lambda: ksr_hunt.heard(self._ksr, time.monotonic_ns()))
+            self._guarded("branch reply", ksr_hunt.heard, self._ksr, time.monotonic_ns())
         return DONE
 
     def ksr_fork_reply(self, _msg: object, *more: object) -> int:
@@ -134,12 +134,12 @@ class Worker:
     def ksr_reply_route(self, _msg: object, *more: object) -> int:
         """Look at a reply before Kamailio does."""
         if not more:
-            self._guarded("reply", lambda: ksr_replies.serve(self._ksr, self._ours()))
+            self._guarded("reply", ksr_replies.serve, self._ksr, self._ours())
         return DONE
 
     def ksr_dialog_event(self, _msg: object, event: str = "", *_more: object) -> int:
         """Note that a call was answered, ended, or failed. May run in a timer process, on a message not the call's."""
-        self._guarded("dialog", lambda: self._dialog_event(event))
+        self._guarded("dialog", self._dialog_event, event)
         return DONE
 
     def noc(self, _msg: object, data: str = "", *_more: object) -> int:
@@ -156,17 +156,18 @@ class Worker:
         if ksr.maxfwd.process_maxfwd(MAX_FORWARDS) < 0:
             ksr_apply.refuse(ksr, "too_many_hops")
             return
-        extensions = 0 if ksr.is_ACK() or ksr.is_CANCEL() else PROXY_REQUIRE_CHECK
+        method = ksr_read.method_of(ksr)
+        extensions = 0 if method in ("ACK", "CANCEL") else PROXY_REQUIRE_CHECK
         if ksr.sanity.sanity_check(SANITY_CHECKS | extensions, URI_CHECKS) < 0:
             return
-        if ksr.is_CANCEL():
+        if method == "CANCEL":
             if ksr.tm.t_check_trans() > 0:
                 ksr.tm.t_relay()
             else:
                 ksr_apply.refuse_stray(ksr)
             return
         if ksr.siputils.has_totag() > 0:
-            if self._is_smuggling():
+            if method not in ("ACK", "BYE") and ksr_read.head_fault(ksr):  # what ends a call passes: it must end
                 self._malformed("malformed")
             else:
                 ksr_within.serve(ksr, self._ours())
@@ -176,7 +177,7 @@ class Worker:
             return
         if ksr.tm.t_check_trans() == 0:
             return
-        self._by_method(ksr_read.text(ksr.kx.get_method))
+        self._by_method(method)
 
     def _by_method(self, method: str) -> None:
         match method:
@@ -245,7 +246,7 @@ class Worker:
         """Tell the agent of a call, and of a refusal. Return the value of our Record-Route parameter, or ""."""
         decision = verdict.decision
         if isinstance(decision, Route):
-            signed = self._signed(decision)
+            signed = self._signed(request, decision)
             ksr_queue.put(self._ksr, self._held(decision, verdict))
             return signed
         if isinstance(decision, Reject):
@@ -253,12 +254,12 @@ class Worker:
             self._queue_refusal(decision, verdict)
         return ""
 
-    def _signed(self, route: Route) -> str:
+    def _signed(self, request: CallRequest, route: Route) -> str:
         """Return the token of a call: for its own Call-ID and tag, and to the hosts that it may be ended at."""
         call = route.call
         uris = (ksr_sides.contact_of(self._ksr), *(target.next_hop for target in route.targets))
         ways = (host for target in route.targets for host in target.limits.hosts)  # of redirects
-        hosts = (ksr_sides.source(self._ksr)[0], *(host for host in map(host_of, uris) if host), *ways)
+        hosts = (request.source_ip, *(host for host in map(host_of, uris) if host), *ways)
         return sign(
             self._settings.secret,
             call.rid,
@@ -275,10 +276,6 @@ class Worker:
         else:
             refusal = reject("internal", route.trace, call=route.call)
             self._queue_refusal(refusal, verdict._replace(maybe_held=True))
-
-    def _is_smuggling(self) -> bool:
-        """Tell whether a request within a call is malformed. What ends a call passes: it must end."""
-        return not (self._ksr.is_ACK() or self._ksr.is_BYE()) and bool(ksr_read.head_fault(self._ksr))
 
     def _malformed(self, reason: str) -> None:
         self._ksr.statistics.update_stat("malformed", 1)
@@ -379,10 +376,10 @@ class Worker:
     def _log_refusal(self, request: CallRequest, refusal: Reject) -> None:
         self._ksr.info(f"{request.call_id}: {refusal.status} {refusal.reason}: {'; '.join(refusal.trace)}\n")
 
-    def _guarded(self, what: str, work: Callable[[], None]) -> bool:
-        """Do `work`; log and count what it raises. Return whether it went through."""
+    def _guarded(self, what: str, work: Callable[..., None], *given: object) -> bool:
+        """Do `work` with what is given; log and count what it raises. Return whether it went through."""
         try:
-            work()
+            work(*given)
         except Exception:  # noqa: BLE001  the last resort: a callback must not raise
             told = traceback.format_exc().replace("\n", " | ")
             with suppress(Exception):  # the log must not raise either

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from kemi.adapters import ksr_connections, ksr_dlg_var, ksr_mask, ksr_media, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_queue import Ended, Message, Moved
-from kemi.adapters.ksr_read import text
+from kemi.adapters.ksr_read import head, pv_text, text
 from kemi.adapters.ksr_shared import is_known_call
 from kemi.adapters.ksr_strip import strip_interpreted
 from kemi.core.sides import CALLEE, CALLER, CSEQ_MAX, Side, host_of, route_uris
@@ -70,11 +70,12 @@ def serve(ksr: Ksr, ours: Ours) -> None:
     """Pass a request with a To tag on, or refuse it."""
     if not ksr.is_ACK() and ksr.tm.t_check_trans() == 0:
         return
-    routes = route_uris(text(lambda: ksr.pv.gete(ksr_sides.ROUTES)))
+    routes = route_uris(pv_text(ksr, ksr_sides.ROUTES))
+    if not routes:
+        _refuse(ksr, NO_CALL)
+        return
     request = _read(ksr, routes)
-    token = (
-        token_of(ours.secret, f"<{routes[0]}>", request.call_id, request.from_tag, request.to_tag) if routes else None
-    )
+    token = token_of(ours.secret, f"<{routes[0]}>", request.call_id, request.from_tag, request.to_tag)
     if token is None:
         _refuse(ksr, NO_CALL)
         return
@@ -120,8 +121,8 @@ def _read(ksr: Ksr, routes: tuple[str, ...]) -> _Within:
     return _Within(
         text(ksr.kx.get_method),
         text(ksr.kx.get_callid),
-        text(lambda: ksr.pv.gete("$ft")),
-        text(lambda: ksr.pv.gete("$tt")),
+        pv_text(ksr, "$ft"),
+        pv_text(ksr, "$tt"),
         ksr_sides.cseq_of(ksr),
         routes[1:],
     )
@@ -205,7 +206,7 @@ def _count_on(ksr: Ksr) -> None:
 
 
 def _relay(ksr: Ksr, otherwise: tuple[int, str]) -> None:
-    strip_interpreted(ksr)
+    strip_interpreted(ksr, head(ksr))
     if ksr.is_ACK():
         ksr.forward()  # tm would take it for that of a refusal where an ACK of ours to a late answer is around
         return
@@ -236,7 +237,7 @@ def _of_before(ksr: Ksr, ours: Ours, token: Token, request: _Within, *, is_to_us
         )
     else:
         goes_on = is_to_us
-    hosts = [host_of(uri) for uri in (*request.rest, text(lambda: ksr.pv.gete("$ru")))]
+    hosts = [host_of(uri) for uri in (*request.rest, pv_text(ksr, "$ru"))]
     is_safe = all(host and token.leads_to(ours.secret, host) for host in hosts)
     if goes_on and is_safe and ksr.rr.loose_route() > 0:
         _relay(ksr, OK)
