@@ -178,6 +178,7 @@ KINDS: Final[dict[str, type[Message]]] = {
     "hangup": HangUp,
 }
 _NAMES: Final = {kind: name for name, kind in KINDS.items()}
+_PLAIN: Final = frozenset(kind for kind in _NAMES if bytes not in get_type_hints(kind).values())
 _IS_BYTES: Final = {kind: tuple(hint is bytes for hint in get_type_hints(kind).values()) for kind in _NAMES}
 
 
@@ -214,6 +215,8 @@ def take(ksr: Ksr) -> Message | None:
 
 def _dump(message: Message) -> str:
     """Write bytes as base64 text; `json` writes the tuples inside as arrays."""
+    if type(message) in _PLAIN:
+        return json.dumps(message)
     return json.dumps([b64encode(part).decode() if isinstance(part, bytes) else part for part in message])
 
 

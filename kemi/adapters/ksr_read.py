@@ -55,13 +55,25 @@ class Head(NamedTuple):
     repeats: bool = False
 
     def may_have(self, name: str) -> bool:
-        """Tell whether Kamailio may find a header of this name; `X-Name-*` stands for all that begin so."""
+        """Tell whether Kamailio may find a header of this name."""
+        return self.names is None or name.lower().encode() in self.names
+
+    def among(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of these names of which it may find one; `X-Name-*` stands for all that begin so."""
         if self.names is None:
-            return True
-        plain = name.lower().encode()
-        if plain.endswith(b"*"):
-            return any(found.startswith(plain[:-1]) for found in self.names)
-        return plain in self.names
+            return names
+        plain, begun = _spelled(names)
+        there = [plain[name] for name in sorted(self.names & plain.keys())]
+        there.extend([name for start, name in begun if start in self.data.lower()])
+        return tuple(there)
+
+
+@lru_cache(maxsize=64)
+def _spelled(names: tuple[str, ...]) -> tuple[dict[bytes, str], tuple[tuple[bytes, str], ...]]:
+    """Return names by how they are compared, and the beginnings of lines that `X-Name-*` stands for."""
+    plain = {name.lower().encode(): name for name in names if not name.endswith("*")}
+    begun = [(b"\r\n" + name[:-1].lower().encode(), name) for name in names if name.endswith("*")]
+    return plain, tuple(begun)
 
 
 class Malformed(NamedTuple):
@@ -104,9 +116,10 @@ def text(get: Callable[[], Xval]) -> str:
 def pv_text(ksr: Ksr, name: str) -> str:
     """Return a pseudo-variable as text, likewise. name: a constant, since Kamailio keeps each for ever."""
     try:
-        return _text(ksr.pv.gete(name))
+        found = ksr.pv.gete(name)
     except UnicodeDecodeError:
         return ""
+    return found if isinstance(found, str) else _text(found)
 
 
 def method_of(ksr: Ksr) -> str:

@@ -134,7 +134,10 @@ def hidden(ksr: Ksr, rid: str) -> str | None:
 
 def forget(ksr: Ksr, rid: str) -> None:
     """Let a call be over."""
-    for row in (CALLER, CALLEE, ATTEMPT, HIDDEN):
+    ksr.htable.sht_rm(SIDES, f"{rid}/{CALLEE}")
+    if ksr.htable.sht_get(SIDES, f"{rid}/{CALLER}") is None:
+        return  # its BYE has done so; the dialog's end comes after that
+    for row in (CALLER, ATTEMPT, HIDDEN):
         ksr.htable.sht_rm(SIDES, f"{rid}/{row}")
     forget_early(ksr, rid)
 

@@ -17,10 +17,7 @@ _ANY: Final = re.compile(rf"\n(?:{_SPELLED})[ \t]*:".encode(), re.IGNORECASE)
 
 def strip(ksr: Ksr, names: Iterable[str]) -> None:
     """Strip headers in long, compact and any other spelling; `X-Name-*` strips all whose name begins so."""
-    found = looked_at(head(ksr))
-    for name in names:
-        if not found.may_have(name):  # each removal walks over all headers, and most are not there
-            continue
+    for name in looked_at(head(ksr)).among(tuple(names)):  # each removal walks over all headers; most are not there
         if name.endswith("*"):
             ksr.textops.remove_hf_re(f"^{name[:-1]}")
         else:

@@ -314,7 +314,7 @@ def test_a_branch_is_edited_for_its_carrier_alone() -> None:
     assert scene.ksr.did("uac.uac_replace_from") == [("", "sip:+44@c.example")]
     assert scene.ksr.did("hdr.append") == [("P-Asserted-Identity: <sip:+44@c.example> Evil: yes\r\n",)]
     removed = [arguments[0] for arguments in scene.ksr.did("hdr.remove")]
-    assert removed == ["Authorization", "Proxy-Authorization", "Route", "Privacy"]
+    assert removed == ["Authorization", "Privacy", "Proxy-Authorization", "Route"]
     assert scene.ksr.did("textops.remove_hf_re") == [("^X-Tandem-",)]
     asked = asked_in(scene.ksr, 2)
     assert asked is not None
