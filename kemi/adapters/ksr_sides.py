@@ -82,7 +82,9 @@ def put_early(ksr: Ksr, rid: str, side: Side) -> None:
 def forget_early(ksr: Ksr, rid: str) -> None:
     """Let only who has answered be a side of the call."""
     count = ksr.htable.sht_get(EARLIES, rid)
-    for number in range(1, 1 + min(count if isinstance(count, int) else 0, EARLY_MAX + BRANCHES_MAX)):
+    if not isinstance(count, int) or count <= 0:  # the table's initial value
+        return
+    for number in range(1, 1 + min(count, EARLY_MAX + BRANCHES_MAX)):
         which = ksr.htable.sht_get(SIDES, _early(rid, number))
         if isinstance(which, str):
             ksr.htable.sht_rm(SIDES, f"{rid}/{which}")
