@@ -17,7 +17,7 @@ WORKERS ?= 2
 PROFILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls load-register load soak compile bench bench-money bench-sync bench-import bench-decide mutants-core lint scenarios lock
+.PHONY: help setup run up down status demo test prove-money prove-money-mutants prove-calls load-register load soak compile bench bench-money bench-sync bench-import bench-decide bench-edge mutants-core lint scenarios lock
 
 help: ## what each target does
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
@@ -86,6 +86,9 @@ bench-import: setup ## a carrier's price list into a tariff, whole and then in p
 
 bench-decide: setup ## one decision over 8 levels, 40 rewrite rules and 30 candidates, as JSON
 	@.venv/bin/python -m tests.routing.bench_decide
+
+bench-edge: setup ## what the edge costs per authenticated call: calls of KSR and bytecode instructions, as JSON
+	@.venv/bin/python -m tests.routing.bench_edge
 
 mutants-core: setup ## plants faults in the decision core and shows those no test finds: make mutants-core FILES="order hunt"
 	@.venv/bin/python -m tests.routing.mutants $(FILES)

@@ -94,13 +94,13 @@ class Worker:
     def ksr_branch(self, _msg: object, *more: object) -> int:
         """Edit a branch that is about to leave."""
         if not more:
-            self._guarded("branch", lambda: ksr_hunt.edit_branch(self._ksr))
+            self._guarded("branch", ksr_hunt.edit_branch, self._ksr)
         return DONE
 
     def ksr_branch_reply(self, _msg: object, *more: object) -> int:
         """Note that a branch rings, or where it is sent instead."""
         if not more:
-            self._guarded("branch reply", lambda: ksr_hunt.heard(self._ksr, time.monotonic_ns()))
+            self._guarded("branch reply", ksr_hunt.heard, self._ksr, time.monotonic_ns())
         return DONE
 
     def ksr_fork_reply(self, _msg: object, *more: object) -> int:
@@ -137,12 +137,12 @@ class Worker:
     def ksr_reply_route(self, _msg: object, *more: object) -> int:
         """Look at a reply before Kamailio does."""
         if not more:
-            self._guarded("reply", lambda: ksr_replies.serve(self._ksr, self._ours()))
+            self._guarded("reply", ksr_replies.serve, self._ksr, self._ours())
         return DONE
 
     def ksr_dialog_event(self, _msg: object, event: str = "", *_more: object) -> int:
         """Note that a call was answered, ended, or failed. May run in a timer process, on a message not the call's."""
-        self._guarded("dialog", lambda: self._dialog_event(event))
+        self._guarded("dialog", self._dialog_event, event)
         return DONE
 
     def noc(self, _msg: object, data: object = "", *_more: object) -> int:
@@ -159,10 +159,11 @@ class Worker:
         if ksr.maxfwd.process_maxfwd(MAX_FORWARDS) < 0:
             ksr_apply.refuse(ksr, "too_many_hops")
             return
-        extensions = 0 if ksr.is_ACK() or ksr.is_CANCEL() else PROXY_REQUIRE_CHECK
+        method = ksr_read.method_of(ksr)
+        extensions = 0 if method in ("ACK", "CANCEL") else PROXY_REQUIRE_CHECK
         if ksr.sanity.sanity_check(SANITY_CHECKS | extensions, URI_CHECKS) < 0:
             return
-        if ksr.is_CANCEL():
+        if method == "CANCEL":
             if ksr.tm.t_check_trans() > 0:
                 ksr_plan.note_cancel(ksr)
                 ksr.tm.t_relay()
@@ -170,7 +171,7 @@ class Worker:
                 ksr_apply.refuse_stray(ksr)
             return
         if ksr.siputils.has_totag() > 0:
-            if self._is_smuggling():
+            if method not in ("ACK", "BYE") and ksr_read.head_fault(ksr):  # what ends a call passes: it must end
                 self._malformed("malformed")
             else:
                 ksr_within.serve(ksr, self._ours())
@@ -180,7 +181,7 @@ class Worker:
             return
         if ksr.tm.t_check_trans() == 0:
             return
-        self._by_method(ksr_read.text(ksr.kx.get_method))
+        self._by_method(method)
 
     def _by_method(self, method: str) -> None:
         match method:
@@ -261,7 +262,7 @@ class Worker:
         """Tell the agent of a call, and of a refusal. Return the value of our Record-Route parameter, or ""."""
         decision = verdict.decision
         if isinstance(decision, Route):
-            signed = ksr_sides.signed(self._ksr, decision, self._settings, _unix_ms())
+            signed = ksr_sides.signed(self._ksr, request.source_ip, decision, self._settings, _unix_ms())
             ksr_queue.put(self._ksr, self._held(decision, verdict))
             return signed
         if isinstance(decision, Reject):
@@ -277,10 +278,6 @@ class Worker:
         else:
             refusal = reject("internal", route.trace, call=route.call)
             self._queue_refusal(refusal, verdict._replace(maybe_held=True))
-
-    def _is_smuggling(self) -> bool:
-        """Tell whether a request within a call is malformed. What ends a call passes: it must end."""
-        return not (self._ksr.is_ACK() or self._ksr.is_BYE()) and bool(ksr_read.head_fault(self._ksr))
 
     def _malformed(self, reason: str) -> None:
         self._ksr.statistics.update_stat("malformed", 1)
@@ -372,10 +369,10 @@ class Worker:
     def _log_refusal(self, request: CallRequest, refusal: Reject) -> None:
         self._ksr.info(f"{request.call_id}: {refusal.status} {refusal.reason}: {'; '.join(refusal.trace)}\n")
 
-    def _guarded(self, what: str, work: Callable[[], None]) -> bool:
-        """Do `work`; log and count what it raises. Return whether it went through."""
+    def _guarded(self, what: str, work: Callable[..., None], *given: object) -> bool:
+        """Do `work` with what is given; log and count what it raises. Return whether it went through."""
         try:
-            work()
+            work(*given)
         except Exception as error:  # noqa: BLE001  the last resort: a callback must not raise
             told = traceback.format_exc().replace("\n", " | ")
             with suppress(Exception):  # the log must not raise either

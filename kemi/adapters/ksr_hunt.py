@@ -19,6 +19,7 @@ from kemi.adapters import (
     ksr_plan,
     ksr_shared,
     ksr_sides,
+    ksr_times,
 )
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_fork import CALLED_BACK, LOCATION
@@ -42,12 +43,10 @@ FAILURE: Final = "ksr_failure"
 OVER: Final = "ksr_branch_over"
 REPLY: Final = "ksr_branch_reply"
 BACKSTOP_S: Final = 10  # the dialog outlives the agent's deadline by this; only a dead agent lets it pass
-FIRST_ANSWER_MS: Final = 2_500  # a server that says nothing at all is left for the next one after this
 TRYING: Final = 100
 FINAL: Final = 200
 OK: Final = 200
 REDIRECTED: Final = range(300, 400)
-NO_ANSWER: Final = 408
 CANNOT: Final = 503
 CHALLENGES: Final = (401, 407)
 SAYABLE: Final = range(100, 700)  # RFC 3261 §7.2; Kamailio takes others too, and no record may hold them
@@ -101,7 +100,7 @@ def failed(ksr: Ksr, here: Here) -> None:
         _go_on(ksr, _Over(ksr_fork.ended(ksr, plan, here.unix_ms)), here)
         return
     rang = ksr_plan.first_rang(ksr, plan)
-    status, why = _meaning(plan, status, here.ns, has_rung=rang is not None)
+    status, why = ksr_times.meaning(plan, status, here.ns, has_rung=rang is not None)
     ksr_capacity.release(ksr, plan.rid)
     if plan.target.pinned.server_id:
         ksr_shared.count_failure(ksr, plan.target.pinned.server_id, status, why)
@@ -133,13 +132,16 @@ def edit_branch(ksr: Ksr) -> None:
 
 def heard(ksr: Ksr, now_ns: int) -> None:
     """Note what a reply to a branch says of its attempt: that it rings, or where it should go instead."""
-    status, branch = ksr.pv.geti("$rs"), ksr.pv.geti("$T_branch_idx")
+    status = ksr.pv.geti("$rs")
     if TRYING < status < REDIRECTED.start:
         ksr_media.heard(ksr)
     if status in REDIRECTED:
         ksr_plan.note_moved(ksr, text(lambda: ksr.pv.gete("$ct")))
         return
-    asked = ksr_plan.asked_in(ksr, branch) if TRYING <= status < FINAL else None
+    if not TRYING <= status < FINAL:
+        return
+    branch = ksr.pv.geti("$T_branch_idx")
+    asked = ksr_plan.asked_in(ksr, branch)
     if asked is None or asked.rang_ns:
         return
     passed_ms = (now_ns - asked.asked_ns) // NS_PER_MS
@@ -310,19 +312,21 @@ def _send(ksr: Ksr, plan: Plan, here: Here) -> bool:
 
 def _relay(ksr: Ksr, plan: Plan, here: Here) -> bool:
     """Send the INVITE to where R-URI and branches lead now. Return whether it left."""
-    if not plan.is_authorised:
-        ksr_dlg_var.drop(ksr, CSEQ_DIFF)
     plan = plan._replace(branch=ksr_plan.branches(ksr))
+    if plan.branch and not plan.is_authorised:
+        ksr_dlg_var.drop(ksr, CSEQ_DIFF)
     ksr_sides.begin_attempt(ksr, plan.rid, plan.branch, has_others=plan.has_others)
     if plan.has_others:
         ksr.tm.t_on_branch_failure(OVER)
     ksr_plan.save(ksr, plan)
-    ksr_plan.note_moved(ksr, "")
-    ksr_plan.keep(ksr, Outcome(0, is_cancelled=False, attempts=plan.attempts))
+    if plan.branch:  # nobody has been asked before, nor moved away
+        ksr_plan.note_moved(ksr, "")
+    if plan.attempts:
+        ksr_plan.keep(ksr, Outcome(0, is_cancelled=False, attempts=plan.attempts))
     ksr.tm.t_on_branch(BRANCH)
     ksr.tm.t_on_reply(ksr_fork.REPLY if plan.forks else REPLY)
     ksr.tm.t_on_failure(FAILURE)
-    ksr.tm.t_set_fr(*_times_ms(plan, here.ns))
+    ksr.tm.t_set_fr(*ksr_times.times_ms(plan, here.ns))
     ksr.statistics.update_stat("attempts", 1)
     return ksr.tm.t_relay() >= 0
 
@@ -375,36 +379,6 @@ def _finish(ksr: Ksr, plan: Plan, last: Told, reason: str = "") -> None:
     q850 = REFUSALS[reason].q850 if reason else cause_of(last.status).q850
     ksr.hdr.append_to_reply(f"Reason: Q.850;cause={q850}\r\n")  # RFC 3326, as in a refusal of ours
     ksr.tm.t_reply(last.status, last.phrase)
-
-
-def _first_answer_ms(plan: Plan) -> int:
-    """Return how long to wait for any answer at all; well below the ringing time, so that the two can be told apart."""
-    return min(FIRST_ANSWER_MS, plan.ring_s * 500, plan.target.limits.pdd_max_ms or FIRST_ANSWER_MS)
-
-
-def _times_ms(plan: Plan, now_ns: int) -> tuple[int, int]:
-    """Return how long to ring and to wait for any answer at all: together no longer than the attempt may still take."""
-    left_ms = plan.left_ms(now_ns)
-    passed_ms = plan.longest_ms - left_ms
-    pdd_max_ms = plan.target.limits.pdd_max_ms
-    bound_ms = pdd_max_ms - passed_ms if pdd_max_ms else plan.ring_s * 1_000
-    return max(1, min(bound_ms, left_ms)), max(1, min(_first_answer_ms(plan), left_ms))
-
-
-def _meaning(plan: Plan, status: int, now_ns: int, *, has_rung: bool) -> tuple[int, str]:
-    """Return status and word of a failed attempt.
-
-    408 after it rang: the phone was reached, and another carrier would reach the same: 480. Else the server took the
-    call and then said nothing for too long, or it said nothing at all, which needs no word.
-    """
-    if status != NO_ANSWER:
-        return status, ""
-    if has_rung:
-        return REFUSALS["offline"].status, "ring"
-    first_ms = _first_answer_ms(plan)
-    bound_ms = plan.target.limits.pdd_max_ms or plan.ring_s * 1_000
-    is_silent = (now_ns - plan.asked_ns) // NS_PER_MS < (first_ms + bound_ms) // 2 and first_ms < bound_ms
-    return NO_ANSWER, "" if is_silent else "pdd"
 
 
 def _line(text: str) -> str:

@@ -8,7 +8,6 @@ Rule 2: the variables of the dialog hold what must be known when a reply comes, 
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kemi import codec
@@ -27,6 +26,7 @@ _PLAN: Final = "plan"
 _OUTCOME: Final = "outcome"
 _MOVED: Final = "moved"
 NO_TAG: Final = "-"  # of a called side that has not answered: any but an empty one will do, which Kamailio refuses
+_read: Final[dict[str, Plan]] = {}  # the last one that this process wrote or read: each branch asks for the same one
 
 
 class Here(NamedTuple):
@@ -176,19 +176,22 @@ class Asked(NamedTuple):
 
 def save(ksr: Ksr, plan: Plan) -> None:
     """Let the transaction carry this plan."""
+    text = json.dumps(plan)
     ksr.pvx.avp_rm(_PLAN)
-    ksr.pvx.avp_sets(_PLAN, json.dumps(plan))
+    ksr.pvx.avp_sets(_PLAN, text)
+    _read.clear()
+    _read[text] = plan
 
 
 def load(ksr: Ksr) -> Plan:
     """Return the plan of the transaction under our hands."""
-    return _plan(str(ksr.pvx.avp_gete(_PLAN)))
-
-
-@lru_cache(maxsize=1)
-def _plan(packed: str) -> Plan:
-    """Read a plan; each branch of a fork asks for the same one."""
-    return codec.build(Plan, json.loads(packed))
+    text = str(ksr.pvx.avp_gete(_PLAN))
+    plan = _read.get(text)
+    if plan is None:
+        plan = codec.build(Plan, json.loads(text))
+        _read.clear()
+        _read[text] = plan
+    return plan
 
 
 def keep(ksr: Ksr, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
@@ -30,6 +31,8 @@ _NAME: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:")
 _LONG: Final = {b"f": b"from", b"t": b"to", b"i": b"call-id", b"l": b"content-length", b"c": b"content-type"} | {
     b"m": b"contact"
 }
+_LINES: Final = re.compile(rb"\r\n(?:([!#$%&'*+.^_`|~0-9a-z-]+)[ \t]*:|[ \t]+[^ \t\r\n])")  # of a head in lower case
+_SHORT: Final = frozenset(bytes([letter]) for letter in b"abcdefghijklmnopqrstuvwxyz")
 _ONCE: Final = frozenset(
     {b"from", b"to", b"call-id", b"cseq", b"max-forwards", b"content-length", b"content-type", b"expires", b"contact"}
 )
@@ -37,6 +40,40 @@ _ONCE: Final = frozenset(
 
 Contact: of a call; a REGISTER may have several.
 """
+
+
+class Head(NamedTuple):
+    """The first line and the headers of a message. fault: as head_fault tells it, "" where there is none.
+
+    names: of its headers, in lower case; None where one is in short, or there is a fault: who wants a header then asks
+    Kamailio. repeats: some stand more than once.
+    """
+
+    data: bytes
+    fault: str
+    names: frozenset[bytes] | None
+    repeats: bool = False
+
+    def may_have(self, name: str) -> bool:
+        """Tell whether Kamailio may find a header of this name."""
+        return self.names is None or name.lower().encode() in self.names
+
+    def among(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of these names of which it may find one; `X-Name-*` stands for all that begin so."""
+        if self.names is None:
+            return names
+        plain, begun = _spelled(names)
+        there = [plain[name] for name in sorted(self.names & plain.keys())]
+        there.extend([name for start, name in begun if start in self.data.lower()])
+        return tuple(there)
+
+
+@lru_cache(maxsize=64)
+def _spelled(names: tuple[str, ...]) -> tuple[dict[bytes, str], tuple[tuple[bytes, str], ...]]:
+    """Return names by how they are compared, and the beginnings of lines that `X-Name-*` stands for."""
+    plain = {name.lower().encode(): name for name in names if not name.endswith("*")}
+    begun = [(b"\r\n" + name[:-1].lower().encode(), name) for name in names if name.endswith("*")]
+    return plain, tuple(begun)
 
 
 class Malformed(NamedTuple):
@@ -57,8 +94,11 @@ class _UnreadableError(Exception):
 def read(ksr: Ksr, received_ms: int) -> CallRequest | Malformed:
     """Return the initial request under the worker's hands. received_ms: Unix time. Never raises on hostile input."""
     try:
-        _check_bytes(ksr)
-        return _request(ksr, received_ms)
+        found = looked_at(head(ksr))
+        if found.fault:
+            return Malformed("malformed", found.fault)
+        found.data.decode()
+        return _request(ksr, found, received_ms)
     except _UnreadableError as error:
         return error.malformed
     except UnicodeDecodeError as wrong:  # a name of its own: compiled, a name has one type
@@ -73,38 +113,56 @@ def text(get: Callable[[], Xval]) -> str:
         return ""
 
 
-def _request(ksr: Ksr, received_ms: int) -> CallRequest:
+def pv_text(ksr: Ksr, name: str) -> str:
+    """Return a pseudo-variable as text, likewise. name: a constant, since Kamailio keeps each for ever."""
+    try:
+        found = ksr.pv.gete(name)
+    except UnicodeDecodeError:
+        return ""
+    return found if isinstance(found, str) else _text(found)
+
+
+def method_of(ksr: Ksr) -> str:
+    """Return the method; that of an ACK, BYE or CANCEL as Kamailio understands it, however it is written."""
+    found = text(ksr.kx.get_method)
+    if found.isupper():
+        return found
+    return "ACK" if ksr.is_ACK() else "BYE" if ksr.is_BYE() else "CANCEL" if ksr.is_CANCEL() else found
+
+
+def _request(ksr: Ksr, found: Head, received_ms: int) -> CallRequest:
     method = _text(ksr.kx.get_method())
     is_register = method == "REGISTER"
-    credentials = _values(ksr, "Authorization" if is_register else "Proxy-Authorization")
+    credentials = _values(ksr, found, "Authorization" if is_register else "Proxy-Authorization")
     from_uri = _uri("From", ksr.pv.gete("$fu"))
+    source, port = source_ip(ksr), ksr.pv.geti("$sp")
     return CallRequest(
         method=method,
         call_id=_bounded("Call-ID", ksr.kx.get_callid(), CALL_ID_MAX),
         from_tag=_bounded("From tag", ksr.pv.gete("$ft"), TAG_MAX),
         cseq=_bounded("CSeq", ksr.pv.gete("$cs"), TAG_MAX),
-        source_ip=source_ip(ksr),
-        source_port=ksr.pv.geti("$sp"),
+        source_ip=source,
+        source_port=port,
         transport=_text(ksr.pv.gete("$proto")).lower(),
         ruri=_uri("R-URI", ksr.pv.gete("$ru"), SCHEMES),
         from_uri=from_uri,
         to_uri=_uri("To", ksr.pv.gete("$tu")),
         received_ms=received_ms,
         credentials=for_realm(credentials, from_uri.host),
-        pai=_joined(ksr, "P-Asserted-Identity"),
-        ppi=_joined(ksr, "P-Preferred-Identity"),
-        rpid=_joined(ksr, "Remote-Party-ID"),
-        diversion=_joined(ksr, "Diversion"),
-        privacy=";".join(_values(ksr, "Privacy"))[:HEADER_MAX],
+        pai=_joined(ksr, found, "P-Asserted-Identity"),
+        ppi=_joined(ksr, found, "P-Preferred-Identity"),
+        rpid=_joined(ksr, found, "Remote-Party-ID"),
+        diversion=_joined(ksr, found, "Diversion"),
+        privacy=";".join(_values(ksr, found, "Privacy"))[:HEADER_MAX],
         user_agent=_header(ksr, "User-Agent"),
         contact="" if is_register else _header(ksr, "Contact"),
-        contacts=_contacts(ksr) if is_register else (),
-        history=_joined(ksr, "History-Info"),
+        contacts=_contacts(ksr, found) if is_register else (),
+        history=_joined(ksr, found, "History-Info"),
         expires=_header(ksr, "Expires") if is_register else "",
-        path=_contacts(ksr, "Path") if is_register else (),
-        supported=_joined(ksr, "Supported") if is_register else "",
-        is_from_us=is_register and _is_ours(ksr, SipUri("sip", "", source_ip(ksr), ksr.pv.geti("$sp"))),
-        is_wildcard=is_register and is_wildcard(_values(ksr, "Contact", CONTACTS_READ)),
+        path=_contacts(ksr, found, "Path") if is_register else (),
+        supported=_joined(ksr, found, "Supported") if is_register else "",
+        is_from_us=is_register and _is_ours(ksr, SipUri("sip", "", source, port)),
+        is_wildcard=is_register and is_wildcard(_values(ksr, found, "Contact", CONTACTS_READ)),
     )
 
 
@@ -115,12 +173,31 @@ def head_fault(ksr: Ksr) -> str:
     would be a header for them that we have not seen. Likewise a line that is no header, a name with odd bytes, and a
     second header of a name that stands once. A body may be binary.
     """
-    found = head(ksr)
-    if len(found) > HEAD_MAX:
-        return f"{len(found)} bytes of headers"
-    if _LONE_BREAK.search(found):
-        return "CR or LF alone in a header"
-    return "control character in a header" if _CONTROL.search(found) else _line_fault(found)
+    return looked_at(head(ksr)).fault
+
+
+@lru_cache(maxsize=1)
+def looked_at(data: bytes) -> Head:
+    """Return a head with what is said of it. The request's route asks, and each of its branches again."""
+    if len(data) > HEAD_MAX:
+        return Head(data, f"{len(data)} bytes of headers", None)
+    if _LONE_BREAK.search(data):
+        return Head(data, "CR or LF alone in a header", None)
+    if _CONTROL.search(data):
+        return Head(data, "control character in a header", None)
+    return _plain(data) or Head(data, _line_fault(data), None)
+
+
+def _plain(data: bytes) -> Head | None:
+    """Return a head in which no line needs to be looked at on its own, as in most; else None."""
+    lines = _LINES.findall(data.lower())  # b"" for a folded one
+    names = frozenset(lines)
+    if len(lines) != data.count(b"\r\n") or len(lines) > LINES_MAX or lines[:1] == [b""]:
+        return None  # a line that is no header, or too many
+    repeats = len(names) < len(lines)
+    if not names.isdisjoint(_SHORT) or (repeats and any(lines.count(name) > 1 for name in names & _ONCE)):
+        return None
+    return Head(data, "", names, repeats)
 
 
 def head(ksr: Ksr) -> bytes:
@@ -136,14 +213,6 @@ def source_ip(ksr: Ksr) -> str:
     """Return where the message came from, in the one spelling of its address."""
     found = text(ksr.kx.get_srcip)
     return str(IPv6Address(found)) if ":" in found else found
-
-
-def _check_bytes(ksr: Ksr) -> None:
-    """Refuse a head with such characters, or with bytes that are not UTF-8."""
-    fault = head_fault(ksr)
-    if fault:
-        raise _UnreadableError("malformed", fault)
-    head(ksr).decode()
 
 
 def _line_fault(found: bytes) -> str:
@@ -168,8 +237,8 @@ def _line_fault(found: bytes) -> str:
     return ""
 
 
-def _contacts(ksr: Ksr, name: str = "Contact") -> tuple[Contact, ...]:
-    contacts = parse_contacts(_values(ksr, name, CONTACTS_READ))
+def _contacts(ksr: Ksr, found: Head, name: str = "Contact") -> tuple[Contact, ...]:
+    contacts = parse_contacts(_values(ksr, found, name, CONTACTS_READ))
     if contacts is None:
         raise _UnreadableError("malformed", f"{name} that cannot be read, or too many of them")
     return tuple(contact._replace(is_ours=_is_ours(ksr, contact.uri)) for contact in contacts)
@@ -180,8 +249,17 @@ def _is_ours(ksr: Ksr, uri: SipUri) -> bool:
     return ksr.is_myself(str(SipUri("sip", "", uri.host, default_port(uri)))) if uri.host else False
 
 
-def _values(ksr: Ksr, name: str, most: int = VALUES_MAX) -> tuple[str, ...]:
+def _values(ksr: Ksr, found: Head, name: str, most: int = VALUES_MAX) -> tuple[str, ...]:
     """Return the values of all headers of this name, long and compact form, in order; "" for an empty one."""
+    if not found.may_have(name):
+        return ()
+    if found.names is None or found.repeats:
+        return _all_values(ksr, name, most)
+    value = ksr.hdr.get_idx(name, 0)
+    return () if value is None else (_text(value),)
+
+
+def _all_values(ksr: Ksr, name: str, most: int) -> tuple[str, ...]:
     found: list[str] = []
     while (value := ksr.hdr.get_idx(name, len(found))) is not None:
         found.append(_text(value))
@@ -193,19 +271,25 @@ def _values(ksr: Ksr, name: str, most: int = VALUES_MAX) -> tuple[str, ...]:
 def values(ksr: Ksr, name: str) -> tuple[str, ...]:
     """Return the same, none where they cannot be read; for replies, which nobody refuses."""
     try:
-        return _values(ksr, name)
+        return _all_values(ksr, name, VALUES_MAX)
     except (_UnreadableError, UnicodeDecodeError):
         return ()
 
 
 def _uri(what: str, value: Xval, schemes: tuple[str, ...] = ()) -> SipUri:
     """Return the parsed URI. schemes: the allowed ones, empty = any that can be parsed."""
-    uri = parse_uri(_text(value))
+    uri = _parsed(_text(value))
     if uri is None:
         raise _UnreadableError("malformed", f"{what} is no URI")
     if schemes and uri.scheme not in schemes:
         raise _UnreadableError("unsupported_scheme", f"{what} is {uri.scheme}:")
     return uri
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> SipUri | None:
+    """Parse a URI. The R-URI mostly is To's, and who calls is who has just been challenged."""
+    return parse_uri(text)
 
 
 def _bounded(what: str, value: Xval, length_max: int) -> str:
@@ -219,9 +303,9 @@ def _header(ksr: Ksr, name: str) -> str:
     return _text(ksr.hdr.gete(name))[:HEADER_MAX]
 
 
-def _joined(ksr: Ksr, name: str) -> str:
+def _joined(ksr: Ksr, found: Head, name: str) -> str:
     """Return a header that is a list, however it was split."""
-    return ", ".join(_values(ksr, name))[:HEADER_MAX]
+    return ", ".join(_values(ksr, found, name))[:HEADER_MAX]
 
 
 def _text(value: Xval) -> str:

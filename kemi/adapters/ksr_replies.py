@@ -13,10 +13,10 @@ from typing import Final
 from kemi.adapters import ksr_connections, ksr_dlg_var, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, LoginAnswered, Message, Moved, ProbeAnswered
-from kemi.adapters.ksr_read import HEAD_MAX, head, source_ip, text, values
+from kemi.adapters.ksr_read import HEAD_MAX, head, pv_text, source_ip, text, values
 from kemi.adapters.ksr_strip import strip_interpreted
 from kemi.adapters.ksr_within import REFRESHING, Ours
-from kemi.core.sides import CALLEE, CALLER, route_uris
+from kemi.core.sides import CALLEE, CALLER, Side, route_uris
 from kemi.core.token import token_of
 
 TRYING: Final = 100
@@ -26,7 +26,8 @@ REFUSING: Final = 300
 
 def serve(ksr: Ksr, ours: Ours) -> None:
     """Note what a reply says of a call; drop it when it must not go on."""
-    if len(head(ksr)) > HEAD_MAX:
+    found = head(ksr)
+    if len(found) > HEAD_MAX:
         ksr.set_drop()
         return
     status = ksr.pv.geti("$rs")
@@ -35,11 +36,11 @@ def serve(ksr: Ksr, ours: Ours) -> None:
         if status >= FINAL:
             ours.tell(_of_login(ksr, status))
         return
-    strip_interpreted(ksr)
+    strip_interpreted(ksr, found)
     if method == "BYE" and status >= FINAL:
-        ours.tell(ByeAnswered(text(ksr.kx.get_callid), text(lambda: ksr.pv.gete("$ft")), status, source_ip(ksr)))
+        ours.tell(ByeAnswered(text(ksr.kx.get_callid), pv_text(ksr, "$ft"), status, source_ip(ksr)))
     elif method == "OPTIONS" and status >= FINAL:
-        tag = text(lambda: ksr.pv.gete("$ft"))
+        tag = pv_text(ksr, "$ft")
         ours.tell(ProbeAnswered(text(ksr.kx.get_callid), tag, status, source_ip(ksr), ksr_sides.cseq_of(ksr)))
     elif method == "INVITE" and TRYING < status < FINAL:
         _ringing(ksr, ours)
@@ -63,7 +64,7 @@ def _of_login(ksr: Ksr, status: int) -> Message:
 
 def _ringing(ksr: Ksr, ours: Ours) -> None:
     """Remember a side that rings: it may be asked something before it answers."""
-    tag = text(lambda: ksr.pv.gete("$tt"))
+    tag = pv_text(ksr, "$tt")
     which = ksr_sides.early_of(tag)
     for rid in _rids(ksr, ours) if tag else ():
         if ksr_sides.get(ksr, rid, CALLER) is None or ksr_sides.get(ksr, rid, CALLEE) or ksr_sides.get(ksr, rid, which):
@@ -76,13 +77,13 @@ def _ringing(ksr: Ksr, ours: Ours) -> None:
 
 def _answered(ksr: Ksr, ours: Ours, method: str) -> None:
     rids = _rids(ksr, ours) or _followed(ksr)
-    if method == "INVITE" and (not rids or any(_is_late(ksr, rid) for rid in rids)):
+    callees = [(rid, ksr_sides.get(ksr, rid, CALLEE)) for rid in rids]
+    if method == "INVITE" and (not rids or any(_is_late(ksr, rid, callee) for rid, callee in callees)):
         ksr.set_drop()
         for rid in rids[:1]:
             ours.tell(_late(ksr, rid))
         return
-    for rid in rids:
-        callee = ksr_sides.get(ksr, rid, CALLEE)
+    for rid, callee in callees:
         if callee is None and method == "INVITE":
             if ksr_sides.is_given_up(
                 ksr, rid
@@ -96,8 +97,8 @@ def _answered(ksr: Ksr, ours: Ours, method: str) -> None:
 
 def _rids(ksr: Ksr, ours: Ours) -> tuple[str, ...]:
     """Return the calls that the reply's Record-Route names: more than one when a call came through us twice."""
-    recorded = text(lambda: ksr.pv.gete(ksr_sides.RECORD_ROUTES))
-    call_id, tag = text(ksr.kx.get_callid), text(lambda: ksr.pv.gete("$ft"))
+    recorded = pv_text(ksr, ksr_sides.RECORD_ROUTES)
+    call_id, tag = text(ksr.kx.get_callid), pv_text(ksr, "$ft")
     tokens = (token_of(ours.secret, uri, call_id, tag, "") for uri in route_uris(recorded))
     return tuple(dict.fromkeys(token.rid for token in tokens if token))
 
@@ -105,17 +106,17 @@ def _rids(ksr: Ksr, ours: Ours) -> tuple[str, ...]:
 def _followed(ksr: Ksr) -> tuple[str, ...]:
     """Return the call that Kamailio knows the reply to be of: one inside a call, or of who left our route out."""
     call_id = text(ksr.kx.get_callid)
-    from_tag, to_tag = text(lambda: ksr.pv.gete("$ft")), text(lambda: ksr.pv.gete("$tt"))
+    from_tag, to_tag = pv_text(ksr, "$ft"), pv_text(ksr, "$tt")
     if not call_id or ksr.dialog.dlg_get(call_id, from_tag, to_tag) < 0:
         return ()
     rid = text(lambda: ksr_dlg_var.get(ksr, "rid"))
     return (rid,) if rid else ()
 
 
-def _is_late(ksr: Ksr, rid: str) -> bool:
+def _is_late(ksr: Ksr, rid: str, callee: Side | None) -> bool:
     """Tell whether the call is over, or somebody else has answered it."""
-    caller, callee = ksr_sides.get(ksr, rid, CALLER), ksr_sides.get(ksr, rid, CALLEE)
-    tags = (text(lambda: ksr.pv.gete("$ft")), text(lambda: ksr.pv.gete("$tt")))
+    caller = ksr_sides.get(ksr, rid, CALLER)
+    tags = (pv_text(ksr, "$ft"), pv_text(ksr, "$tt"))
     if caller is None or not tags[1]:
         return True
     return callee is not None and callee.tag not in tags
@@ -131,7 +132,7 @@ def _join(ksr: Ksr, rid: str) -> None:
 
 def _refresh(ksr: Ksr, ours: Ours, rid: str) -> None:
     """Take the new Contact of who answered a re-INVITE or an UPDATE."""
-    tag = text(lambda: ksr.pv.gete("$tt"))
+    tag = pv_text(ksr, "$tt")
     for which in (CALLER, CALLEE):
         side = ksr_sides.get(ksr, rid, which)
         if side is None or side.tag != tag:
@@ -147,7 +148,7 @@ def _late(ksr: Ksr, rid: str) -> Message:
     return LateAnswer(
         rid,
         text(ksr.kx.get_callid),
-        text(lambda: ksr.pv.gete("$ft")),
+        pv_text(ksr, "$ft"),
         ksr_sides.of_reply(ksr, rid),
         ksr_sides.cseq_of(ksr),
     )

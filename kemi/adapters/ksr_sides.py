@@ -6,12 +6,13 @@ A call without a caller's row is over, or began elsewhere. A row outlives no cal
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 
 from kemi import codec
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.ksr_read import TAG_MAX, source_ip, text
+from kemi.adapters.ksr_read import TAG_MAX, pv_text, source_ip
 from kemi.adapters.ksr_shared import NOC
 from kemi.core.outcome import Route
 from kemi.core.sides import CALLEE, CALLER, Side, contact_uri, host_of, route_uris, source_uri
@@ -48,7 +49,13 @@ def boot_ms(ksr: Ksr) -> int:
 def get(ksr: Ksr, rid: str, which: str) -> Side | None:
     """Return a side of a live call. which: CALLER, CALLEE once there is an answer, or early_of(tag) before."""
     row = ksr.htable.sht_get(SIDES, f"{rid}/{which}")
-    return codec.build(Side, json.loads(row)) if isinstance(row, str) else None
+    return _read(row) if isinstance(row, str) else None
+
+
+@lru_cache(maxsize=16)
+def _read(row: str) -> Side:
+    """Read a side; one message asks for the same one several times."""
+    return codec.build(Side, json.loads(row))
 
 
 def early_of(tag: str) -> str:
@@ -78,7 +85,9 @@ def put_early(ksr: Ksr, rid: str, side: Side) -> None:
 def forget_early(ksr: Ksr, rid: str) -> None:
     """Let only who has answered be a side of the call."""
     count = ksr.htable.sht_get(EARLIES, rid)
-    for number in range(1, 1 + min(count if isinstance(count, int) else 0, EARLY_MAX + BRANCHES_MAX)):
+    if not isinstance(count, int) or count <= 0:  # the table's initial value
+        return
+    for number in range(1, 1 + min(count, EARLY_MAX + BRANCHES_MAX)):
         which = ksr.htable.sht_get(SIDES, _early(rid, number))
         if isinstance(which, str):
             ksr.htable.sht_rm(SIDES, f"{rid}/{which}")
@@ -130,7 +139,10 @@ def hidden(ksr: Ksr, rid: str) -> str | None:
 
 def forget(ksr: Ksr, rid: str) -> None:
     """Let a call be over."""
-    for row in (CALLER, CALLEE, ATTEMPT, HIDDEN):
+    ksr.htable.sht_rm(SIDES, f"{rid}/{CALLEE}")
+    if ksr.htable.sht_get(SIDES, f"{rid}/{CALLER}") is None:
+        return  # its BYE has done so; the dialog's end comes after that
+    for row in (CALLER, ATTEMPT, HIDDEN):
         ksr.htable.sht_rm(SIDES, f"{rid}/{row}")
     forget_early(ksr, rid)
 
@@ -148,36 +160,36 @@ def is_away(ksr: Ksr, rid: str) -> bool:
 
 def of_invite(ksr: Ksr) -> Side:
     """Return the caller, from the INVITE under the worker's hands."""
-    return _side(ksr, text(lambda: ksr.pv.gete("$ft")), text(lambda: ksr.pv.gete("$fu")))._replace(
-        route=route_uris(text(lambda: ksr.pv.gete(RECORD_ROUTES))), cseq=cseq_of(ksr)
+    return _side(ksr, pv_text(ksr, "$ft"), pv_text(ksr, "$fu"))._replace(
+        route=route_uris(pv_text(ksr, RECORD_ROUTES)), cseq=cseq_of(ksr)
     )
 
 
 def of_reply(ksr: Ksr, rid: str) -> Side:
     """Return the called side, from its reply to the INVITE of call `rid`."""
-    recorded = route_uris(text(lambda: ksr.pv.gete(RECORD_ROUTES)))
+    recorded = route_uris(pv_text(ksr, RECORD_ROUTES))
     ours = next((at for at, uri in enumerate(recorded) if rid in uri), 0)
-    return _side(ksr, text(lambda: ksr.pv.gete("$tt")), text(lambda: ksr.pv.gete("$tu")))._replace(
-        route=recorded[:ours][::-1], shown=text(lambda: ksr.pv.gete("$fu"))
+    return _side(ksr, pv_text(ksr, "$tt"), pv_text(ksr, "$tu"))._replace(
+        route=recorded[:ours][::-1], shown=pv_text(ksr, "$fu")
     )
 
 
 def cseq_of(ksr: Ksr) -> int:
     """Return the number of CSeq, 0 when there is none."""
-    found = text(lambda: ksr.pv.gete("$cs"))
+    found = pv_text(ksr, "$cs")
     return int(found) if found.isdecimal() else 0
 
 
 def contact_of(ksr: Ksr) -> str:
     """Return the Contact under the worker's hands, "" when it cannot be used; our own address leads nowhere."""
-    contact = contact_uri(text(lambda: ksr.pv.gete("$ct")))
+    contact = contact_uri(pv_text(ksr, "$ct"))
     return "" if contact and ksr.is_myself(contact) else contact
 
 
 def source(ksr: Ksr) -> tuple[str, str]:
     """Return the address that the message came from, and the same as a URI."""
     ip = source_ip(ksr)
-    return ip, source_uri(ip, ksr.pv.geti("$sp"), text(lambda: ksr.pv.gete("$proto")))
+    return ip, source_uri(ip, ksr.pv.geti("$sp"), pv_text(ksr, "$proto"))
 
 
 def _over(branch: int) -> str:
@@ -193,20 +205,22 @@ def _transaction(ksr: Ksr) -> str:
 
 
 def _side(ksr: Ksr, tag: str, uri: str) -> Side:
-    return Side(tag, uri, *source(ksr), target=contact_of(ksr), socket=_socket(ksr))
+    ip, protocol = source_ip(ksr), pv_text(ksr, "$proto")
+    hop = source_uri(ip, ksr.pv.geti("$sp"), protocol)
+    return Side(tag, uri, ip, hop, target=contact_of(ksr), socket=_socket(ksr, protocol.lower()))
 
 
-def _socket(ksr: Ksr) -> str:
+def _socket(ksr: Ksr, protocol: str) -> str:
     """Return the socket of ours that the message came to."""
-    ip = text(lambda: ksr.pv.gete("$Ri")).strip("[]")
+    ip = pv_text(ksr, "$Ri").strip("[]")
     host = f"[{IPv6Address(ip)}]" if ":" in ip else ip
-    return f"{text(lambda: ksr.pv.gete('$proto')).lower()}:{host}:{ksr.pv.geti('$Rp')}" if ip else ""
+    return f"{protocol}:{host}:{ksr.pv.geti('$Rp')}" if ip else ""
 
 
-def signed(ksr: Ksr, route: Route, settings: Settings, unix_ms: int) -> str:
+def signed(ksr: Ksr, source_ip: str, route: Route, settings: Settings, unix_ms: int) -> str:
     """Return the token of a call: for its own Call-ID and tag, and to the hosts that it may be ended at."""
     call = route.call
     uris = (contact_of(ksr), *(target.next_hop for target in route.targets))
     ways = (host for target in route.targets for host in target.limits.hosts)  # of redirects
-    hosts = (source(ksr)[0], *(host for host in map(host_of, uris) if host), *ways)
+    hosts = (source_ip, *(host for host in map(host_of, uris) if host), *ways)
     return sign(settings.secret, call.rid, call.call_id, call.from_tag, Origin(settings.node, unix_ms, hosts))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.ksr_read import head
+from kemi.adapters.ksr_read import head, looked_at
 from kemi.core.targets import ALWAYS_REMOVED
 
 _SHORT: Final = {"Identity": "y", "Referred-By": "b"}
@@ -17,14 +17,14 @@ _ANY: Final = re.compile(rf"\n(?:{_SPELLED})[ \t]*:".encode(), re.IGNORECASE)
 
 def strip(ksr: Ksr, names: Iterable[str]) -> None:
     """Strip headers in long, compact and any other spelling; `X-Name-*` strips all whose name begins so."""
-    for name in names:
+    for name in looked_at(head(ksr)).among(tuple(names)):  # each removal walks over all headers; most are not there
         if name.endswith("*"):
             ksr.textops.remove_hf_re(f"^{name[:-1]}")
         else:
             ksr.hdr.remove(name)
 
 
-def strip_interpreted(ksr: Ksr) -> None:
-    """Strip what says who is who, and our own words, from a message between the two sides of a call."""
-    if _ANY.search(head(ksr)):  # most messages have none, and each removal walks over all headers
+def strip_interpreted(ksr: Ksr, found: bytes) -> None:
+    """Strip what says who is who, and our own words, from a message between two sides of a call. found: its head."""
+    if _ANY.search(found):  # most messages have none
         strip(ksr, ALWAYS_REMOVED)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from kemi.adapters import ksr_connections, ksr_dlg_var, ksr_mask, ksr_media, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_queue import Ended, Message, Moved
-from kemi.adapters.ksr_read import text
+from kemi.adapters.ksr_read import head, pv_text, text
 from kemi.adapters.ksr_shared import is_known_call
 from kemi.adapters.ksr_strip import strip_interpreted
 from kemi.core.sides import CALLEE, CALLER, CSEQ_MAX, Side, host_of, route_uris
@@ -57,29 +57,34 @@ class _Within(NamedTuple):
 
 
 class _Pair(NamedTuple):
-    """The two sides of a request, and what they are called in the table. shown: as ksr_sides.hidden has it."""
+    """The two sides of a request, and what they are called in the table. shown: as ksr_sides.hidden has it.
+
+    is_ringing: nobody has answered yet.
+    """
 
     rid: str
     sender: Side
     sender_is: str
     other: Side
     shown: str | None
+    is_ringing: bool
 
 
 def serve(ksr: Ksr, ours: Ours) -> None:
     """Pass a request with a To tag on, or refuse it."""
     if not ksr.is_ACK() and ksr.tm.t_check_trans() == 0:
         return
-    routes = route_uris(text(lambda: ksr.pv.gete(ksr_sides.ROUTES)))
+    routes = route_uris(pv_text(ksr, ksr_sides.ROUTES))
+    if not routes:
+        _refuse(ksr, NO_CALL)
+        return
     request = _read(ksr, routes)
-    token = (
-        token_of(ours.secret, f"<{routes[0]}>", request.call_id, request.from_tag, request.to_tag) if routes else None
-    )
+    token = token_of(ours.secret, f"<{routes[0]}>", request.call_id, request.from_tag, request.to_tag)
     if token is None:
         _refuse(ksr, NO_CALL)
         return
     is_to_us = ksr.is_myself(routes[0])
-    request = request._replace(rest=_beyond_us(ksr, token, routes))
+    request = request._replace(rest=_beyond_us(ksr, token, routes) if is_to_us else routes)
     caller = ksr_sides.get(ksr, token.rid, CALLER)
     if caller is None:
         _of_before(ksr, ours, token, request, is_to_us=is_to_us)
@@ -110,8 +115,12 @@ def failed(ksr: Ksr) -> None:
 
 
 def _beyond_us(ksr: Ksr, token: Token, routes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the route after our own entries: there are two where a call changes its transport here."""
-    while routes and f";{PARAMETER}={token.rid}." in routes[0] and ksr.is_myself(routes[0]):
+    """Return the route after our own entries, the first of which is: two where a call changes its transport here."""
+    ours = f";{PARAMETER}={token.rid}."
+    if ours not in routes[0]:
+        return routes
+    routes = routes[1:]
+    while routes and ours in routes[0] and ksr.is_myself(routes[0]):
         routes = routes[1:]
     return routes
 
@@ -120,8 +129,8 @@ def _read(ksr: Ksr, routes: tuple[str, ...]) -> _Within:
     return _Within(
         text(ksr.kx.get_method),
         text(ksr.kx.get_callid),
-        text(lambda: ksr.pv.gete("$ft")),
-        text(lambda: ksr.pv.gete("$tt")),
+        pv_text(ksr, "$ft"),
+        pv_text(ksr, "$tt"),
         ksr_sides.cseq_of(ksr),
         routes[1:],
     )
@@ -132,6 +141,7 @@ def _pair(ksr: Ksr, token: Token, caller: Side, request: _Within) -> _Pair | Non
     tag = request.to_tag if token.is_callers else request.from_tag
     callee_is = CALLEE
     callee = ksr_sides.get(ksr, token.rid, CALLEE)
+    is_ringing = callee is None
     if callee is None:
         callee_is = ksr_sides.early_of(tag)
         callee = ksr_sides.get(ksr, token.rid, callee_is)
@@ -139,13 +149,13 @@ def _pair(ksr: Ksr, token: Token, caller: Side, request: _Within) -> _Pair | Non
         return None
     shown = ksr_sides.hidden(ksr, token.rid)
     rid = token.rid
-    return (
-        _Pair(rid, caller, CALLER, callee, shown) if token.is_callers else _Pair(rid, callee, callee_is, caller, shown)
-    )
+    if token.is_callers:
+        return _Pair(rid, caller, CALLER, callee, shown, is_ringing)
+    return _Pair(rid, callee, callee_is, caller, shown, is_ringing)
 
 
 def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> None:
-    is_ringing = ksr_sides.get(ksr, rid, CALLEE) is None
+    is_ringing = pair.is_ringing
     if request.method == "BYE" and is_ringing and pair.sender_is != CALLER:
         _refuse(ksr, NO_CALL)  # RFC 3261 §15: who rings has nothing to end, and the others may ring on
         return
@@ -155,7 +165,8 @@ def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> Non
         sender = sender.refreshed(ip, hop, ksr_sides.contact_of(ksr))
         keep = ksr_connections.ring if is_ringing else ksr_connections.talk
         keep(ksr, rid, pair.sender_is, sender)
-    ksr_sides.put(ksr, rid, pair.sender_is, sender)
+    if is_ringing or request.method != "BYE":  # else it is forgotten below
+        ksr_sides.put(ksr, rid, pair.sender_is, sender)
     ours.tell(Moved(rid, pair.sender_is, sender))
     if request.method == "BYE" and not is_ringing:
         ksr_sides.forget(ksr, rid)
@@ -205,7 +216,7 @@ def _count_on(ksr: Ksr) -> None:
 
 
 def _relay(ksr: Ksr, otherwise: tuple[int, str]) -> None:
-    strip_interpreted(ksr)
+    strip_interpreted(ksr, head(ksr))
     if ksr.is_ACK():
         ksr.forward()  # tm would take it for that of a refusal where an ACK of ours to a late answer is around
         return
@@ -236,7 +247,7 @@ def _of_before(ksr: Ksr, ours: Ours, token: Token, request: _Within, *, is_to_us
         )
     else:
         goes_on = is_to_us
-    hosts = [host_of(uri) for uri in (*request.rest, text(lambda: ksr.pv.gete("$ru")))]
+    hosts = [host_of(uri) for uri in (*request.rest, pv_text(ksr, "$ru"))]
     is_safe = all(host and token.leads_to(ours.secret, host) for host in hosts)
     if goes_on and is_safe and ksr.rr.loose_route() > 0:
         _relay(ksr, OK)

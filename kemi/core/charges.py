@@ -31,7 +31,7 @@ from kemi.core.request import E164
 from kemi.records import Account, Band, PeeringGroup, PinnedLeg, PinnedTarget, Rate, RateSet, Tariff
 
 FREE: Final = Rate(per_min_micros=0)
-FIRST_ANSWER_MAX_S: Final = 3  # a server that says nothing is left sooner (ksr_hunt.FIRST_ANSWER_MS)
+FIRST_ANSWER_MAX_S: Final = 3  # a server that says nothing is left sooner (ksr_times.FIRST_ANSWER_MS)
 BANDS_TOLD: Final = 4  # of a price that changes, the one now and the next three: a sentence is short
 STAGES_MAX_S: Final = 300  # of all that ring one after the other: who calls has hung up by then
 STAGES_MAX: Final = 10  # times the node's ringing time, likewise

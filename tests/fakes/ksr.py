@@ -107,6 +107,17 @@ class FakeKsr(Module):
         value = self.pvs.get(name)
         return value.decode() if isinstance(value, bytes) else value
 
+    def whole_message(self) -> bytes:
+        """Return the message, with the method of now, and with those of `headers` in it that it does not have."""
+        first, end, rest = self.message.replace(b"INVITE", self.method.encode(), 1).partition(b"\r\n")
+        lines = b""
+        for name, value in self.headers.items():
+            plain = name.encode()
+            if b"\n" + plain.lower() + b":" not in self.message.lower():
+                for each in value if isinstance(value, list) else [value]:
+                    lines += plain + b": " + (each if isinstance(each, bytes) else each.encode()) + b"\r\n"
+        return first + end + lines + rest
+
     def did(self, name: str) -> list[tuple[object, ...]]:
         """Return the arguments of each call of a function, e.g. "tm.t_relay"."""
         return [call[1:] for call in self.calls if call[0] == name]

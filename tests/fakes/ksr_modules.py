@@ -113,7 +113,7 @@ class Kx(Module):
 
     @strict
     def get_msgbuf(self) -> Xval:
-        return self.fake.message.decode()
+        return self.fake.whole_message().decode()
 
 
 class Hdr(Module):

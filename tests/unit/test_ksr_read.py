@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kemi.adapters.ksr_read import HEAD_MAX, LINES_MAX, Malformed, read, text
+from kemi.adapters.ksr_read import HEAD_MAX, LINES_MAX, Malformed, _line_fault, looked_at, read, text
 from kemi.core.request import CallRequest, SipUri
 from tests.fakes.ksr import FakeKsr
 
@@ -248,3 +250,42 @@ def test_contacts_that_cannot_be_read_are_malformed(contact: str | list[str]) ->
     ksr.headers = {"Contact": contact}
 
     assert isinstance(read(ksr, NOW_MS), Malformed)
+
+
+LINES = (
+    "From: a",
+    "f: a",
+    "Contact: b",
+    "m :b",
+    "Privacy\t: id",
+    "X-Tandem-A:1",
+    "VIA: c",
+    "Via: d",
+    " fold",
+    "\t",
+    "no header",
+    "",
+)
+
+
+@given(st.sampled_from(("INVITE", "REGISTER")), st.lists(st.sampled_from(LINES), max_size=8))
+def test_a_plain_head_is_judged_as_line_by_line(method: str, lines: list[str]) -> None:
+    """The short way says what the long one says, and names every header that it could be asked for."""
+    data = "\r\n".join((f"{method} sip:a SIP/2.0", *lines)).encode()
+
+    found = looked_at(data)
+
+    assert found.fault == _line_fault(data)
+    if not found.fault:
+        names = {line.partition(":")[0].strip().lower() for line in lines if ":" in line}
+        assert all(found.may_have(name) for name in (names - {"f", "m"}) | ({"from"} if "f" in names else set()))
+        assert bool(found.among(("X-Tandem-*",))) is ("x-tandem-a" in names or found.names is None)
+
+
+def test_a_header_that_is_not_there_is_not_asked_for() -> None:
+    ksr = FakeKsr()
+    ksr.headers = {"Privacy": "id"}
+
+    read(ksr, NOW_MS)
+
+    assert ksr.did("hdr.get_idx") == [("Privacy", 0)]

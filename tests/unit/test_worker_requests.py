@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from kemi.adapters import ksr_dlg_var, ksr_load, ksr_plan, ksr_read, ksr_shared
+from kemi.adapters.ksr_hunt import STRIPPED, edit_branch
+from kemi.adapters.ksr_plan import load, save
 from kemi.adapters.ksr_queue import Decided, Failed, Held, Message, Refused, take
 from kemi.adapters.redis_funds import Held as HeldFunds
 from kemi.admission import Admission, Seen, Verdict
@@ -288,3 +290,27 @@ def test_a_count_that_is_none_is_not_counted(nc: str) -> None:
     assert ksr_shared.nonce_uses(ksr, _asked("f" * 32, "00000001"), SECRET, 300) == 0
     assert ksr_shared.nonce_uses(ksr, _asked(nonce, "00000001", "198.51.100.7"), SECRET, 300) == 0
     assert ksr.tables["nonce"] == {}
+
+
+def test_what_is_not_in_the_request_is_not_removed_but_in_short_it_may_be() -> None:
+    scene = Scene(route())
+    scene.request()
+
+    edit_branch(scene.ksr)
+    plain = scene.ksr.did("hdr.remove")
+    scene.ksr.headers = {"y": "x"}
+    edit_branch(scene.ksr)
+
+    assert (plain, scene.ksr.did("hdr.remove")) == ([], [(name,) for name in STRIPPED])
+
+
+def test_another_process_reads_the_plan_that_this_one_remembers() -> None:
+    scene = Scene(route())
+    scene.request()
+
+    remembered = load(scene.ksr)
+    other = FakeKsr()
+    save(other, remembered._replace(rid="another"))
+
+    assert load(scene.ksr) == remembered
+    assert load(scene.ksr) is not remembered
