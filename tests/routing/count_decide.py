@@ -4,8 +4,8 @@
     python -m tests.routing.count_decide --bench        the call of bench_decide
     python -m tests.routing.count_decide --top 40
 
-Counted is the second call with the same records, so that what is remembered between calls counts once, as in a worker. What the
-interpreter does inside functions of C is not counted.
+Counted is the third call of a line, each with its own number, with the cache of a worker: what follows from records is made
+by then, what follows from the number is not. What the interpreter does inside functions of C is not counted.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
+from kemi.adapters.cache import CACHE_BYTES, Cache
 from kemi.adapters.redis_funds import Funds
 from kemi.adapters.redis_operations import reserve_id
 from kemi.codec import pack
 from kemi.core.decide import decide
-from kemi.core.known import Facts
 from kemi.core.outcome import Route
 from kemi.core.prefix import bucket_fields
-from kemi.core.request import CallRequest
+from kemi.core.request import CallRequest, Facts
 from kemi.records import RateSet
 from tests.routing import bench_decide
 from tests.routing.asking import facts, request
@@ -32,7 +32,7 @@ from tests.routing.building import Records
 from tests.routing.entities import parse
 from tests.routing.tables import Line
 
-DIALLED: Final = "0033140000000"
+DIALLED: Final = "003314000000"
 LEASE_S: Final = 120
 NODE_PASS: Final = 7
 
@@ -82,23 +82,25 @@ def counted(work: Callable[[], object]) -> Counter[str]:
 
 
 def asked(world: Iterator[str]) -> tuple[list[CallRequest], Facts]:
-    """Return calls that differ in their Call-ID, and facts that hold all of a world as a worker's cache would."""
+    """Return calls that differ in Call-ID and number, and facts that hold all of a world as a worker's cache would."""
     records = Records(parse(world, {}))
-    line = Line("count", "", "", ("alice", DIALLED), {}, records.entities)
-    call, known = request(line, records), facts(line, records)
-    first = decide(call, known)
-    if not isinstance(first, Route):
-        raise SystemExit(f"the call is not the one to be counted: {first}")
-    known = known._replace(
-        records=dict.fromkeys(first.hold.used) | records.records,
-        rates={
-            (record.id, field): records.rates.get((record.id, field))
-            for record in records.records.values()
-            if isinstance(record, RateSet)
-            for field in bucket_fields(first.call.callee)
-        },
-    )
-    return [call._replace(call_id=f"call-{number}") for number in range(3)], known
+    lines = [
+        Line("count", "", "", ("alice", f"{DIALLED}{number}"), {"call": f"call-{number}"}, records.entities)
+        for number in range(3)
+    ]
+    calls, known = [request(line, records) for line in lines], facts(lines[0], records)
+    pinned: dict[str, object | None] = {}
+    cache = Cache(CACHE_BYTES, pinned.__getitem__)
+    for each in calls:
+        route = decide(each, known)
+        if not isinstance(route, Route):
+            raise SystemExit(f"the call is not the one to be counted: {route}")
+        for name in route.hold.used:
+            cache.put(name, records.records.get(name), 0)
+        sets = [record.id for record in records.records.values() if isinstance(record, RateSet)]
+        for key in [(set_id, field) for set_id in sets for field in bucket_fields(route.call.callee)]:
+            cache.put_bucket(key, records.rates.get(key))
+    return calls, known._replace(records=cache.records, rates=cache.rates)
 
 
 def count(world: Iterator[str]) -> tuple[Counter[str], Counter[str]]:
