@@ -4,8 +4,8 @@
     python -m tests.routing.count_decide --bench        the call of bench_decide
     python -m tests.routing.count_decide --top 40
 
-Counted is the third call of a line, each with its own number, with the cache of a worker: what follows from records is made
-by then, what follows from the number is not. What the interpreter does inside functions of C is not counted.
+Counted is the third call of a line, each to a number of its own, with the cache of a worker: what follows from records
+is made by then, what follows from the number is not. What happens inside functions of C is not counted.
 """
 
 from __future__ import annotations
