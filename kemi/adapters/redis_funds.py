@@ -110,12 +110,13 @@ class Funds:
         pinned: PinnedCall bytes. Raises StoreUnavailable (the hold may exist: release it), ValueError for a hold that
         no Redis would take.
         """
+        funds, _, _, sides = zip(*hold.funds, strict=True) if hold.funds else ((), (), (), ())
         ask = [
             self._node,
             self._lease_ms(lease_s),
             seen_pass,
-            [fund.fund for fund in hold.funds],
-            [fund.sides for fund in hold.funds],
+            funds,
+            sides,
             _flat(hold.rows),
             hold.asks,
             hold.turns,
@@ -372,7 +373,10 @@ def _told(rest: list[Reply]) -> tuple[tuple[int, ...], tuple[int, ...], list[Rep
 
 
 def _flat(rows: tuple[HoldRow, ...]) -> list[int]:
-    return list(chain.from_iterable((row.talk_s, *row.price_micros) for row in rows))
+    if not rows:
+        return []
+    talk_s, price_micros = zip(*rows, strict=True)
+    return list(chain.from_iterable(zip(talk_s, *zip(*price_micros, strict=True), strict=True)))
 
 
 def _names(items: list[bytes]) -> tuple[str, ...]:

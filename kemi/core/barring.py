@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 
 from kemi.core.called import Called, Led
 from kemi.core.caller_id import ANONYMOUS, CallerId
-from kemi.core.chains import Chain
+from kemi.core.chains import CHAINS_KEPT, Chain
 from kemi.core.draft import Draft
+from kemi.core.kept import Kept
 from kemi.core.outcome import Reject
 from kemi.core.pattern import fitting_mask
 from kemi.core.request import E164
@@ -79,9 +80,15 @@ def _holders(chain: Chain, subscriber: Subscriber | None) -> Iterator[_Holder]:
     """Yield the line and the accounts above it that bar anything."""
     if subscriber is not None and _bars(subscriber):
         yield _Holder(_LINE, subscriber.account_id, subscriber)
-    for level, account in enumerate((*chain.levels, chain.root), 1):
-        if _bars(account):
-            yield _Holder(level, account.id, account)
+    yield from _ABOVE.of(chain)
+
+
+def _above(chain: Chain) -> tuple[_Holder, ...]:
+    accounts = enumerate((*chain.levels, chain.root), 1)
+    return tuple([_Holder(level, account.id, account) for level, account in accounts if _bars(account)])
+
+
+_ABOVE: Final = Kept(_above, CHAINS_KEPT)
 
 
 def _bars(entry: Subscriber | Account) -> bool:

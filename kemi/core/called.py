@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from kemi.core.chains import Chain, climb, first_inactive, first_locked, lock_word
+from kemi.core.chains import Chain, climb, first_locked, lock_word
 from kemi.core.draft import Draft
 from kemi.core.outcome import Reject
 from kemi.records import Lock, Number, Status, Subscriber
@@ -97,7 +97,7 @@ def closed_to_calls(subscriber: Subscriber | None, chain: Chain) -> str:
             return f"{name} is suspended"
         if subscriber.lock >= Lock.ALL:
             return f"{name} is locked: {lock_word(subscriber.lock)}"
-    inactive = first_inactive(chain)
+    inactive = chain.inactive
     if inactive is not None:
         return f"level {inactive[0]} account {inactive[1].id} is suspended"
     locked = first_locked(chain, Lock.ALL)

@@ -20,6 +20,7 @@ an entry that nobody here can follow is no reason to lose the call, and names no
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from kemi import keys
 from kemi.core.amounts import amount
@@ -78,7 +79,7 @@ def carrier_names(draft: Draft, chain: Chain, callee: str) -> Iterator[str]:
 
 def prefixes(number: str) -> tuple[str, ...]:
     """Return every prefix of the number, longest first, down to "": the ones that a peering rule may have."""
-    return tuple([number[:length] for length in range(len(number), -1, -1)])
+    return (*tuple(accumulate(number))[::-1], "")
 
 
 def label(group: PeeringGroup, server: PeerServer) -> str:
@@ -153,14 +154,12 @@ class _Search:
 
     def look_at(self, prefixes: Sequence[str]) -> None:
         """Weigh the rules with exactly these prefixes, the longest first."""
-        found, owners = self._known.peering_rules(self._owners, prefixes), len(self._owners)
-        for place, prefix in enumerate(prefixes):
-            at_prefix = found[place * owners : (place + 1) * owners]
-            if any(at_prefix):
-                rules = [
-                    (owner, rule) for owner, of_owner in enumerate(at_prefix) if of_owner for rule in of_owner.entries
-                ]
-                self._weigh(prefix, rules)
+        at_prefix: dict[int, list[tuple[int, PeeringRule]]] = {}
+        for place, of_owner in self._known.peering_rules(self._owners, prefixes):
+            prefix, owner = divmod(place, len(self._owners))
+            at_prefix.setdefault(prefix, []).extend([(owner, rule) for rule in of_owner.entries])
+        for prefix, rules in at_prefix.items():
+            self._weigh(prefixes[prefix], rules)
         self.found = self._usable()
 
     def _weigh(self, prefix: str, rules: list[tuple[int, PeeringRule]]) -> None:

@@ -9,57 +9,41 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from kemi.core.draft import Draft
+from kemi.core.kept import KeptOfAll
 from kemi.core.outcome import Reject
 from kemi.core.request import E164
 from kemi.records import Account, AccountKind, Lock, ReplyOverride, Status, Subscriber
 
 ATTEMPTS_MAX: Final = 16  # of any call: nobody waits for more
+CHAINS_KEPT: Final = 4_096  # of which it is kept what follows from their accounts, per process, < 1 kB each
 LEVELS_MAX: Final = 8  # three chains of 8 levels are the most that one hold can merge
 
 
 class Chain(NamedTuple):
-    """levels: accounts from the line's own upwards, 1 … 8, root excluded. root: what stands above them."""
+    """levels: accounts from the line's own upwards, 1 … 8, root excluded. root: what stands above them.
+
+    The rest follows from these, so it is made once for the same accounts (`_made`).
+    replies: the tenants' own answers, nearest account first. routing: the routing profile in force, the nearest one
+    that says anything, () when none does. carrier_owners: the accounts whose carriers the line may use, nearest first,
+    never anybody else's: those that own some, up to the nearest of them that uses its own only. offline: the account
+    whose word lets calls in that cannot be held, the nearest that gives one, None: none go then; a 0 anywhere in the
+    chain forbids it for all below. is_relayed: whether the sound of its calls goes through our relay, as the nearest
+    account says that says anything. attempts: how many servers may be tried, as the nearest account says, 0 = none
+    does. inactive: the nearest level that is not active, and its account; the root counts, it may stop everything.
+    lock_most: the strongest lock of any, the root included. has_barred: whether a level bars prefixes.
+    """
 
     levels: tuple[Account, ...]
     root: Account
-
-    @property
-    def replies(self) -> tuple[ReplyOverride, ...]:
-        """The tenants' own answers, nearest account first."""
-        return tuple(reply for account in (*self.levels, self.root) for reply in account.replies)
-
-    @property
-    def routing(self) -> tuple[str, ...]:
-        """The routing profile in force: the nearest one that says anything, () when none does."""
-        return next((account.routing for account in (*self.levels, self.root) if account.routing), ())
-
-    @property
-    def carrier_owners(self) -> tuple[Account, ...]:
-        """The accounts whose carriers the line may use, nearest first: never anybody else's.
-
-        They are those that own some, up to the nearest of them that uses its own only.
-        """
-        owners: list[Account] = []
-        for account in (*self.levels, self.root):
-            if account.owns_carriers:
-                owners.append(account)
-                if account.carriers == "own_only":
-                    break
-        return tuple(owners)
-
-    @property
-    def offline(self) -> Account | None:
-        """The account whose word lets calls in that cannot be held, the nearest that gives one; None: none go then.
-
-        A 0 anywhere in the chain forbids it for all below.
-        """
-        found: Account | None = None
-        for account in (*self.levels, self.root):
-            if account.offline_calls == 0:
-                return None
-            if found is None and account.offline_calls > 0:
-                found = account
-        return found
+    replies: tuple[ReplyOverride, ...]
+    routing: tuple[str, ...]
+    carrier_owners: tuple[Account, ...]
+    offline: Account | None
+    is_relayed: bool
+    attempts: int
+    inactive: tuple[int, Account] | None
+    lock_most: int
+    has_barred: bool
 
     @property
     def offline_s(self) -> int:
@@ -67,19 +51,51 @@ class Chain(NamedTuple):
         account = self.offline
         return account.offline_s if account else 0
 
-    @property
-    def is_relayed(self) -> bool:
-        """Whether the sound of its calls goes through our relay, as the nearest account says that says anything."""
-        return next((account.media for account in (*self.levels, self.root) if account.media), "") == "relay"
-
     def attempts_max(self, default: int) -> int:
         """Return how many servers may be tried: what the nearest account says that says anything, else the default."""
-        stated = (account.attempts_max for account in (*self.levels, self.root) if account.attempts_max > 0)
-        return min(next(stated, default), ATTEMPTS_MAX)
+        return min(self.attempts or default, ATTEMPTS_MAX)
 
     def is_under(self, account_id: int) -> bool:
         """Whether `account_id` is one of the levels or the root: whether the line is in its subtree."""
         return any(account.id == account_id for account in (*self.levels, self.root))
+
+
+def _made(accounts: tuple[Account, ...]) -> Chain:
+    """Return the chain of accounts that follow each other, the root last."""
+    nearest = enumerate(accounts, 1)
+    levels = accounts[:-1]
+    return Chain(
+        levels=levels,
+        root=accounts[-1],
+        replies=tuple(reply for account in accounts for reply in account.replies),
+        routing=next((account.routing for account in accounts if account.routing), ()),
+        carrier_owners=_carrier_owners(accounts),
+        offline=_offline(accounts),
+        is_relayed=next((account.media for account in accounts if account.media), "") == "relay",
+        attempts=next((account.attempts_max for account in accounts if account.attempts_max > 0), 0),
+        inactive=next(((level, account) for level, account in nearest if account.status != Status.ACTIVE), None),
+        lock_most=max(account.lock for account in accounts),
+        has_barred=any(account.barred for account in levels),
+    )
+
+
+def _carrier_owners(accounts: tuple[Account, ...]) -> tuple[Account, ...]:
+    owners: list[Account] = []
+    for account in accounts:
+        if account.owns_carriers:
+            owners.append(account)
+            if account.carriers == "own_only":
+                break
+    return tuple(owners)
+
+
+def _offline(accounts: tuple[Account, ...]) -> Account | None:
+    if any(account.offline_calls == 0 for account in accounts):
+        return None
+    return next((account for account in accounts if account.offline_calls > 0), None)
+
+
+_MADE: Final = KeptOfAll(_made, CHAINS_KEPT)
 
 
 def climb(draft: Draft, account_id: int) -> Chain | None:
@@ -96,7 +112,7 @@ def climb(draft: Draft, account_id: int) -> Chain | None:
             draft.note(f"account {next_id} does not exist")
             return None
         if account.kind == AccountKind.ROOT:
-            return _climbed(draft, Chain(tuple(levels), account)) if levels else None
+            return _climbed(draft, _MADE.of((*levels, account))) if levels else None
         if account.parent_id == 0:
             draft.note(f"account {next_id} has nobody above it, and is not the root")
             return None
@@ -135,7 +151,7 @@ def may_call(
         level, account = locked
         sentence = f"level {level} account {account.id} is locked: {lock_word(account.lock)}"
         return draft.refuse("locked", sentence, account.id)
-    for level, account in enumerate(chain.levels, 1):
+    for level, account in enumerate(chain.levels, 1) if chain.has_barred else ():
         for prefix in account.barred:
             if callee.startswith(prefix):
                 return draft.refuse("barred", f"level {level} account {account.id} bars {prefix or 'all'}", account.id)
@@ -144,21 +160,14 @@ def may_call(
 
 def _shut(draft: Draft, chain: Chain) -> Reject | None:
     """Return the refusal of a chain that may make no calls at all, None when it may."""
-    suspended = first_inactive(chain)
-    if suspended is not None:
-        level, account = suspended
+    if chain.inactive is not None:
+        level, account = chain.inactive
         return draft.refuse("suspended", f"level {level} account {account.id} is {_word(account.status)}", account.id)
     quarantined = _first_quarantined(draft.facts.quarantine.accounts, chain)
     if quarantined is not None:
         level, account = quarantined
         return draft.refuse("quarantined", f"level {level} account {account.id} is in quarantine", account.id)
     return None
-
-
-def first_inactive(chain: Chain) -> tuple[int, Account] | None:
-    """Return the nearest level that is not active, and its account. The root counts: it may stop everything."""
-    accounts = enumerate((*chain.levels, chain.root), 1)
-    return next(((level, account) for level, account in accounts if account.status != Status.ACTIVE), None)
 
 
 def _first_quarantined(accounts: frozenset[int], chain: Chain) -> tuple[int, Account] | None:
@@ -171,6 +180,8 @@ def _first_quarantined(accounts: frozenset[int], chain: Chain) -> tuple[int, Acc
 
 def first_locked(chain: Chain, least: Lock) -> tuple[int, Account] | None:
     """Return the nearest level, the root included, whose lock is `least` or stronger, and its account."""
+    if chain.lock_most < least:
+        return None
     accounts = enumerate((*chain.levels, chain.root), 1)
     return next(((level, account) for level, account in accounts if account.lock >= least), None)
 

@@ -264,7 +264,8 @@ def _outbound(draft: Draft, caller: FromSubscriber, chain: Chain, shown: CallerI
     tried = carriers(draft, chain, legs, f"sip:{shown.number}@{host}", callee, entry)
     if isinstance(tried, Reject):
         return tried
-    attempts = [targets.to_carrier(draft, candidate, shown, host, callee, entry) for candidate in tried]
+    written: targets.Dialects = {}
+    attempts = [targets.to_carrier(draft, candidate, shown, host, callee, entry, written) for candidate in tried]
     own = caller.subscriber.counted
     further = Further(counted=counted(caller.subscriber, OUT)) if own else NOTHING
     return finished(draft, legs, (), attempts, shown, host, further)

@@ -13,6 +13,7 @@ import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
@@ -21,6 +22,7 @@ from kemi.core.uri import default_port, parse_uri
 
 HEADER_MAX: Final = 2048  # characters of a header with credentials
 PARAMETERS_MAX: Final = 32
+NETWORKS_KEPT: Final = 1_024  # addresses whose network is remembered: phones call again
 CNONCE_MAX: Final = 128  # characters; clients send 8 to 64
 DUMMY_HA1: Final = "0" * 32
 """HA1 of a user who does not exist: verified in the usual time, never accepted."""
@@ -197,12 +199,17 @@ def _place_mark(secret: bytes, made: bytes, source_ip: str) -> bytes:
 
     Networks, not addresses: many a NAT gives its people another address of the same one at each connection.
     """
+    return hmac.digest(secret, b"place:" + made + _network(source_ip), "sha256")[:_PLACE_BYTES]
+
+
+@lru_cache(maxsize=NETWORKS_KEPT)
+def _network(source_ip: str) -> bytes:
+    """Return the network of an address; of what is no address, all of it."""
     try:
         address = ip_address(source_ip)
-        place = address.packed[: _NETWORK_BYTES[address.version]]
     except ValueError:
-        place = _bytes(source_ip)
-    return hmac.digest(secret, b"place:" + made + place, "sha256")[:_PLACE_BYTES]
+        return _bytes(source_ip)
+    return address.packed[: _NETWORK_BYTES[address.version]]
 
 
 def _quoted(text: str) -> str:

@@ -30,8 +30,9 @@ def identify(draft: Draft) -> Caller | Challenge | Reject:
     names = networks(masks, call.source_ip) if masks else ()
     known.expect((keys.EMERGENCY, *names, *by_from))
     groups = [group for group in map(known.sources, names) if group is not None]
-    if groups:
-        draft.came_from = frozenset(source.group_id for group in groups for source in group.entries if source.group_id)
+    if not groups:  # as for nearly every phone
+        return authenticate.by_digest(draft)
+    draft.came_from = frozenset(source.group_id for group in groups for source in group.entries if source.group_id)
     fitting, passed_over = in_order(groups, call.transport, str(call.from_uri))
     for sentence in passed_over:
         draft.note(sentence)

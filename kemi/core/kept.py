@@ -33,3 +33,25 @@ class Kept(Generic[R, V]):
         made = self._make(record)
         self._by_identity[id(record)] = record, made
         return made
+
+
+class KeptOfAll(Generic[R, V]):
+    """The same of values made of several records: right as long as each of them is the same object."""
+
+    def __init__(self, make: Callable[[tuple[R, ...]], V], kept_max: int) -> None:
+        """Keep what `make` makes. kept_max: values; when there are more, all are forgotten and made again."""
+        self._make = make
+        self._kept_max = kept_max
+        self._by_identity: dict[tuple[int, ...], tuple[tuple[R, ...], V]] = {}
+
+    def of(self, records: tuple[R, ...]) -> V:
+        """Return what is made of the records, in this order."""
+        identity = tuple(map(id, records))
+        kept = self._by_identity.get(identity)
+        if kept is not None:
+            return kept[1]
+        if len(self._by_identity) >= self._kept_max:
+            self._by_identity.clear()
+        made = self._make(records)
+        self._by_identity[identity] = records, made
+        return made

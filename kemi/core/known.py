@@ -9,7 +9,8 @@ Rule 3: a record of another type than asked for counts as absent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, compress
 from typing import Final, TypeVar
 
 from kemi import keys
@@ -181,14 +182,14 @@ class Known:
         """Return a carrier."""
         return self._read(PeeringGroup, keys.peering_group(group_id))
 
-    def peering_rules(self, owner_ids: Iterable[int], prefixes: Iterable[str]) -> list[PeeringRules | None]:
-        """Return the peering rules of accounts' carriers with exactly these prefixes: for each prefix those of each.
+    def peering_rules(self, owner_ids: Sequence[int], prefixes: Sequence[str]) -> list[tuple[int, PeeringRules]]:
+        """Return those peering rules of accounts' carriers with exactly these prefixes that there are.
 
-        All at once, since most of them are known to be absent: a dozen prefixes have rules of a few.
+        Each with its place among all: for each prefix those of each owner. All are read at once, since most of them are
+        known to be absent: a dozen prefixes have rules of a few.
         """
-        beginnings = [keys.peering_rules(owner_id, "") for owner_id in owner_ids]
-        names = [beginning + prefix for prefix in prefixes for beginning in beginnings]
-        return self._read_all(PeeringRules, names)
+        columns = [map(keys.peering_rules(owner_id, "").__add__, prefixes) for owner_id in owner_ids]
+        return self._read_all(PeeringRules, list(chain.from_iterable(zip(*columns, strict=True))))
 
     def tariff(self, tariff_id: int) -> Tariff | None:
         """Return a tariff: which rate sets are in force. 0 names none, and no link leads there."""
@@ -237,15 +238,19 @@ class Known:
         except KeyError:
             raise Unknown(keys.tariff(tariff_id)) from None
 
-    def _read_all(self, kind: type[R], names: list[str]) -> list[R | None]:
-        """As `_read` for each of the names, in less time."""
+    def _read_all(self, kind: type[R], names: list[str]) -> list[tuple[int, R]]:
+        """As `_read` for each of the names, in less time: what is there, with its place among them."""
         records = self._records
+        many = getattr(records, "many", None)  # a worker's cache reads many at once
         try:
-            found = [records[name] for name in names]
+            found = many(names) if many else list(map(records.__getitem__, names))
         except KeyError:
-            return [self._read(kind, name) for name in names]  # raises, having looked at what stands before the gap
+            for name in names:
+                self._read(kind, name)  # raises, having looked at what stands before the gap
+            raise
         self._looked_at.update(dict.fromkeys(names))
-        return [record if isinstance(record, kind) else None for record in found]
+        there = compress(enumerate(found), found)
+        return [(place, record) for place, record in there if isinstance(record, kind)]
 
     def _read(self, kind: type[R], name: str) -> R | None:
         self._looked_at[name] = None

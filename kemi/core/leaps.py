@@ -25,7 +25,7 @@ from kemi.core.charges import Legs, inbound_legs, internal_legs, paid_legs
 from kemi.core.draft import Draft
 from kemi.core.outcome import Reject, Target
 from kemi.core.pieces import Leap, Path
-from kemi.core.targets import to_carrier
+from kemi.core.targets import Dialects, to_carrier
 
 FUNDS_MAX: Final = 28  # of one hold, besides those of the lines and users that call and are called; the store takes 32
 
@@ -167,5 +167,6 @@ def _sent(draft: Draft, leap: Leap, legs: Legs, shown: CallerId, path: Path) -> 
     draft.attempts_max = own_max
     if isinstance(tried, Reject):
         return ()
-    targets = [to_carrier(draft, candidate, caller, host, number, entry) for candidate in tried]
+    written: Dialects = {}
+    targets = [to_carrier(draft, candidate, caller, host, number, entry, written) for candidate in tried]
     return tuple(target._replace(pinned=target.pinned._replace(forwards=path.forwards)) for target in targets)

@@ -111,18 +111,24 @@ def to_carrier(
     host: str,
     callee: E164,
     ported: PortedNumber | None = None,
+    written: Dialects | None = None,
 ) -> Target:
-    """Return the attempt at a carrier's server. host: the caller's domain. ported: as what the callee is served now."""
+    """Return the attempt at a carrier's server. host: the caller's domain. ported: as what the callee is served now.
+
+    written: what was written for other servers of the same call, which most carriers' servers share.
+    """
     group, server = candidate.group, candidate.server
     rules = rules_towards(draft, group, server)
-    routing = routing_number(callee, ported)
-    is_routed = server.ported == "routing" and routing != callee
-    caller_rules = rules.caller_lnp if is_routed and rules.caller_lnp else rules.caller_out
-    called_user = _called_user(draft, server, rules, callee, routing)
-    caller_user, sentence = rewrite(caller_rules, caller.number) if caller.number else ("", "")
-    draft.note(_of_server(server, sentence))
+    dialect = id(rules), server.ported, server.identity
+    known = written.get(dialect) if written is not None else None
+    if known is None:
+        known = _written(server, rules, caller, host, callee, routing_number(callee, ported))
+        if written is not None:
+            written[dialect] = known
+    called_user, named, sentences = known
+    for sentence in sentences:
+        draft.note(f"server {server.id}: {sentence}")
     pinned = PinnedTarget(group.id, server.id, f"{group.name}/{server.name}", candidate.cost)
-    named = _named(server.identity, caller, caller_user, lambda number: rewrite(caller_rules, number)[0], host)
     target = _to_server(group, server, called_user, pinned, named)
     return _hidden(draft.call, target) if caller.anonymous else target
 
@@ -177,19 +183,20 @@ def escaped(user: str) -> str:
     return user if _PLAIN.fullmatch(user) else quote(user, safe=_USER_MARKS, errors="replace")
 
 
-def _called_user(draft: Draft, server: PeerServer, rules: RewriteSet, callee: E164, routing: str) -> str:
-    """Return the user part of the R-URI: what was dialled or its routing number, in the server's dialect."""
+def _written(
+    server: PeerServer, rules: RewriteSet, caller: CallerId, host: str, callee: E164, routing: str
+) -> _Written:
+    """Return both numbers of a call as a server reads them: what was dialled or its routing number, and who calls."""
     is_routed = server.ported == "routing" and routing != callee
     called_rules = rules.callee_lnp if is_routed and rules.callee_lnp else rules.callee_out
-    user, sentence = rewrite(called_rules, routing if is_routed else callee)
-    draft.note(_of_server(server, sentence))
+    caller_rules = rules.caller_lnp if is_routed and rules.caller_lnp else rules.caller_out
+    user, of_called = rewrite(called_rules, routing if is_routed else callee)
+    called_user = escaped(user)
     if server.ported == "rn" and routing != callee:
-        return f"{escaped(user)};rn=+{escaped(routing)};npdi"  # RFC 4694 §5: parameters of the number, so of the user
-    return escaped(user)
-
-
-def _of_server(server: PeerServer, sentence: str) -> str:
-    return sentence and f"server {server.id}: {sentence}"
+        called_user += f";rn=+{escaped(routing)};npdi"  # RFC 4694 §5: parameters of the number, so of the user
+    caller_user, of_caller = rewrite(caller_rules, caller.number) if caller.number else ("", "")
+    named = _named(server.identity, caller, caller_user, lambda number: rewrite(caller_rules, number)[0], host)
+    return _Written(called_user, named, tuple([sentence for sentence in (of_called, of_caller) if sentence]))
 
 
 class _Reached(NamedTuple):
@@ -229,6 +236,19 @@ class _Named(NamedTuple):
 
 
 _AS_IT_CAME: Final = _Named("", "", ())
+
+
+class _Written(NamedTuple):
+    """A call's numbers in a server's dialect. called_user: escaped. sentences: what rules have done."""
+
+    called_user: str
+    named: _Named
+    sentences: tuple[str, ...]
+
+
+Dialects = dict[tuple[int, str, Identity], _Written]
+"""What was written for servers of one call: by identity of their rules, by what they read of ported numbers, and by how
+they want callers named. For one decision, during which no record goes."""
 
 
 def _to_server(group: PeeringGroup, server: PeerServer, user: str, pinned: PinnedTarget, named: _Named) -> Target:

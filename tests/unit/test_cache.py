@@ -187,3 +187,16 @@ def test_a_key_of_no_kind_is_not_there() -> None:
     assert cache.records.get("acct:1") is None
     with pytest.raises(KeyError):
         _ = cache.rates[1, "33"]
+
+
+def test_many_reads_at_once_are_reads() -> None:
+    """They count, make young what they read, and answer from beneath; what is not known raises."""
+    cache = new_cache()
+    for number in range(10):
+        cache.put(f"num:{number}", None, CACHE_BYTES_MIN // 60)
+    assert cache.records.many(["num:0", "num:2"]) == [None, None]
+    assert cache.counts.record_hits == 2
+    with pytest.raises(KeyError):
+        cache.records.many(["num:0", "num:unknown"])
+    assert list(cache._order)[-1] == "num:0"
+    assert list(cache._order)[-2] == "num:2"
