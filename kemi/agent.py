@@ -35,6 +35,7 @@ from kemi.agent_ports import Clock, Prober, Store, this_machine
 from kemi.agent_proofs import Proofs
 from kemi.agent_rebuild import Rebuild
 from kemi.agent_rebuild import Store as RebuildStore
+from kemi.agent_shown import Shown
 from kemi.agent_takeover import Takeover
 from kemi.agent_tally import AgentTally
 from kemi.settings import Settings
@@ -104,8 +105,7 @@ class Agent:
         self._publish_at_ns = 0
         self._heartbeat_at_ns = 0
         self._follow_at_ns = 0
-        self._told: dict[str, int] = {}
-        self._shown: dict[str, tuple[int, int, ksr_noc.Paid]] = {}
+        self._shown = Shown(ksr)
         self._errors = 0
 
     def tick(self) -> None:
@@ -172,7 +172,7 @@ class Agent:
         self._rebuild.acknowledged(sent, result, self._clock.monotonic_ns())
         followed = self._followed_up(self._calls.answered(sent, result, self._clock.monotonic_ns()))
         if isinstance(sent.operation, Answer | Extend) and isinstance(result, Applied):
-            self._show(sent.operation.rid)
+            self._shown.call(sent.operation.rid, self._calls.get(sent.operation.rid))
         return followed
 
     def asked(self, question: LookUp) -> Iterable[Entry]:
@@ -228,7 +228,7 @@ class Agent:
         self._obey(self._calls.hear(message, now_ns, now_ms))
         self._apart("tally", partial(self._tally.heard, message, now_ns))
         if not isinstance(message, Answered | LateAnswer):
-            self._show(message.rid)
+            self._shown.call(message.rid, self._calls.get(message.rid))
 
     def _obey(self, orders: list[Order]) -> None:
         """Carry out what the calls ask for: our own requests now, the rest through the outbox."""
@@ -244,7 +244,7 @@ class Agent:
             elif isinstance(order, LetGo):
                 self._apart("end", partial(self._let_go, order))
             elif isinstance(order, TakeIn | HandOver):
-                self._show(order.rid)
+                self._shown.call(order.rid, self._calls.get(order.rid))
                 if isinstance(order, HandOver):
                     ksr_sides.hand_over(self._ksr, order.rid)
                     ksr_capacity.let_go(self._ksr, order.rid)
@@ -255,7 +255,7 @@ class Agent:
 
     def _let_go(self, order: LetGo) -> None:
         """Forget an ended call, here and in Kamailio."""
-        self._show(order.rid)
+        self._shown.call(order.rid, self._calls.get(order.rid))
         ksr_sides.forget(self._ksr, order.rid)
         ksr_capacity.let_go(self._ksr, order.rid)
         if order.h_id:
@@ -273,20 +273,6 @@ class Agent:
             self._obey(self._takeover.turn(Moment(now_ns, self._redis_ms())))
 
     # How it goes ------------------------------------------------------------------------------------------------------
-
-    def _show(self, rid: str) -> None:
-        """Keep the node's table of calls true of this one."""
-        talk = self._calls.get(rid)
-        if talk is None:
-            self._shown.pop(rid, None)
-            ksr_noc.hide_call(self._ksr, rid)
-            return
-        started = talk.started
-        paid = ksr_noc.Paid(talk.granted_s, talk.funds, talk.held_micros)
-        row = (started.answered_ms, started.server_id, paid) if started else (0, 0, paid)
-        if self._shown.get(rid) != row:
-            self._shown[rid] = row
-            ksr_noc.show_call(self._ksr, talk.call, *row)
 
     def _follow(self) -> None:
         """Ask Redis how it stands, where the prober has not heard it just now. What is ordered ends without it, too."""
@@ -378,19 +364,16 @@ class Agent:
                 "last_error": self._rebuild.last_error or outbox.last_error,
             },
         )
-        self._count("agent_round_trips", self._client.round_trips)
-        self._count("ended_by_agent", calls.cut)
-        self._count("overtalk_ms", calls.overtalk_ms)
-        self._count("went_on", calls.went_on)
-        self._count("spooled", outbox.spooled)
-        self._count("bye_failed", calls.closings.failed)
-
-    def _count(self, name: str, total: int) -> None:
-        """Add to a statistic what came since the last time."""
-        more = total - self._told.get(name, 0)
-        self._told[name] = total
-        if more > 0:
-            self._ksr.statistics.update_stat(name, more)
+        self._shown.count(
+            {
+                "agent_round_trips": self._client.round_trips,
+                "ended_by_agent": calls.cut,
+                "overtalk_ms": calls.overtalk_ms,
+                "went_on": calls.went_on,
+                "spooled": outbox.spooled,
+                "bye_failed": calls.closings.failed,
+            }
+        )
 
     def _redis_ms(self) -> int:
         return redis_ms(self._client.execute("TIME"))

@@ -129,6 +129,7 @@ class MemoryBooks(Books):
         self.progress = MemoryProgress()
         self.posting = 0
         self.quality: Any = SimpleNamespace(weigh=lambda: False)  # what a server is worth moves no money
+        self.measures: Any = SimpleNamespace(step=lambda _client: 0)  # nor does what the NOC orders
         self.leads = False
 
     def close(self) -> None:
