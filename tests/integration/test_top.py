@@ -17,6 +17,7 @@ from tests.kamailio_node import ROOT
 from tests.sip import dial
 from tests.terminal import Terminal, in_terminal
 from tests.wait import until
+from tools.wait import DeadlineError
 
 TANDEM: Final = str(ROOT / ".venv" / "bin" / "tandem")
 LEAVES: Final = b"\x1b[?1049l"
@@ -44,7 +45,10 @@ def sees(terminal: Terminal, *words: str, within_s: float = SOON_S) -> None:
         lines = (" ".join(line.split()) for line in terminal.lines)
         return any(" ".join(words) in line for line in lines)
 
-    until(is_there, within_s, f"{words} on the screen, which is:\n{terminal.text}")
+    try:
+        until(is_there, within_s, f"{words} on the screen")
+    except DeadlineError as error:
+        raise AssertionError(f"{error}, which is:\n{terminal.text}") from None
 
 
 def test_a_call_is_on_the_page_while_it_goes_on(edge: Edge) -> None:
@@ -100,7 +104,7 @@ def test_the_page_follows_the_window(edge: Edge) -> None:
         invite = edge.acme.wait_request("INVITE")
         edge.acme.send(edge.acme.reply(invite, 180, "Ringing"))
         sees(terminal, ABROAD, "alice@a.example", within_s=START_S)
-        terminal.resize(60, 20)
+        terminal.resize(60, 40)
         until(lambda: "alice@a.example" not in terminal.text, SOON_S, "a page without sources")
         sees(terminal, ABROAD)
         assert terminal.lines[0].startswith("tandem top ")
