@@ -14,7 +14,7 @@ from kemi.adapters.ksr_shared import CALLS, NOC
 from kemi.keys import counts_only
 from kemi.records import PinnedCall
 
-COUNTERS: Final = (
+COUNTERS: Final[tuple[str, ...]] = (
     "invites",
     "routed",
     "refused",
