@@ -63,7 +63,7 @@ class Head(NamedTuple):
         if self.names is None:
             return names
         plain, begun = _spelled(names)
-        there = [plain[name] for name in sorted(self.names & plain.keys())]
+        there = [plain[name] for name in sorted(self.names.intersection(plain))]
         there.extend([name for start, name in begun if start in self.data.lower()])
         return tuple(there)
 

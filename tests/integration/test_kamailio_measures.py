@@ -231,6 +231,7 @@ def cost(node: Node, carrier: Endpoint) -> int:
 
 
 def test_a_node_explains_what_it_would_do_and_does_nothing(pair: Pair) -> None:
+    until(lambda: pair.edge.leases() == 0, LONG_S, "the calls of before to be over")
     node, before = pair.edge.node, {each.fund: each for each in pair.edge.balances()}
     told = node.noc(f"explain {ALICE} {ABROAD}")
     assert (told["verdict"], told["source"], told["callee"]) == ("route", ALICE, ABROAD)
