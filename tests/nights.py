@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.wait import until
+from tests.wait import DeadlineError, until
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TANDEM: Final = ".venv/bin/tandem "
@@ -52,18 +52,21 @@ class Night:
         assert done.returncode == status, f"{done.args} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def shows(self, begin: str, *wanted: str, status: int = 0) -> str:
-        """Run a line again and again until it ends so and each of `wanted` is in what it prints; return that."""
+    def shows(self, begin: str, *wanted: str, status: int | None = 0) -> str:
+        """Run a line again and again until it ends so and each of `wanted` is in what it prints; return that.
+
+        status: None = as may be. Raises DeadlineError with what it prints.
+        """
         seen: list[subprocess.CompletedProcess[str]] = []
 
         def is_shown() -> bool:
             seen[:] = [self._done(begin)]
-            return seen[0].returncode == status and all(word in _flat(seen[0].stdout) for word in wanted)
+            return status in (None, seen[0].returncode) and all(word in _flat(seen[0].stdout) for word in wanted)
 
         try:
             until(is_shown, SOON_S, f"{wanted} from {begin}")
-        except AssertionError as error:
-            raise AssertionError(f"{error}; it prints:\n{seen[0].stdout}{seen[0].stderr}") from error
+        except DeadlineError as error:
+            raise DeadlineError(f"{error}; it prints:\n{seen[0].stdout}{seen[0].stderr}") from error
         return _flat(seen[0].stdout)
 
     @contextmanager
