@@ -120,6 +120,8 @@ def test_fraud(edge: Edge) -> None:
     with rehearsed("Fraud", edge, account=CUSTOMER) as bad, edge.phone(CALLER) as phone:
         _, final = talking(edge, phone)
         bad.shows("noc tenants", f"\n{CUSTOMER} ")
+        bad.run("kamcmd -s $TANDEM_CTL evrexec.run")
+        assert '"why": "calls to islands"' in bad.run("kamcmd -s $TANDEM_CTL htable.get")
         bad.shows("noc calls", "1 call", ALICE, ABROAD, f"> {CUSTOMER}")
 
         assert bad.run("noc quarantine").startswith(f"account {CUSTOMER}: until 2")
