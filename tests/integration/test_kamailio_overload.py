@@ -1,18 +1,15 @@
-"""A node that has too much to do, made by force: its workers stand still while datagrams wait for them."""
+"""A node that has too much to do (`overloaded.py`): what it sheds, what it does not, and when it is over."""
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from subprocess import CalledProcessError
 
 import pytest
 
 from tests.dialogs import CALLER, ODD_CONTACT, confirm, talking
 from tests.edge import Edge, running_edge
 from tests.fakes.world import ABROAD
+from tests.overloaded import admitted, standing_still
 from tests.sip import Endpoint, Message
 from tests.wait import until
 
@@ -28,22 +25,6 @@ def edge() -> Iterator[Edge]:
         yield running
 
 
-@contextmanager
-def standing_still(edge: Edge) -> Iterator[None]:
-    """Let the workers of the node's UDP socket do nothing, while the agent measures."""
-    told = edge.node.kamcmd("core.psx").split("}")
-    workers = [each for each in told if "udp receiver" in each and f"{edge.node.address[1]}" in each]
-    pids = [int(each.partition("PID: ")[2].split()[0]) for each in workers]
-    assert pids
-    try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
 @pytest.fixture
 def overloaded(edge: Edge) -> Iterator[Edge]:
     """Let the node stand still for as long as it takes to shed nearly all; nothing may be left after the test."""
@@ -55,16 +36,6 @@ def overloaded(edge: Edge) -> Iterator[Edge]:
     edge.wait_idle()
     assert edge.node.counter("exceptions") == 0, edge.node.alarms
     assert [line for line in edge.node.alarms[before:] if not ODD_CONTACT.search(line)] == []
-
-
-def admitted(edge: Edge) -> int:
-    """Return how many of 100 new calls the node lets in, as its agent last published it in the workers' table."""
-    try:
-        told = edge.node.kamcmd("htable.get", "load", "s:admitted")
-    except CalledProcessError:
-        return 100
-    _, found, value = told.partition("value: ")
-    return round(float(value.split()[0]) * 100) if found else 100
 
 
 def answers(phone: Endpoint, method: str, ruri: str, *, count: int = 5) -> list[Message]:
