@@ -100,9 +100,7 @@ class Agent:
         self._was_down = False
         self._config_pass = 0
         self._told_workers: tuple[int, str] | None = None
-        self._read_at_ns = 0
-        self._reconcile_at_ns = 0
-        self._publish_at_ns = 0
+        self._read_at_ns = self._reconcile_at_ns = self._publish_at_ns = 0
         self._heartbeat_at_ns = 0
         self._follow_at_ns = 0
         self._shown = Shown(ksr)
@@ -288,7 +286,7 @@ class Agent:
         if self._rebuild.is_due or not found.epoch:
             self._heartbeat_at_ns = 0  # settlement waits for our word, and calls for settlement
         self._config_pass = found.config_pass
-        self._measures.follow(found.measured, self._now()[1])
+        self._apart("measures", partial(self._measures.follow, found.measured, self._now()[1]))
         self._tell_workers()
 
     def _tell_workers(self) -> None:
@@ -324,6 +322,7 @@ class Agent:
             self._takeover.see(found.nodes, self._clock.monotonic_ns())
             ksr_noc.publish_money(self._ksr, found.money)
             ksr_noc.publish_sync(self._ksr, found.sync, self._now()[1])
+            self._told_workers = None  # told again: somebody may have taken it out of the table
 
     def _forget_told(self) -> None:
         """Let the noted answers go that Redis knows, or the spool: all that are older than what waits in memory."""

@@ -37,7 +37,7 @@ MEASURES: Final = (
     f"{TAG}measures"  # HASH "order kind value" -> what the NOC ordered; writer: measure_put; readers: agents
 )
 MEASURED: Final = (
-    f"{TAG}measured"  # STRING number of changes of MEASURES; writer: measure_put; readers: agents; no expiry
+    f"{TAG}measured"  # STRING ms of MEASURES' last change, unlike all before; writer: measure_put; readers: agents
 )
 MEASURE_LOG: Final = f"{TAG}measure_log"  # STREAM of what the NOC ordered; writer: measure_put; reader: settle; trimmed
 CONFIG_PREFIX: Final = f"{TAG}c:"

@@ -6,9 +6,8 @@ Rule 2: times are CLOCK_MONOTONIC nanoseconds (the same clock in every process o
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
-from typing import Any, Final, NamedTuple, get_type_hints
+from typing import Final, NamedTuple
 
 import msgpack
 
@@ -212,7 +211,6 @@ KINDS: Final[dict[str, type[Told]]] = {
     "decided": Decided,
 }
 _NAMES: Final = {kind: name for name, kind in KINDS.items()}
-_IS_BYTES: Final = {kind: tuple(hint is bytes for hint in get_type_hints(kind).values()) for kind in _NAMES}
 
 
 def refused(refusal: Reject, call: PinnedCall, now_ms: int, *, maybe_held: bool) -> Refused:
@@ -253,13 +251,7 @@ def _dump(message: Told) -> str:
 
 def _load(name: str, value: str) -> Told:
     kind = KINDS.get(name)
-    is_old = value.startswith("[")
-    row = json.loads(value) if is_old else msgpack.unpackb(b64decode(value), unicode_errors="surrogatepass")
+    row = msgpack.unpackb(b64decode(value), unicode_errors="surrogatepass")
     if kind is None or not isinstance(row, list):
         raise ValueError(f"no message of the agent's: {name!r}")
-    return codec.build(kind, _decoded(kind, row) if is_old else row)
-
-
-def _decoded(kind: type[Told], row: list[Any]) -> list[Any]:
-    """Return what the release before queued as JSON, bytes as base64 text in it: after a reload some still waits."""
-    return [b64decode(part) if is_bytes else part for part, is_bytes in zip(row, _IS_BYTES[kind], strict=False)]
+    return codec.build(kind, row)

@@ -99,7 +99,7 @@ def worker_acl(password: str) -> tuple[str, ...]:
         f"+xadd|{keys.EVENTS}",
         *(f"+xadd|{key}" for key in (keys.MOVED, keys.MEASURE_LOG)),
         *(f"+{verb}|{keys.MEASURES}" for verb in ("hset", "hdel")),
-        f"+incr|{keys.MEASURED}",
+        f"+set|{keys.MEASURED}",
         *(f"+{verb}|{key}" for verb in ("zadd", "zrem") for key in (keys.LEASES, keys.REGISTERED)),
         f"+zremrangebyscore|{keys.REGISTERED}",
         f"+hset|{keys.NODES}",

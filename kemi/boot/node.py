@@ -11,7 +11,7 @@ from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_locations import Tell
 from kemi.adapters.ksr_measures import Orders
 from kemi.adapters.ksr_shared import StoreFlag
-from kemi.adapters.redis_client import NodeBreaker, RedisClient, StoreUnavailable
+from kemi.adapters.redis_client import FunctionFailed, NodeBreaker, RedisClient, StoreUnavailable
 from kemi.adapters.redis_funds import Funds
 from kemi.adapters.redis_place import place_of
 from kemi.adapters.redis_probe import Probe
@@ -138,7 +138,7 @@ def _ordered(ksr: Ksr, settings: Settings) -> Callable[[], list[tuple[str, str]]
     def read() -> list[tuple[str, str]]:
         try:
             return redis_measures.pairs(redis_measures.in_force(client, time.time_ns() // 1_000_000))
-        except StoreUnavailable:
+        except (StoreUnavailable, FunctionFailed):
             return []
 
     return read

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
 from kemi import keys
 from kemi.adapters.ksr_measures import Orders
-from kemi.adapters.ksr_queue import KINDS, QUEUE, Message
+from kemi.adapters.ksr_queue import QUEUE
+from kemi.adapters.redis_client import FunctionFailed
 from kemi.agent import Agent
 from kemi.agent_follow import QUESTION, Standing, standing
 from kemi.agent_ports import Clock
@@ -71,6 +71,27 @@ def test_where_the_prober_is_answered_nothing_the_agent_asks_by_itself(world: Wo
     assert world.store.written.count(QUESTION) >= 9
 
 
+def test_what_somebody_took_out_of_the_table_is_told_again(world: World, prober: Prober) -> None:
+    assert prober.answer == ARMED
+    world.run(1)
+    world.ksr.tables["noc"].pop("configuration")
+    world.run(2.5)
+    assert newest_pass(world) == 9
+
+
+def test_orders_that_cannot_be_read_hold_back_no_configuration(
+    world: World, prober: Prober, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise FunctionFailed("WRONGTYPE")
+
+    monkeypatch.setattr(world.agent._measures, "follow", fail)
+    assert prober.answer == ARMED
+    world.run(1)
+    assert newest_pass(world) == 9
+    assert "WRONGTYPE" in world.status()["last_error"]
+
+
 def test_what_an_unreachable_redis_has_said_before_counts_no_more(world: World, prober: Prober) -> None:
     world.run(0.1)
     world.funds.down = True
@@ -107,16 +128,6 @@ def test_a_call_is_shown_to_the_noc_when_something_of_it_has_changed(world: Worl
     assert world.ksr.tables["calls"] == {}
 
 
-def test_messages_that_the_release_before_has_queued_are_taken(world: World) -> None:
-    for message in (world.call(rid()), world.answer(rid())):
-        assert world.ksr.mqueue.mq_add(QUEUE, _name(message), _as_before(message)) > 0
-    world.run(9.5)
-    world.hear(world.end(rid()))
-    world.run(10)
-    (event,) = world.funds.events
-    assert (event.kind, event.end.billed_s) == ("settle", 10)
-
-
 @pytest.mark.parametrize("value", ["", "[", "{}", "7", "kg==", "not base64", "\u00e9"])
 def test_what_is_no_message_is_logged_and_spoils_nothing(world: World, value: str) -> None:
     world.ksr.mqueue.mq_add(QUEUE, "held", value)
@@ -128,11 +139,3 @@ def test_what_is_no_message_is_logged_and_spoils_nothing(world: World, value: st
 
 def newest_pass(world: World) -> int:
     return Orders(world.ksr).look(lambda: None)
-
-
-def _name(message: Message) -> str:
-    return next(name for name, kind in KINDS.items() if kind is type(message))
-
-
-def _as_before(message: Message) -> str:
-    return json.dumps([b64encode(part).decode() if isinstance(part, bytes) else part for part in message])

@@ -17,8 +17,14 @@ local function digits_of(number)
   return string.format('%.0f', number)
 end
 
+-- By the clock, so that a Redis that begins anew, or at an older state, says none that was said before.
+local function change(now)
+  local last = tonumber(redis.call('GET', '@MEASURED@')) or 0
+  redis.call('SET', '@MEASURED@', digits_of(math.max(last + 1, now)))
+end
+
 local function log(act, order, kind, value, end_ms, told)
-  redis.call('INCR', '@MEASURED@')
+  change(now_ms())
   redis.call(
     'XADD', '@MEASURE_LOG@', 'MAXLEN', '~', KEPT, '*',
     'act', act, 'order', order, 'kind', kind, 'value', value, 'until', digits_of(end_ms), 'told', told
