@@ -93,13 +93,18 @@ class Terminal:
         os.close(self._descriptor)
 
 
+def _others() -> dict[str, str]:
+    """Return the environment without the size of another terminal, as a process of `pytest -n` has it."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+
+
 @contextmanager
 def in_terminal(words: Sequence[str], env: Mapping[str, str], width: int = 100, height: int = 30) -> Iterator[Terminal]:
     """Run a program in a terminal of this size. env: settings beside PATH and such."""
     pid, descriptor = pty.fork()
     if not pid:
         try:
-            os.execvpe(words[0], list(words), {**os.environ, "TERM": "xterm", **env})  # noqa: S606  our own program
+            os.execvpe(words[0], list(words), {**_others(), "TERM": "xterm", **env})  # noqa: S606  our own program
         finally:
             os._exit(127)
     terminal = Terminal(pid, descriptor, width, height)

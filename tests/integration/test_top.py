@@ -105,7 +105,10 @@ def test_the_page_follows_the_window(edge: Edge) -> None:
         edge.acme.send(edge.acme.reply(invite, 180, "Ringing"))
         sees(terminal, ABROAD, "alice@a.example", within_s=START_S)
         terminal.resize(60, 40)
-        until(lambda: "alice@a.example" not in terminal.text, SOON_S, "a page without sources")
+        try:
+            until(lambda: "alice@a.example" not in terminal.text, SOON_S, "a page without sources")
+        except DeadlineError as error:
+            raise AssertionError(f"{error}, which is:\n{terminal.text}") from None
         sees(terminal, ABROAD)
         assert terminal.lines[0].startswith("tandem top ")
         terminal.resize(140, 40)
