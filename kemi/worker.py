@@ -206,7 +206,7 @@ class Worker:
         request = ksr_read.read(ksr, _unix_ms())
         if isinstance(request, ksr_read.Malformed):
             self._malformed(request.reason)
-            self._guarded("tally", lambda: self._tally.malformed(request.reason))
+            self._guarded("tally", self._tally.malformed, request.reason)
             return
         if ksr.tm.t_newtran() <= 0:
             return
@@ -214,17 +214,17 @@ class Worker:
             ksr.statistics.update_stat("invites", 1)
             if again := self._came_before(request):
                 ksr_apply.refuse(ksr, again)
-                self._guarded("tally", lambda: self._tally.refused_before(request, again))
+                self._guarded("tally", self._tally.refused_before, request, again)
                 return
             ksr.tm.t_reply(100, "Trying")
         self._tally.read()
         asked_before = self._admission.round_trips
         verdict = self._admission.admit(request, self._seen(request))
         self._tally.decided()
-        self._guarded("trace", lambda: self._orders.trace(request, verdict.decision))
+        self._guarded("trace", self._orders.trace, request, verdict.decision)
         self._carry_out(request, verdict, self._admission.round_trips - asked_before)
-        self._guarded("tally", lambda: self._tally.tell(request, verdict, self._admission.hold_ns))
-        self._guarded("cache", lambda: self._cache_report.show(self._admission, time.monotonic_ns()))
+        self._guarded("tally", self._tally.tell, request, verdict, self._admission.hold_ns)
+        self._guarded("cache", self._cache_report.show, self._admission, time.monotonic_ns())
 
     def _came_before(self, request: CallRequest) -> str:
         """Return why a call is refused that came here before, "" = it did not."""
@@ -316,11 +316,11 @@ class Worker:
         """Let an ended call take no place any more."""
         ksr_sides.forget(self._ksr, rid)
         ksr_capacity.let_go(self._ksr, rid)
-        self._guarded("media", lambda: ksr_media.end(self._ksr, rid))
+        self._guarded("media", ksr_media.end, self._ksr, rid)
 
     def _started(self, rid: str) -> None:
         started = ksr_started.of(self._ksr, rid, self._here())
-        self._guarded("journal", lambda: self._journal.note(started))  # before all else: this process may be killed
+        self._guarded("journal", self._journal.note, started)  # before all else: this process may be killed
         self._queue(started)
         if started.server_id:
             ksr_shared.forgive(self._ksr, started.server_id)
