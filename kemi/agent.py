@@ -306,7 +306,8 @@ class Agent:
     def _tell_calls(self, *, is_drained: bool) -> None:
         """Tell settlement, which builds an epoch, what we carry."""
         if self._client.available():
-            self._rebuild.turn(Moment(self._clock.monotonic_ns(), self._redis_ms()), is_drained=is_drained)
+            moment = Moment(self._clock.monotonic_ns(), self._redis_ms())
+            self._rebuild.turn(moment, self._client.connections, is_drained=is_drained)
 
     def _ask_peers(self, peers: PeerWatch, now_ns: int) -> None:
         """Speak with carriers' servers; read which they are when the configuration has changed."""

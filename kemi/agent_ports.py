@@ -27,6 +27,7 @@ class Store(Protocol):
     """What the agent needs of redis_client.RedisClient."""
 
     round_trips: int
+    connections: int
 
     @property
     def breaker_is_open(self) -> bool:

@@ -90,7 +90,8 @@ class Rebuild:
         self._paid: OrderedDict[str, Part] = OrderedDict()
         self.armed_epoch = 0
         self._building = 0
-        self._epoch = 0  # that is told, or was
+        self._epoch = 0  # that is told, or was, over `_connection`
+        self._connection = 0
         self._waiting: deque[Waiting] = deque()
         self._found: set[str] = set()
         self._after: str | None = None
@@ -114,6 +115,7 @@ class Rebuild:
         if building or not epoch:
             self.is_doubtful = True
             return False
+        self._epoch = 0  # what comes next is told all, even for the same number: Postgres may go back to the past
         if epoch == self.armed_epoch and not self.is_doubtful:
             while self._recent and now_ns - self._recent[0][0] > RECENT_NS:
                 self._recent.popleft()
@@ -147,12 +149,14 @@ class Rebuild:
             if len(self._recent) > RECENT_MAX:
                 self._recent.popleft()
 
-    def turn(self, now: Moment, *, is_drained: bool) -> None:
+    def turn(self, now: Moment, connection: int, *, is_drained: bool) -> None:
         """Tell some calls, and when these were all, say so. is_drained: no message of a worker waits.
 
-        Raises StoreUnavailable: it goes on with the next turn.
+        connection: its number; behind another one may be a Redis to which nothing was told.
+        Raises StoreUnavailable: it goes on with the next turn, over another connection from the beginning.
         """
-        if self._building != self._epoch:
+        if (self._building, connection) != (self._epoch, self._connection):
+            self._connection = connection
             self._begin()
         self._look_for_more()
         for _ in range(ROUNDS_MAX):

@@ -60,6 +60,7 @@ class SettlePair:
         self.funds = Funds(redis, "n1", grace_s=0)
         self.ids: dict[str, int] = dict(self.sql("select name, id from tandem.account"))
         self.sync()
+        run_once(self.options(slice_s=0, grace_s=0))  # no node is waited for
 
     def sql(self, statement: str, *arguments: object) -> list[Any]:
         """Run one statement in a transaction of its own; return its rows, if it has any."""

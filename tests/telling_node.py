@@ -44,10 +44,15 @@ def known(pinned: PinnedCall, found: Reservation) -> Rehold:
 
 
 @contextmanager
-def telling_node(url: str, calls: Sequence[Rehold] = (), name: str = "n1", opseq: int = 0) -> Iterator[None]:
-    """Let a node live that knows these calls. opseq: the highest operation that was answered to it."""
+def telling_node(
+    url: str, calls: Sequence[Rehold] = (), name: str = "n1", opseq: int = 0, after_s: float = 0.0
+) -> Iterator[None]:
+    """Let a node live that knows these calls. opseq: the highest operation that was answered to it.
+
+    after_s: how long it takes to find Redis.
+    """
     stop = Event()
-    thread = Thread(target=_live, args=(url, list(calls), name, opseq, stop))
+    thread = Thread(target=_live, args=(url, list(calls), name, opseq, after_s, stop))
     thread.start()
     try:
         yield
@@ -56,8 +61,9 @@ def telling_node(url: str, calls: Sequence[Rehold] = (), name: str = "n1", opseq
         thread.join()
 
 
-def _live(url: str, calls: list[Rehold], name: str, opseq: int, stop: Event) -> None:
+def _live(url: str, calls: list[Rehold], name: str, opseq: int, after_s: float, stop: Event) -> None:
     client = RedisClient(url, TIMEOUT_MS)
+    stop.wait(after_s)
     funds, told_for = Funds(client, name, 0), 0
     while not stop.wait(TURN_S):
         try:

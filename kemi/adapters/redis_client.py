@@ -202,7 +202,8 @@ class RedisClient:
     `sentinel://user:password@host:port,host:port/service`. timeout_ms: for the whole call, connecting included.
     breaker: one that other processes share; else it has its own. wait_replicas: how many replicas must have what
     `fcall` and `fcalls` wrote before it counts as done; they get half of the time.
-    round_trips: exchanges that were answered or waited for; handshakes are not counted.
+    round_trips: exchanges that were answered or waited for; handshakes are not counted. connections: how many were
+    made; behind another one may be another Redis.
     """
 
     _wait: tuple[str, int, int] | None = None
@@ -230,6 +231,7 @@ class RedisClient:
         self._outage = ""
         self._breaker: BreakerLike = self._shared_breaker or Breaker(self._clock)
         self.round_trips = 0
+        self.connections = 0
 
     @property
     def breaker_is_open(self) -> bool:
@@ -327,6 +329,7 @@ class RedisClient:
             self.close()
         if self._wire is None:
             self._wire = self._place.connect(deadline, self._clock)
+            self.connections += 1
             self._outage = outage
         return self._wire
 

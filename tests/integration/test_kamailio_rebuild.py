@@ -188,9 +188,10 @@ def dump(edge: Edge) -> Callable[[], None]:
     rows = [(name, edge.admin.execute("DUMP", name)) for name in edge.admin.execute("KEYS", "*")]
 
     def restore() -> None:
-        edge.admin.execute("FLUSHALL")
-        for name, value in rows:
-            edge.admin.execute("RESTORE", name, 0, value)
+        """At once, as a Redis that loads its dump answers nobody: the node writes whenever it can."""
+        edge.admin.executes(
+            [("MULTI",), ("FLUSHALL",), *(("RESTORE", name, 0, value) for name, value in rows), ("EXEC",)]
+        )
         for source in redis_functions.sources().values():
             edge.admin.execute("FUNCTION", "LOAD", "REPLACE", source)
 

@@ -140,6 +140,23 @@ def test_a_call_of_a_silent_node_keeps_its_hold_and_its_lease(pair: SettlePair) 
     pair.assert_agreed()
 
 
+def test_a_postgres_of_before_the_first_call_hears_the_nodes_before_it_calls_an_empty_redis_new(
+    pair: SettlePair,
+) -> None:
+    """It knows no node and no operation, as on the first day; the node that carries the call may need a second."""
+    going_on = talking_call(pair)
+    told = [told_of(pair, going_on)]
+    empty(pair.redis)
+    pair.refill()
+    with telling_node(pair.redis_url, told, opseq=2, after_s=0.5):
+        done = pair.rebuilt()
+    assert (done["operations_lost"], done["told"], done["voided"]) == (2, 1, 0)
+    pair.settle(going_on, 30)
+    pair.once()
+    assert (pair.outcomes(), pair.charged()["Alpha"]) == ({"answered": 1}, 30_000)
+    pair.assert_agreed()
+
+
 @pytest.mark.parametrize("is_posted", [True, False])
 def test_a_part_that_only_one_side_knows_is_charged_once(pair: SettlePair, *, is_posted: bool) -> None:
     """Its event was posted and its answer lost, or the reverse: the call goes on from what Postgres has."""

@@ -301,7 +301,8 @@ class Agent(Process):
             self._takeover.again()
         if self._rebuild.is_due:
             now_ns, _ = self._node.now()
-            self._rebuild.turn(Moment(now_ns, self._redis_ms()), is_drained=not self._node.queue)
+            moment = Moment(now_ns, self._redis_ms())
+            self._rebuild.turn(moment, self._client.connections, is_drained=not self._node.queue)
 
     def _followed_up(self, orders: list[Order]) -> list[Entry]:
         self._hang_up(orders)

@@ -17,6 +17,7 @@ class ShimClient(RedisClient):
     def __init__(self, exchange: Exchange) -> None:
         self._carry = exchange
         self.round_trips = 0
+        self.connections = 1
 
     @property
     def breaker_is_open(self) -> bool:

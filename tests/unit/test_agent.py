@@ -109,6 +109,7 @@ class Store:
         self._funds = funds
         self.nodes: dict[bytes, int] = {}
         self.round_trips = 0
+        self.connections = 1
         self.written: list[tuple[Any, ...]] = []
         self.measures: dict[bytes, bytes] = {}
 

@@ -397,6 +397,28 @@ def test_a_rebuild_that_begins_again_is_told_everything_again(world: World) -> N
     assert reservation(world).adopted_epoch == NEXT + 1
 
 
+@pytest.mark.parametrize("saw_it_armed", [True, False])
+def test_another_redis_that_is_rebuilt_for_the_same_number_is_told_everything_again(
+    world: World, *, saw_it_armed: bool
+) -> None:
+    """Postgres was put back, too, so it counts the same epoch again; the node may have missed that it was armed."""
+    world.hear(world.call(rid(), granted_s=20), world.answer(rid()))
+    world.run(1)
+    empty(world)
+    world.funds.building = NEXT
+    world.run(1.5)
+    if saw_it_armed:
+        arm(world)
+        world.run(1.6)
+    empty(world)
+    world.funds.adopted_nodes.clear()
+    world.funds.building = NEXT
+    world.store.connections += not saw_it_armed
+    world.run(2)
+    assert told(world) == {"n1": (NEXT, 1)}
+    assert reservation(world).adopted_epoch == NEXT
+
+
 def test_a_rebuild_that_is_over_in_the_middle_of_the_telling_is_left_alone(tmp_path: Path) -> None:
     world = many(tmp_path, 3_000)
     empty(world)

@@ -178,13 +178,15 @@ class Rebuild:
         """Note the highest operation that was answered to a node, once all have told or had their time to.
 
         What Redis lost since settlement looked last, only they know. They need not be heard where Postgres knows of a
-        loss: they are called then.
+        loss: they are called then. Where it knows of nothing at all, it may be so far in the past that it knows no node
+        either: then all that may still carry a call get their time.
         """
         opseq, known, alive = self._cell.status().opseq, self._books.known_opseq(), self._books.nodes_alive()
-        while opseq >= known and time.monotonic() - asked_s < NODES_DEADLINE_S:
+        until_s = asked_s + min(NODES_DEADLINE_S, self._silence_s)
+        while opseq >= known and time.monotonic() < until_s:
             seen = self._cell.seen()
             known = max([known, *seen.values()])
-            if alive <= seen.keys():
+            if known and alive <= seen.keys():
                 break
             time.sleep(POLL_S)
         self._note_nodes(epoch)
