@@ -112,9 +112,10 @@ def test_processes_of_kamailio_are_named_by_what_they_do() -> None:
             4: "secondary timer",
             5: "tcp main process",
             6: "ctl handler",
+            7: "tcp receiver (generic) child=0",
         }
     )
-    assert found == {1: "kamailio besides", 2: "workers", 3: "agent", 4: "timers", 5: "tcp", 6: "control"}
+    assert found == {1: "kamailio besides", 2: "workers", 3: "agent", 4: "timers", 5: "tcp", 6: "control", 7: "tcp"}
 
 
 def test_ratios_are_medians_of_pairs_not_ratios_of_medians() -> None:

@@ -60,9 +60,9 @@ select count(*) from (
 """
 _PROCESS: Final = re.compile(r"PID: (\d+)\s+DSC: (.*)")
 ROLES: Final = (
+    ("tcp", "tcp"),
     ("receiver", "workers"),
     ("RTIMER", "agent"),
-    ("tcp", "tcp"),
     ("timer", "timers"),
     ("Timer", "timers"),
     ("ctl", "control"),
