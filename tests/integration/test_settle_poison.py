@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -155,5 +156,16 @@ def test_an_event_whose_name_no_text_takes_does_not_keep_redis_closed(pair: Sett
     pair.once()
     assert [event["rid"] for event in listed(pair)] == ["a\0b"]
     pair.redis.execute("DEL", keys.EPOCH)
+    pair.once()
+    assert (len(listed(pair)), pair.charged()["Alpha"]) == (1, 7_000)
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [1], "1\t2", 1.5, None, b"x"])
+def test_an_event_with_what_is_no_number_is_set_aside_alone(pair: SettlePair, value: Any) -> None:
+    """Also where its record has text to escape, and so goes in by another way."""
+    pinned = calls.call("odd", [calls.leg(1, pair.ids["Alpha"], pair.ids["North"])])._replace(caller="a\\b")
+    event = calls.refused(pinned)
+    pair.append(codec.pack(event._replace(end=event.end._replace(status=value))))
+    pair.place(7)
     pair.once()
     assert (len(listed(pair)), pair.charged()["Alpha"]) == (1, 7_000)
