@@ -89,7 +89,8 @@ class Alive:
         cseqs = {CALLER: started.callee.cseq, CALLEE: started.caller.cseq}
         orders = byes(rid, talk.call.call_id, started.caller, started.callee)
         sends = [send._replace(method="OPTIONS", cseq=cseqs[to]) for to, send in orders.items()]
-        keys = tuple((send.call_id, send.from_tag) for send in sends)
+        # Once each: a callee may answer with the caller's own tag, and then both questions have one name.
+        keys = tuple(dict.fromkeys((send.call_id, send.from_tag) for send in sends))
         self._questions[rid] = Question(times, now_ns + WAIT_NS, keys)
         for key in keys:
             self._asked.setdefault(key, set()).add(rid)

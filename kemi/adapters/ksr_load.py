@@ -63,4 +63,5 @@ def _must_pass(ksr: Ksr, method: str, is_emergency: Callable[[str], bool]) -> bo
     """Tell whether a request may not be shed: a call for help, or a phone's that would be unreachable then."""
     if method == "INVITE":
         return is_emergency(text(lambda: ksr.pv.gete("$rU")))
-    return ksr.registrar.registered(_LOCATION) > 0
+    to_uri = text(lambda: ksr.pv.gete("$tu"))  # `registered` looks for the R-URI, which names no phone here
+    return bool(to_uri) and ksr.registrar.registered_uri(_LOCATION, to_uri) > 0

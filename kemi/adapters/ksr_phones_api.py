@@ -26,8 +26,8 @@ class Registrar(Protocol):
     def unregister_ruid(self, table: str, uri: str, ruid: str, /) -> int:
         """Forget one contact; < 0 when there is none of this name."""
 
-    def registered(self, table: str, /) -> int:
-        """Tell whether a contact is registered for the To of a REGISTER, else for the R-URI."""
+    def registered_uri(self, table: str, uri: str, /) -> int:
+        """Tell whether a contact is registered for an address of record; < 0 when there is none."""
 
     def lookup(self, table: str, /) -> int:
         """Replace the R-URI by the contacts registered for it; < 0 when there are none."""

@@ -330,8 +330,8 @@ class Registrar(Module):
         return YES if table and uri and ruid else NO
 
     @strict
-    def registered(self, table: str, /) -> int:
-        return YES if table and self.fake.results.get("registrar.registered", NO) > 0 else NO
+    def registered_uri(self, table: str, uri: str, /) -> int:
+        return YES if table and uri and self.fake.results.get(f"registrar.registered_uri {uri}", NO) > 0 else NO
 
     @strict
     def lookup(self, table: str, /) -> int:

@@ -10,7 +10,7 @@ from tests.dialogs import CALLER, ODD_CONTACT, confirm, talking
 from tests.edge import Edge, running_edge
 from tests.fakes.world import ABROAD
 from tests.overloaded import admitted, standing_still
-from tests.sip import Endpoint, Message
+from tests.sip import Endpoint, Message, register
 from tests.wait import until
 
 LONG_S = 60.0
@@ -61,6 +61,7 @@ def test_new_calls_are_shed_while_help_is_not(overloaded: Edge) -> None:
 
 
 def test_a_call_that_goes_on_is_ended_all_the_same(edge: Edge) -> None:
+    until(lambda: admitted(edge) == 100, LONG_S, "the node to take calls")  # a busy machine may have stood still
     with edge.phone(CALLER) as phone:
         _, final = talking(edge, phone)
         with standing_still(edge):
@@ -71,6 +72,25 @@ def test_a_call_that_goes_on_is_ended_all_the_same(edge: Edge) -> None:
         assert edge.event(final.get("Call-ID")).end.ended_by == "caller"
     until(lambda: admitted(edge) == 100, LONG_S, "the end of the overload")
     edge.wait_idle()
+
+
+def test_a_registered_phone_may_stay_so_while_another_one_waits(edge: Edge) -> None:
+    """Without credentials, as it asks first each time; else it could not be called for as long as this lasts."""
+    until(lambda: admitted(edge) == 100, LONG_S, "the node to take registrations")
+    with edge.phone("127.0.0.3") as bob, edge.phone("127.0.0.4") as dave:
+        assert register(bob, "bob@a.example").status == 200
+        with standing_still(edge):
+            until(lambda: admitted(edge) <= FEW, LONG_S, "the node to shed nearly all")
+        unknown = [_registering(dave, "dave") for _ in range(10)]
+        known = [_registering(bob, "bob") for _ in range(5)]
+        assert (known, 503 in unknown) == ([401] * 5, True)
+    until(lambda: admitted(edge) == 100, LONG_S, "the end of the overload")
+
+
+def _registering(phone: Endpoint, user: str) -> int:
+    who = f"sip:{user}@a.example"
+    phone.send(phone.request("REGISTER", "sip:a.example", caller=who, callee=who))
+    return phone.final().status
 
 
 def test_it_is_over_when_nothing_waits_any_more(overloaded: Edge) -> None:

@@ -17,8 +17,8 @@ from tests.funds_bench import RedisBench, hold, pinned
 from tests.redis_cell import FAILOVER_S, PASSWORD, RedisCell, redis_cell
 from tests.wait import until
 
-TIMEOUT_MS = 200
-PATIENT_MS = 2_000  # where a share of the time is compared: the machine of the tests may be busy
+TIMEOUT_MS = 1_000  # of a machine that others use: a call that takes 200 ms is no outage there
+PATIENT_MS = 6_000  # where a share of the time is compared: the machine of the tests may be busy
 
 
 @pytest.fixture

@@ -157,6 +157,22 @@ def test_a_postgres_of_before_the_first_call_hears_the_nodes_before_it_calls_an_
     pair.assert_agreed()
 
 
+def test_a_postgres_that_knows_no_node_hears_those_that_redis_knows(pair: SettlePair) -> None:
+    """It has calls again, from the stream, and yet nobody to ask: the node alone knows what Redis has lost."""
+    going_on = talking_call(pair)
+    told = [told_of(pair, going_on)]
+    pair.place(5)
+    pair.once()
+    opseq = pair.funds.status().opseq
+    pair.redis.execute("HSET", keys.NODES, "n1", int(pair.redis.execute("TIME")[0]) * 1000)
+    pair.sql("delete from tandem.node")
+    pair.redis.execute("DEL", keys.EPOCH)
+    with telling_node(pair.redis_url, told, opseq=opseq + 3, after_s=0.5):
+        done = pair.rebuilt()
+    assert (done["operations_lost"], done["told"], done["voided"]) == (3, 1, 0)
+    pair.assert_agreed()
+
+
 @pytest.mark.parametrize("is_posted", [True, False])
 def test_a_part_that_only_one_side_knows_is_charged_once(pair: SettlePair, *, is_posted: bool) -> None:
     """Its event was posted and its answer lost, or the reverse: the call goes on from what Postgres has."""

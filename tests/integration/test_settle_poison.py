@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -133,3 +135,37 @@ def test_a_charge_that_is_given_up_is_a_difference_no_more(pair: SettlePair) -> 
     assert (done["operations_lost"], done["events_lost"], done["funds"]) == (94, 0, [])
     assert pair.sql("select rid from tandem.event_dropped") == [(dropped.rid,)]
     pair.assert_agreed()
+
+
+def test_an_event_whose_name_no_index_takes_is_set_aside_alone(pair: SettlePair) -> None:
+    """What is too long for an index is the event's fault, not an outage: the others are posted."""
+    long_name = "".join(sha256(bytes([at])).hexdigest() for at in range(200))  # does not get shorter when packed
+    pinned = calls.call("long", [calls.leg(1, pair.ids["Alpha"], pair.ids["North"])])._replace(call_id=long_name)
+    pair.append(codec.pack(calls.refused(pinned)))
+    pair.place(7)
+    pair.once()
+    (event,) = listed(pair)
+    assert (event["rid"], pair.charged()["Alpha"]) == ("long", 7_000)
+
+
+def test_an_event_whose_name_no_text_takes_does_not_keep_redis_closed(pair: SettlePair) -> None:
+    """A rebuild reads the whole stream, and asks Postgres which calls it knows."""
+    pinned = calls.call("a\0b", [calls.leg(1, pair.ids["Alpha"], pair.ids["North"])])
+    pair.append(codec.pack(calls.refused(pinned)))
+    pair.place(7)
+    pair.once()
+    assert [event["rid"] for event in listed(pair)] == ["a\0b"]
+    pair.redis.execute("DEL", keys.EPOCH)
+    pair.once()
+    assert (len(listed(pair)), pair.charged()["Alpha"]) == (1, 7_000)
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [1], "1\t2", 1.5, None, b"x"])
+def test_an_event_with_what_is_no_number_is_set_aside_alone(pair: SettlePair, value: Any) -> None:
+    """Also where its record has text to escape, and so goes in by another way."""
+    pinned = calls.call("odd", [calls.leg(1, pair.ids["Alpha"], pair.ids["North"])])._replace(caller="a\\b")
+    event = calls.refused(pinned)
+    pair.append(codec.pack(event._replace(end=event.end._replace(status=value))))
+    pair.place(7)
+    pair.once()
+    assert (len(listed(pair)), pair.charged()["Alpha"]) == (1, 7_000)

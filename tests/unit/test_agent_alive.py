@@ -97,6 +97,19 @@ def test_nobody_is_asked_where_that_is_off_or_the_call_is_over() -> None:
     assert questions(node.until(4 * ALIVE_S)) == []
 
 
+def test_a_callee_whose_tag_is_the_callers_ends_his_call_like_any_other() -> None:
+    """Both questions have one Call-ID and one tag then, and stand as one: nobody gets out of paying by that."""
+    node = Node()
+    node.calls = Calls(Limits(alive_s=ALIVE_S, max_call_s=86_400, part_s=86_400))
+    node.calls.hear(held(86_400, max_s=86_400), 0, NOW_MS)
+    callee = builders.CALLEE._replace(tag=builders.CALLER.tag)
+    node.calls.hear(started()._replace(callee=callee), 0, NOW_MS)
+    asked = questions(node.until(ALIVE_S + LOOK_S))
+    assert [each.from_tag for each in asked] == [builders.CALLER.tag] * 2
+    told = node.calls.hear(Ended(RID, "caller", node.now_s * S, NOW_MS, is_sure=True), node.now_s * S, NOW_MS)
+    assert len(operations(told)) == 1
+
+
 def test_a_reload_forgets_no_call() -> None:
     node, after = Node(), Node()
     node.until(ALIVE_S - 10)

@@ -164,8 +164,10 @@ def test_a_call_for_help_passes() -> None:
 
 
 def test_a_phone_that_is_registered_may_stay_so() -> None:
+    """It is named by the To: the R-URI of a REGISTER is its domain."""
     ksr = FakeKsr()
+    ksr.pvs |= {"$ru": "sip:a.example", "$tu": "sip:bob@a.example"}
     ksr_load.publish(ksr, 0.0)
     assert shed(ksr, "REGISTER")
-    ksr.results["registrar.registered"] = 1
+    ksr.results["registrar.registered_uri sip:bob@a.example"] = 1
     assert not shed(ksr, "REGISTER")

@@ -328,7 +328,15 @@ class Batch:
         with self._connection.cursor() as cursor, cursor.copy(into) as copy:
             copy.write("".join(lines))
             for row in others:
-                copy.write_row((*row[:_ATTEMPTS], json.dumps(row.attempts), list(row.trace), *row[_ATTEMPTS + 2 :]))
+                _write_escaped(copy, row)
+
+
+def _write_escaped(copy: psycopg.Copy, row: CdrRow) -> None:
+    """Write a record by itself. Raises DataError where a value is of a kind that no column has."""
+    try:
+        copy.write_row((*row[:_ATTEMPTS], json.dumps(row.attempts), list(row.trace), *row[_ATTEMPTS + 2 :]))
+    except psycopg.ProgrammingError as error:  # psycopg's word for it, and for a missing table
+        raise psycopg.DataError(str(error)) from error
 
 
 def _call_line(row: CdrRow) -> str:

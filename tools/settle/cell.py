@@ -20,6 +20,7 @@ from tools.sync.marker import Marker
 AT_ONCE: Final = 500
 REPAIRS_AT_ONCE: Final = 100  # about 3 ms of Redis
 ATTEMPTS_MAX: Final = 20
+ALIVE_MS: Final = 60_000
 SOON_MS: Final = 10_000  # longer than between two looks, much shorter than what a node moves a lease before its end
 
 
@@ -115,6 +116,12 @@ class Cell:
     def nodes(self) -> dict[str, int]:
         """Return node -> when it was last heard of, in Redis ms."""
         return self._numbers(keys.NODES)
+
+    def nodes_alive(self) -> set[str]:
+        """Return the nodes that were heard of when last any was, or up to a minute before."""
+        nodes = self.nodes()
+        since_ms = max(nodes.values(), default=0) - ALIVE_MS
+        return {name for name, seen_ms in nodes.items() if seen_ms > since_ms}
 
     def heard(self) -> Heard:
         """Return the state of the money functions and the nodes, as of now."""

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 import psycopg
+from psycopg import errors
 
 from tools.settle.batch import ClashError
 from tools.settle.books import Books, Epoch, Poisoned
@@ -21,7 +22,8 @@ from tools.settle.stream import Entry, head, planned
 log = logging.getLogger("tandem.settle")
 
 WORDS_MAX: Final = 60
-UNSTORABLE: Final = (psycopg.DataError, psycopg.IntegrityError, ClashError)
+# psycopg counts what is too long for an index among the outages, which would be waited for with all that comes after.
+UNSTORABLE: Final = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, ClashError)
 
 
 class Outcome(NamedTuple):

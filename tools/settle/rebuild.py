@@ -178,10 +178,11 @@ class Rebuild:
         """Note the highest operation that was answered to a node, once all have told or had their time to.
 
         What Redis lost since settlement looked last, only they know. They need not be heard where Postgres knows of a
-        loss: they are called then. Where it knows of nothing at all, it may be so far in the past that it knows no node
-        either: then all that may still carry a call get their time.
+        loss: they are called then. It may be so far in the past that it knows other nodes, or none: those count that
+        Redis knows as well, and where nothing at all is known, all that may still carry a call get their time.
         """
-        opseq, known, alive = self._cell.status().opseq, self._books.known_opseq(), self._books.nodes_alive()
+        opseq, known = self._cell.status().opseq, self._books.known_opseq()
+        alive = self._books.nodes_alive() | self._cell.nodes_alive()
         until_s = asked_s + min(NODES_DEADLINE_S, self._silence_s)
         while opseq >= known and time.monotonic() < until_s:
             seen = self._cell.seen()

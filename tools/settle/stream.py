@@ -178,7 +178,7 @@ def decoded(payload: bytes) -> CallEvent | Poison:
 
 
 def head(payload: bytes) -> Head | None:
-    """Return the beginning of an event, without reading its call; None where it has none."""
+    """Return the beginning of an event, without reading its call; None where it has none that can be stored."""
     reader = msgpack.Unpacker()
     reader.feed(payload[:HEAD_BYTES])
     try:
@@ -187,7 +187,7 @@ def head(payload: bytes) -> Head | None:
     except (ValueError, msgpack.UnpackException):
         return None
     match words:
-        case [str(kind), int(epoch), str(rid), int(seq)]:
+        case [str(kind), int(epoch), str(rid), int(seq)] if "\0" not in rid:  # which Postgres cannot even be asked for
             return Head(kind, epoch, rid, seq)
     return None
 
