@@ -276,7 +276,8 @@ def _rated_leg(draft: Draft, payer: Payer, found: Tariffed, no_exchange: str) ->
     """Return the leg, or the refusal `no_exchange` where the account's money cannot be counted in the tariff's."""
     account, currency = payer.account, found.tariff.currency
     if currency == account.currency and not found.bands:
-        leg, sentence = _LEGS.of((account, found.tariff), (payer.level, *found[1:4]))
+        besides = (payer.level, found.rate_set_id, found.prefix, found.rate)
+        leg, sentence = _LEGS.of((account, found.tariff), besides)
         draft.note(sentence)
         return leg
     nanos, told = 0, ""
