@@ -121,8 +121,10 @@ def _fault(draft: Draft, domain: SipDomain, subscriber: Subscriber | None) -> st
         (active is None, "subscriber is not active"),
         (not is_proven, "wrong password"),
     )
-    fault = next((sentence for is_wrong, sentence in faults if is_wrong), "") or _locked_out(draft, active)
-    return fault or (STALE if nonce == "stale" else _reuse(draft))
+    for is_wrong, sentence in faults:
+        if is_wrong:
+            return sentence
+    return _locked_out(draft, active) or (STALE if nonce == "stale" else _reuse(draft))
 
 
 def _hashes(domain: SipDomain, subscriber: Subscriber) -> tuple[str, str]:

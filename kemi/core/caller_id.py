@@ -135,8 +135,9 @@ def _is_hidden(draft: Draft, subscriber: Subscriber) -> bool:
 
 
 def _wants_privacy(call: CallRequest) -> bool:
-    asked = {value.strip().lower() for value in re.split(r"[;,\s]", call.privacy)}
-    return bool(asked & HIDING) or _is_anonymous(call.from_uri)
+    if _is_anonymous(call.from_uri):
+        return True
+    return bool(call.privacy) and not HIDING.isdisjoint(re.split(r"[;,\s]", call.privacy.lower()))
 
 
 def _is_anonymous(uri: SipUri) -> bool:

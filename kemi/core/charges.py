@@ -24,6 +24,7 @@ from kemi.core.chains import Chain
 from kemi.core.draft import Draft
 from kemi.core.exchange import amount, nanos_for
 from kemi.core.hunt import REDIRECTS_MAX
+from kemi.core.kept import KeptWith
 from kemi.core.outcome import IN, OUT, Hold, HoldFund, Reject
 from kemi.core.periods import bands, midnights
 from kemi.core.rating import alternatives, by_fund, worst_schedule
@@ -36,6 +37,7 @@ BANDS_TOLD: Final = 4  # of a price that changes, the one now and the next three
 STAGES_MAX_S: Final = 300  # of all that ring one after the other: who calls has hung up by then
 STAGES_MAX: Final = 10  # times the node's ringing time, likewise
 LED_SLICE_S: Final = 20  # held first for a call that a forward may lead to a price: strangers let it ring on its money
+LEGS_KEPT: Final = 8_192  # of which it is kept what they pin, per process, < 1 kB each
 ANSWER_SLACK_S: Final = 5  # timers of Kamailio tick, and the node's clock may be set meanwhile
 
 Legs = tuple[PinnedLeg, ...]
@@ -273,6 +275,11 @@ def _paid_leg(draft: Draft, payer: Payer, callee: E164) -> PinnedLeg | Reject:
 def _rated_leg(draft: Draft, payer: Payer, found: Tariffed, no_exchange: str) -> PinnedLeg | Reject:
     """Return the leg, or the refusal `no_exchange` where the account's money cannot be counted in the tariff's."""
     account, currency = payer.account, found.tariff.currency
+    if currency == account.currency and not found.bands:
+        besides = (payer.level, found.rate_set_id, found.prefix, found.rate)
+        leg, sentence = _LEGS.of((account, found.tariff), besides)
+        draft.note(sentence)
+        return leg
     nanos, told = 0, ""
     if currency != account.currency:
         nanos = nanos_for(draft, currency, account.currency)
@@ -281,10 +288,33 @@ def _rated_leg(draft: Draft, payer: Payer, found: Tariffed, no_exchange: str) ->
         sentence = f"{payer} has {account.currency}, tariff {found.tariff.id} is in {currency}: no exchange rate"
         return draft.refuse(no_exchange, sentence, account.id)
     changes = _changes(draft, found) if found.bands else ""
-    draft.note(f"{payer} pays {per_minute(found.rate.per_min_micros, currency)} {_where(found)}{told}{changes}")
-    fund = keys.fund(account.id, account.currency)
-    leg = _pinned(found, payer.level, account.id, account.parent_id, fund)
+    leg = _leg_of(payer, found)
+    draft.note(f"{_pays(payer, found)}{told}{changes}")
     return leg._replace(exchange_nanos=nanos) if nanos else leg
+
+
+def _leg_of(payer: Payer, found: Tariffed) -> PinnedLeg:
+    account = payer.account
+    return _pinned(found, payer.level, account.id, account.parent_id, keys.fund(account.id, account.currency))
+
+
+def _pays(payer: Payer, found: Tariffed) -> str:
+    return f"{payer} pays {per_minute(found.rate.per_min_micros, found.tariff.currency)} {_where(found)}"
+
+
+_Besides = tuple[int, int, str, Rate]
+"""Level, rate set, prefix and rate."""
+
+
+def _leg_and_sentence(payer_and_tariff: tuple[Account, Tariff], besides: _Besides) -> tuple[PinnedLeg, str]:
+    """Return the leg of a level and what a trace tells of it, where neither clock nor exchange has a say in it."""
+    account, tariff = payer_and_tariff
+    level, rate_set_id, prefix, rate = besides
+    payer, found = Payer(level, account), Tariffed(tariff, rate_set_id, prefix, rate, ())
+    return _leg_of(payer, found), _pays(payer, found)
+
+
+_LEGS: Final = KeptWith(_leg_and_sentence, LEGS_KEPT)
 
 
 def _where(found: Tariffed) -> str:

@@ -17,6 +17,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
+from kemi.core.mac import mac
 from kemi.core.request import Credentials, SipUri
 from kemi.core.uri import default_port, parse_uri
 
@@ -64,8 +65,8 @@ def nonce_state(secret: bytes, nonce: str, now_ms: int, expire_s: int, source_ip
     if not _NONCE.fullmatch(nonce):
         return "foreign"
     raw = urlsafe_b64decode(nonce)
-    body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-    if not hmac.compare_digest(mac, _nonce_mac(secret, body)):
+    body, signature = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+    if not hmac.compare_digest(signature, _nonce_mac(secret, body)):
         return "foreign"
     made, mark = body[:_TIME_BYTES], body[_TIME_BYTES : _TIME_BYTES + _PLACE_BYTES]
     is_here = hmac.compare_digest(mark, _place_mark(secret, made, source_ip))
@@ -191,7 +192,7 @@ _HASHES: Final[dict[str, Callable[[str], str]]] = {"MD5": _md5, "SHA-256": _sha2
 
 
 def _nonce_mac(secret: bytes, body: bytes) -> bytes:
-    return hmac.digest(secret, b"nonce:" + body, "sha256")[:_MAC_BYTES]
+    return mac(secret, b"nonce:" + body)[:_MAC_BYTES]
 
 
 def _place_mark(secret: bytes, made: bytes, source_ip: str) -> bytes:
@@ -199,7 +200,7 @@ def _place_mark(secret: bytes, made: bytes, source_ip: str) -> bytes:
 
     Networks, not addresses: many a NAT gives its people another address of the same one at each connection.
     """
-    return hmac.digest(secret, b"place:" + made + _network(source_ip), "sha256")[:_PLACE_BYTES]
+    return mac(secret, b"place:" + made + _network(source_ip))[:_PLACE_BYTES]
 
 
 @lru_cache(maxsize=NETWORKS_KEPT)

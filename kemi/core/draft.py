@@ -6,10 +6,10 @@ Rule 2: a refusal at any step carries the trail and all that is known of the cal
 
 from __future__ import annotations
 
-import hmac
 from typing import Final, NamedTuple
 
 from kemi.core.known import Known
+from kemi.core.mac import mac
 from kemi.core.outcome import Reject, Trace, Weighed
 from kemi.core.pattern import TOO_MUCH, WAYS_MAX, Pattern, compile_pattern
 from kemi.core.refusals import reject
@@ -71,7 +71,7 @@ class Draft:
         """What the draws of this call depend on: repeatable on every node of a cell, and not to be guessed outside."""
         if self._seeds is None:  # not cached_property, which takes a lock
             call_id = self.call.call_id.encode("utf-8", "surrogatepass")
-            random = hmac.digest(self.facts.secret, b"draw:" + call_id, "sha256")
+            random = mac(self.facts.secret, b"draw:" + call_id)
             self._seeds = Seeds(int.from_bytes(random[:8], "big"), int.from_bytes(random[8:16], "big"))
         return self._seeds
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 R = TypeVar("R")
+T = TypeVar("T", bound=tuple[object, ...])
+A = TypeVar("A")
 V = TypeVar("V")
 
 
@@ -53,5 +55,27 @@ class KeptOfAll(Generic[R, V]):
         if len(self._by_identity) >= self._kept_max:
             self._by_identity.clear()
         made = self._make(records)
+        self._by_identity[identity] = records, made
+        return made
+
+
+class KeptWith(Generic[T, A, V]):
+    """The same of values made of several records and of something small besides, which is compared as any value is."""
+
+    def __init__(self, make: Callable[[T, A], V], kept_max: int) -> None:
+        """Keep what `make` makes. kept_max: values; when there are more, all are forgotten and made again."""
+        self._make = make
+        self._kept_max = kept_max
+        self._by_identity: dict[tuple[tuple[int, ...], A], tuple[T, V]] = {}
+
+    def of(self, records: T, besides: A) -> V:
+        """Return what is made of the records, in this order, and of what is besides."""
+        identity = tuple(map(id, records)), besides
+        kept = self._by_identity.get(identity)
+        if kept is not None:
+            return kept[1]
+        if len(self._by_identity) >= self._kept_max:
+            self._by_identity.clear()
+        made = self._make(records, besides)
         self._by_identity[identity] = records, made
         return made

@@ -10,7 +10,6 @@ Rule 3: a record of another type than asked for counts as absent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, compress
 from typing import Final, TypeVar
 
 from kemi import keys
@@ -188,8 +187,8 @@ class Known:
         Each with its place among all: for each prefix those of each owner. All are read at once, since most of them are
         known to be absent: a dozen prefixes have rules of a few.
         """
-        columns = [map(keys.peering_rules(owner_id, "").__add__, prefixes) for owner_id in owner_ids]
-        return self._read_all(PeeringRules, list(chain.from_iterable(zip(*columns, strict=True))))
+        beginnings = [keys.peering_rules(owner_id, "") for owner_id in owner_ids]
+        return self._read_all(PeeringRules, [each + prefix for prefix in prefixes for each in beginnings])
 
     def tariff(self, tariff_id: int) -> Tariff | None:
         """Return a tariff: which rate sets are in force. 0 names none, and no link leads there."""
@@ -249,7 +248,7 @@ class Known:
                 self._read(kind, name)  # raises, having looked at what stands before the gap
             raise
         self._looked_at.update(dict.fromkeys(names))
-        there = compress(enumerate(found), found)
+        there = [(place, record) for place, record in enumerate(found) if record is not None]
         return [(place, record) for place, record in there if isinstance(record, kind)]
 
     def _read(self, kind: type[R], name: str) -> R | None:

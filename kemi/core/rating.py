@@ -22,6 +22,7 @@ from kemi.records import Band, PinnedLeg, PinnedTarget, Rate
 
 SCHEDULE_ROWS_MAX: Final = 16
 SLICES_MAX: Final = 1_024  # of which it is kept per process where their rows stand, < 1 kB each
+SCHEDULES_MAX: Final = 1_024  # of calls whose rates alone say their prices, kept per process, < 8 kB each
 COLUMNS_MAX: Final = 4_096  # prices of a rate in the rows of a slice that are kept per process, < 1 kB each
 SECONDS_PER_MINUTE: Final = 60
 NANOS: Final = 1_000_000_000
@@ -108,15 +109,32 @@ def worst_schedule(
     """
     if to_s <= from_s:
         return ()
+    if len(ways) == 1 and all(_is_of_rate(leg) for legs in ways[0] for leg in legs):
+        return _rate_schedule(tuple([tuple([leg.rate for leg in legs]) for legs in ways[0]]), from_s, to_s)
     window_ms = max(0, until_ms - answered_ms)
     known = [
         [[_dearest(leg, to_s, answered_ms, window_ms) if leg.bands else leg for leg in legs] for legs in funds]
         for funds in ways
     ]
     paid = [leg for funds in known for legs in funds for leg in legs]
-    of = _Slice(frozenset([(leg.rate.first_s, leg.rate.next_s) for leg in paid if _has_increments(leg)]), from_s, to_s)
+    steps = frozenset([(leg.rate.first_s, leg.rate.next_s) for leg in paid if _has_increments(leg)])
+    of = _Slice(steps, from_s, to_s)
     of_ways = [[_column(legs, of, answered_ms) for legs in funds] for funds in known]
-    columns = of_ways[0] if len(of_ways) == 1 else [list(map(max, *each)) for each in zip(*of_ways, strict=True)]
+    return _rows(
+        of, of_ways[0] if len(of_ways) == 1 else [list(map(max, *each)) for each in zip(*of_ways, strict=True)]
+    )
+
+
+@lru_cache(maxsize=SCHEDULES_MAX)
+def _rate_schedule(rates_by_fund: tuple[tuple[Rate, ...], ...], from_s: int, to_s: int) -> tuple[HoldRow, ...]:
+    """Return the same where the rates alone say it. Tenants share a few price lists, and so do their calls."""
+    paid = [rate for rates in rates_by_fund for rate in rates]
+    of = _Slice(frozenset([(rate.first_s, rate.next_s) for rate in paid if rate.per_min_micros]), from_s, to_s)
+    return _rows(of, [_sum([_rate_column(rate, of) for rate in rates], of) for rates in rates_by_fund])
+
+
+def _rows(of: _Slice, columns: Sequence[Sequence[int]]) -> tuple[HoldRow, ...]:
+    """Return the rows that are possible. columns: what each fund pays."""
     prices = zip(*columns, strict=True) if columns else repeat(())
     rows = tuple(map(HoldRow, _stops(of), prices))
     return rows if _is_possible(rows[-1]) else tuple(filter(_is_possible, rows))
@@ -193,7 +211,10 @@ def _stops(of: _Slice) -> tuple[int, ...]:
 
 def _column(legs: Sequence[PinnedLeg], of: _Slice, answered_ms: int) -> Sequence[int]:
     """Return what one fund pays in each row. Nothing is capped here: a row that would be is left out anyway."""
-    columns = [_leg_column(leg, of, answered_ms) for leg in legs]
+    return _sum([_leg_column(leg, of, answered_ms) for leg in legs], of)
+
+
+def _sum(columns: Sequence[Sequence[int]], of: _Slice) -> Sequence[int]:
     if len(columns) == 1:
         return columns[0]
     return [sum(prices) for prices in zip(*columns, strict=True)] if columns else [0] * len(_stops(of))
@@ -201,9 +222,14 @@ def _column(legs: Sequence[PinnedLeg], of: _Slice, answered_ms: int) -> Sequence
 
 def _leg_column(leg: PinnedLeg, of: _Slice, answered_ms: int) -> Sequence[int]:
     """Return the charge of a leg in each row."""
-    if leg.bands or leg.exchange_nanos or leg.round_to_micros != 1 or leg.rounding != "up":
-        return [charge(leg, talk_s, answered_ms) for talk_s in _stops(of)]
-    return _rate_column(leg.rate, of)
+    if _is_of_rate(leg):
+        return _rate_column(leg.rate, of)
+    return [charge(leg, talk_s, answered_ms) for talk_s in _stops(of)]
+
+
+def _is_of_rate(leg: PinnedLeg) -> bool:
+    """Whether the rate alone says what a leg costs its fund."""
+    return not (leg.bands or leg.exchange_nanos) and leg.round_to_micros == 1 and leg.rounding == "up"
 
 
 @lru_cache(maxsize=COLUMNS_MAX)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final, NamedTuple
 
+from kemi.core.kept import Kept
 from kemi.core.pattern import WAYS_MAX, compile_pattern
 from kemi.core.request import E164
 from kemi.records import RewriteRule
@@ -44,7 +44,7 @@ def rewrite(rules: tuple[RewriteRule, ...], digits: str) -> tuple[str, str]:
     if not rules:
         return digits, ""
     passed_over: list[str] = []
-    for rule in _ready(rules):
+    for rule in _READY.of(rules):
         match = rule.search(digits)
         fault = rule.fault
         if match is not None:
@@ -88,7 +88,6 @@ class _Ready(NamedTuple):
         return match.string[: match.start()] + replacement + match.string[match.end() :]
 
 
-@lru_cache(maxsize=SETS_MAX)
 def _ready(rules: tuple[RewriteRule, ...]) -> tuple[_Ready, ...]:
     """Return the rules ready to be tried; the first that is too much, and all after it, are told by that one alone."""
     made: list[_Ready] = []
@@ -101,6 +100,9 @@ def _ready(rules: tuple[RewriteRule, ...]) -> tuple[_Ready, ...]:
             return (*made, _Ready(rule.id, fault="it and all after it: too many ways to try the list"))
         made.append(_made_ready(rule))
     return tuple(made)
+
+
+_READY: Final = Kept(_ready, SETS_MAX)
 
 
 def _made_ready(rule: RewriteRule) -> _Ready:

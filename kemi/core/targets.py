@@ -257,17 +257,10 @@ def _to_server(group: PeeringGroup, server: PeerServer, user: str, pinned: Pinne
     if server.redirects:
         hosts = tuple(other.address for other in group.servers if other.enabled and other.address)
         limits = limits._replace(hosts=hosts)
-    return Target(
-        kind="server",
-        ruri=f"sip:{user}@{address}" if user else f"sip:{address}",
-        next_hop=next_hop,
-        from_uri=named.from_uri,
-        from_display=named.from_display,
-        headers=named.headers,
-        remove=ALWAYS_REMOVED,
-        pinned=pinned,
-        limits=limits,
-    )
+    ruri = f"sip:{user}@{address}" if user else f"sip:{address}"
+    # By place: names would double what it costs, and a call may have thirty.
+    from_, display, headers = named
+    return Target("server", ruri, next_hop, from_, display, headers, ALWAYS_REMOVED, pinned, "", limits)
 
 
 def _named(identity: Identity, caller: CallerId, user: str, dialect: Dialect, host: str) -> _Named:

@@ -15,6 +15,8 @@ import hmac
 import re
 from typing import Final, NamedTuple
 
+from kemi.core.mac import mac
+
 PARAMETER: Final = "tdm"
 HOSTS_MAX: Final = 16
 ROUTE_MAX: Final = 8_192  # characters
@@ -65,10 +67,10 @@ def sign(secret: bytes, rid: str, call_id: str, from_tag: str, origin: Origin) -
 def token_of(secret: bytes, route: str, call_id: str, from_tag: str, to_tag: str) -> Token | None:
     """Return the token of ours in a Route or Record-Route, None when there is none for this dialog."""
     for match in _TOKEN.finditer(route[:ROUTE_MAX]):
-        rid, issued, node, marks, mac = match.groups()
+        rid, issued, node, marks, signature = match.groups()
         text = f"{rid}.{issued}{node}{marks}"
         for tag, is_callers in ((from_tag, True), (to_tag, False)):
-            if tag and hmac.compare_digest(mac, _mac(secret, text, call_id, tag)):
+            if tag and hmac.compare_digest(signature, _mac(secret, text, call_id, tag)):
                 hosts = tuple(marks[at : at + _MARK_CHARACTERS] for at in range(0, len(marks), _MARK_CHARACTERS))
                 return Token(rid, int(issued, 16), node, hosts, is_callers)
     return None
@@ -76,11 +78,11 @@ def token_of(secret: bytes, route: str, call_id: str, from_tag: str, to_tag: str
 
 def _mac(secret: bytes, text: str, call_id: str, from_tag: str) -> str:
     signed = f"route:{text}\n{call_id}\n{from_tag}".encode()
-    return hmac.new(secret, signed, hashlib.sha256).hexdigest()[:_MAC_CHARACTERS]
+    return mac(secret, signed).hex()[:_MAC_CHARACTERS]
 
 
 def _host_mark(secret: bytes, rid: str, host: str) -> str:
-    return hmac.new(secret, f"host:{rid}\n{host}".encode(), hashlib.sha256).hexdigest()[:_MARK_CHARACTERS]
+    return mac(secret, f"host:{rid}\n{host}".encode()).hex()[:_MARK_CHARACTERS]
 
 
 def _node_mark(node: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kemi.core.kept import Kept, KeptOfAll
+from kemi.core.kept import Kept, KeptOfAll, KeptWith
 from kemi.records import PeerServer
 
 SERVER = PeerServer(7, "lon1", "203.0.113.7", 5060, "udp", 100, enabled=True)
@@ -47,4 +47,21 @@ def test_what_is_made_of_several_is_made_once_for_these_in_this_order() -> None:
     assert kept.of((SERVER, other._replace(name="lon3"))) == "lon1,lon3"
     found = [kept.of((SERVER, SERVER._replace(name=str(number)))) for number in range(1_000)]
     assert found == [f"lon1,{number}" for number in range(1_000)]
+    assert len(kept._by_identity) <= 3
+
+
+def test_what_is_made_of_records_and_a_value_is_made_once_for_both() -> None:
+    """The records by identity, what is besides by its value; no more is kept than was said."""
+    made: list[str] = []
+
+    def name(servers: tuple[PeerServer], besides: tuple[int, str]) -> str:
+        made.append(servers[0].name)
+        return f"{servers[0].name}{besides[0]}{besides[1]}"
+
+    kept = KeptWith(name, 3)
+    assert [kept.of((SERVER,), (1, "x")), kept.of((SERVER,), (1, "x"))] == ["lon11x"] * 2
+    assert len(made) == 1
+    assert kept.of((SERVER,), (2, "x")) == "lon12x"
+    assert kept.of((SERVER._replace(name="lon2"),), (1, "x")) == "lon21x"
+    assert [kept.of((SERVER,), (number, "")) for number in range(1_000)] == [f"lon1{number}" for number in range(1_000)]
     assert len(kept._by_identity) <= 3
