@@ -93,6 +93,11 @@ def noc_answer(ticket: str) -> str:
     return f"{TAG}noc_answer:{ticket}"
 
 
+def noc_taken(ticket: str) -> str:
+    """STRING, which agent answers a question; writer, reader: the agents of that node; gone in 30 s."""
+    return f"{noc_answer(ticket)}:taken"
+
+
 def account(account_id: int) -> str:
     """Short name of an Account."""
     return f"acct:{account_id}"
