@@ -2,7 +2,8 @@
 
 A question stands under a key of the node's own for some seconds; it is answered once, under the asker's ticket, by the
 same commands as kamcmd's. Redis keeps who has taken it, so that neither a reload nor a restart carries an order out
-again: one that died at it leaves no answer, and the asker hears that nobody knows. Connection and turn are its own: what it waits for, the calls do not.
+again: one that died at it leaves no answer, and the asker hears that nobody knows. Connection and turn are its own:
+what it waits for, the calls do not.
 """
 
 from __future__ import annotations

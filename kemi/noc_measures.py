@@ -125,7 +125,7 @@ def _listed(desk: Desk, words: Sequence[str], order: str, name: str) -> Answer:
     _options(words, ())
 
     def read(client: RedisClient) -> Answer:
-        found = redis_measures.in_force(client, desk.unix_ms)
+        found = redis_measures.in_force(client, redis_measures.clock_ms(client))
         return {name: [_row(each) for each in found if each.what.order == order]}
 
     return _asked(desk, read)

@@ -88,8 +88,14 @@ def release(store: Store, what: What, told: Told) -> bool:
     return bool(store.fcall("tandem_measure_release_1", (), (*what, json.dumps(told._asdict()))))
 
 
+def clock_ms(store: Reader) -> int:
+    """Return Redis' time, Unix ms: what measures end by."""
+    seconds, micros = store.execute("TIME")
+    return int(seconds) * MS + int(micros) // MS
+
+
 def in_force(store: Reader, now_ms: int) -> list[Measure]:
-    """Return the measures that are not over. now_ms: Unix time."""
+    """Return the measures that are not over. now_ms: as by clock_ms."""
     flat = store.execute("HGETALL", keys.MEASURES)
     found = map(_measure, flat[::2], flat[1::2])
     return sorted(each for each in found if each is not None and each.until_ms > now_ms)
