@@ -57,8 +57,12 @@ class MeasureWatch:
             return ""
         redis_ms = now_ns // NS_PER_MS + self._ahead_ms
         known = self._known = [each for each in self._known if each.until_ms > redis_ms]
-        flush = max((each.at_ms for each in known if each.what.order == FLUSH), default=0)
-        return ksr_measures.news(self._ksr, redis_measures.pairs(known), str(flush or ""))
+        flushes = [
+            (each.at_ms, "" if each.what.value == ALL_NODES else each.what.value)
+            for each in known
+            if each.what.order == FLUSH
+        ]
+        return ksr_measures.news(self._ksr, redis_measures.pairs(known), flushes)
 
     def set_level(self, now_ns: int) -> None:
         """Set the level of the log: what is ordered for this node, else what is for all. Apart: it may fail."""

@@ -53,6 +53,7 @@ class Node:
 
     def __init__(self) -> None:
         self.ksr, self.store, self.flushes = FakeKsr(), FakeStore(), 0
+        self.flushed: list[tuple[str, ...]] = []
         self.watch, self.orders = MeasureWatch(self.ksr, "n1", self.store), Orders(self.ksr)
 
     def turn(self, version: int, now_ms: int = NOW_MS) -> None:
@@ -64,9 +65,10 @@ class Node:
         self.watch.set_level(now_ns)
         assert self.orders.look(self.flush) == 42
 
-    def flush(self) -> None:
+    def flush(self, *names: str) -> None:
         """Count."""
         self.flushes += 1
+        self.flushed.append(names)
 
 
 def mono_ns(now_ms: int) -> int:
@@ -186,6 +188,20 @@ def test_caches_are_emptied_once_for_each_order(node: Node) -> None:
     node.turn(2, NOW_MS + 99_000)
     assert node.flushes == 2, "not at its end"
     assert node.ksr.tables[NOC]["configuration"] == "42"
+
+
+def test_one_record_is_forgotten_also_where_several_are_ordered_at_once(node: Node) -> None:
+    node.store.order("flush record acct:7", at_ms=7)
+    node.turn(1)
+    node.store.order("flush record acct:8", until_ms=NOW_MS + 5, at_ms=7)
+    node.turn(2)
+    assert node.flushed == [("acct:7",), ("acct:8",)]
+    node.turn(2, NOW_MS + 6)
+    assert len(node.flushed) == 2, "not at its end"
+    node.store.order("flush record acct:7", at_ms=9)
+    node.store.order("flush caches *", at_ms=9)
+    node.turn(3)
+    assert node.flushed[2:] == [()]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,12 @@ def asked(words: str) -> dict[str, object]:
         ("loglevel 3", "level 3 is refused: there Kamailio logs hashes of passwords"),
         ("loglevel 7", "'7' is no level: say -1, 0, 1, 2, or normal"),
         ("loglevel 2 node=N_1", "'N_1' is no name of a node"),
-        ("flush everything", "'everything' is not understood"),
+        ("flush everything", "'everything' is no record: say KIND:NAME, as acct:7, with a kind of acct, bar, dest"),
+        ("flush acct:", "'acct:' is no record"),
+        ("flush moon:7", "'moon:7' is no record"),
+        ("flush acct:\x07", "is no record"),
+        (f"flush acct:{'9' * 300}", "is no record"),
+        ("flush acct:7 dom:a", "'dom:a' is not understood"),
         ("explain alice@a.example", "say who calls, and whom"),
         ("explain alice@a.example sip:", "'sip:' is no number, no user@domain and no SIP URI"),
         ("explain 4930 33140 moon", "'moon' is no source: say address[:port][/transport]"),
@@ -74,7 +79,7 @@ def test_what_makes_no_sense_is_told_with_the_usage(words: str, why: str) -> Non
     "words",
     [
         *("quarantine account 7", "release account 7", "quarantines", "trace prefix +49", "untrace line a@b"),
-        *("traces", "loglevel 2", "loglevel normal", "flush"),
+        *("traces", "loglevel 2", "loglevel normal", "flush", "flush acct:7 why=odd"),
     ],
 )
 def test_without_redis_nothing_is_ordered_and_the_asker_hears_so(words: str) -> None:
@@ -117,6 +122,12 @@ ROW = {"kind": "account", "value": "7", "until_ms": 1_770_000_000_000, "who": "a
             "explain 4930 33140 192.0.2.7/udp",
             {"verdict": "route"},
             '{"verdict": "route"}',
+        ),
+        (
+            ["noc", "flush", "sub:a@b"],
+            "flush sub:a@b who=ann_b",
+            {"flushed": "sub:a@b"},
+            "each worker forgets sub:a@b ",
         ),
         (["noc", "flush", "--why", "odd"], "flush who=ann_b why=odd", {"flushed": "*"}, "each worker forgets"),
     ],
