@@ -234,7 +234,7 @@ def _line(text: str) -> str:
 
 
 def _record(text: str) -> str:
-    if not RECORD_FORM.fullmatch(text) or not text.isprintable() or text.partition(":")[0] not in RECORD_TYPES:
+    if not RECORD_FORM.fullmatch(text) or text.partition(":")[0] not in RECORD_TYPES:
         kinds = ", ".join(sorted(RECORD_TYPES))
         raise UsageError(f"{text[:SHOWN_MAX]!r} is no record: say KIND:NAME, as acct:7, with a kind of {kinds}")
     return text
