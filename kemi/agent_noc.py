@@ -25,7 +25,6 @@ from kemi.settings import Settings
 
 ASKED_NS: Final = 200_000_000  # how long a question waits at most; 5 reads a second cost Redis nothing
 ANSWER_S: Final = 30  # longer than a question stands
-QUESTION_MAX: Final = 1_000  # bytes
 ANSWER_MAX: Final = 500_000  # bytes; a longer one might take Redis' time-out to write, and count as an outage
 TICKET: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -126,7 +125,7 @@ class AgentNoc:
 
 def _question(asked: bytes | None) -> tuple[str, str]:
     """Return ticket and command; "" and "" for what is no question."""
-    if not asked or len(asked) > QUESTION_MAX:
+    if not asked or len(asked) > keys.NOC_QUESTION_MAX:
         return "", ""
     try:
         found = json.loads(asked)

@@ -83,6 +83,10 @@ def location(address_of_record: str) -> str:
     return f"{TAG}loc:{address_of_record}"
 
 
+NOC_QUESTION_MAX: Final = 4_000
+"""Bytes of a question; the longest reason that may be given fits, in any script."""
+
+
 def noc_question(node: str) -> str:
     """STRING JSON [ticket, command]; writer: operators' tools; reader: the agent of that node; gone in seconds."""
     return f"{TAG}noc_ask:{node}"

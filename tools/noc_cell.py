@@ -49,8 +49,11 @@ class Cell:
     def ask(self, node: str, command: str) -> dict[str, Any]:
         """Return a node's answer. Raises OperatorError where none comes in time."""
         ticket, key = secrets.token_hex(16), keys.noc_question(node)
+        question = json.dumps([ticket, command])
+        if len(question) > keys.NOC_QUESTION_MAX:
+            raise OperatorError(f"a question of {len(question)} bytes is too long: at most {keys.NOC_QUESTION_MAX}")
         end_s = time.monotonic() + ANSWER_S
-        while self._run("SET", key, json.dumps([ticket, command]), "NX", "EX", ANSWER_S) is None:
+        while self._run("SET", key, question, "NX", "EX", ANSWER_S) is None:
             if time.monotonic() > end_s:
                 raise OperatorError(f"node {node} is being asked by somebody else and does not answer them")
             time.sleep(LOOK_S)

@@ -168,7 +168,7 @@ def test_an_order_that_redis_did_not_confirm_is_ours_all_the_same(site: Site, mo
     assert len(site.ksrs["n1"].log) == 1
 
 
-@pytest.mark.parametrize("asked", ["", "{}", "[1, 2]", '["short", "status"]', "not JSON", "[" * 900, " " * 1001])
+@pytest.mark.parametrize("asked", ["", "{}", "[1, 2]", '["short", "status"]', "not JSON", "[" * 900, " " * 4001])
 def test_what_is_no_question_is_passed_over(site: Site, asked: str) -> None:
     site.redis.put(keys.noc_question("n1"), asked)
     site.turn()
@@ -252,6 +252,14 @@ def test_what_cannot_be_asked_is_a_sentence(site: Site, words: str, said: str) -
     with pytest.raises(OperatorError) as caught:
         site.tandem(*words.split())
     assert str(caught.value) == said
+
+
+def test_a_long_reason_in_any_script_arrives_and_a_question_that_is_too_long_is_said(site: Site) -> None:
+    """Nodes pass over what is too long: the asker would only hear that nobody answers."""
+    why = "🐌" * 200
+    assert "say on or off" in site.ask("n1", f"drain who={'x' * 64} why={why}")["error"]
+    with pytest.raises(OperatorError, match="is too long: at most 4000"):
+        site.ask("n1", "x" * 4_000)
 
 
 def test_a_filter_is_one_word(site: Site) -> None:
