@@ -29,7 +29,7 @@ from kemi.adapters.redis_measures import (
 )
 from kemi.adapters.redis_tables import RECORD_TYPES
 from kemi.core.measures import ACCOUNT, ALL_NODES, CARRIER, LINE, PREFIX, QUARANTINED, SERVER, SOURCE, TRACED
-from kemi.noc_command import Answer, Command, Desk, UsageError
+from kemi.noc_command import LINE_FORM, WHO_MAX, Answer, Command, Desk, UsageError
 
 FOR_S: Final = 3_600
 FOR_MAX_S: Final = 2_592_000  # 30 days: who must stay out for longer is to be disabled in the configuration
@@ -46,10 +46,8 @@ ID_MAX: Final = 2**63 - 1
 WIDEST_V4, WIDEST_V6 = 8, 16
 MAPPED_BITS: Final = 96
 WORDS_MAX: Final = 200  # characters of why
-WHO_MAX: Final = 64
 SHOWN_MAX: Final = 64  # characters of what is wrong
 NOBODY: Final = "kamcmd"
-LINE_FORM: Final = re.compile(r"[^\s@\"]{1,64}@[A-Za-z0-9.:-]{1,253}", re.ASCII)
 RECORD_FORM: Final = re.compile(r"[a-z]+(?::[^\s\"]{1,253})?")
 PREFIX_FORM: Final = re.compile(r"\+?([0-9]{1,15})", re.ASCII)
 NODE_FORM: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)

@@ -9,8 +9,7 @@ from kemi import noc_table
 from kemi.adapters import ksr_locations, ksr_noc
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_shared import DRAIN, HEALTH, NOC, StoreFlag, is_draining, names
-from kemi.noc_command import Answer, Command, Desk, UsageError
-from kemi.noc_measures import LINE_FORM, WHO_MAX
+from kemi.noc_command import LINE_FORM, WHO_MAX, Answer, Command, Desk, UsageError
 
 _STATISTICS: Final = {name: f"$stat({name})" for name in ksr_noc.COUNTERS}
 
