@@ -141,9 +141,12 @@ class Admission:
         except StoreUnavailable:
             return
 
-    def flush(self) -> None:
-        """Forget all that is cached. What an emergency call needs is served on while Redis does not answer."""
-        self._tables.flush()
+    def flush(self, *names: str) -> None:
+        """Forget these records, without names all that is cached. What emergencies need stays while Redis is away."""
+        if names:
+            self._tables.forget(names)
+        else:
+            self._tables.flush()
 
     @property
     def cache(self) -> Counts:

@@ -60,6 +60,7 @@ class AgentState(NamedTuple):
     armed_epoch: int
     locations: bytes = b""
     tally: bytes = b""
+    measures: bytes = b""
 
 
 class Agent:
@@ -98,13 +99,11 @@ class Agent:
         self._capacity = ksr_capacity.Reconciler()
         self._unheld = ksr_capacity.Reconciler(ksr_shared.UNHELD, ksr_shared.OFFLINE)
         self._was_down = False
-        self._config_pass = 0
         self._told_workers: tuple[int, str] | None = None
         self._read_at_ns = self._reconcile_at_ns = self._publish_at_ns = 0
-        self._heartbeat_at_ns = 0
-        self._follow_at_ns = 0
+        self._heartbeat_at_ns = self._follow_at_ns = 0
         self._shown = Shown(ksr)
-        self._errors = 0
+        self._errors = self._config_pass = 0
 
     def tick(self) -> None:
         """Do one turn."""
@@ -141,10 +140,8 @@ class Agent:
     def export(self) -> AgentState:
         """Return all that the code after a reload must know."""
         calls, rebuild = self._calls, self._rebuild
-        return AgentState(
-            calls.export(), self._outbox.export(), calls.closings.export(), rebuild.export(), rebuild.armed_epoch,
-            tally=self._tally.export(),
-        )  # fmt: skip
+        kept = (calls.export(), self._outbox.export(), calls.closings.export(), rebuild.export(), rebuild.armed_epoch)
+        return AgentState(*kept, tally=self._tally.export(), measures=self._measures.export())
 
     def restore(self, state: AgentState) -> None:
         """Take over from the code before a reload."""
@@ -153,6 +150,7 @@ class Agent:
         self._calls.closings.restore(state.closings)
         self._rebuild.restore(getattr(state, "recent", ()), getattr(state, "armed_epoch", 0))  # older code had none
         self._apart("tally", partial(self._tally.restore, getattr(state, "tally", b"")))
+        self._apart("measures", partial(self._measures.restore, getattr(state, "measures", b"")))
 
     def close(self) -> None:
         """Let the spool and the connections go."""
@@ -286,15 +284,16 @@ class Agent:
         if self._rebuild.is_due or not found.epoch:
             self._heartbeat_at_ns = 0  # settlement waits for our word, and calls for settlement
         self._config_pass = found.config_pass
-        self._apart("measures", partial(self._measures.follow, found.measured, self._now()[1]))
+        self._apart("measures", partial(self._measures.follow, found.measured, self._clock.monotonic_ns()))
         self._tell_workers()
 
     def _tell_workers(self) -> None:
         """Tell the workers what has changed."""
-        told = (self._config_pass, self._measures.turn(self._now()[1]))
+        told = (self._config_pass, self._measures.turn(self._clock.monotonic_ns()))
         if told != self._told_workers:
             self._told_workers = told
             ksr_shared.publish_pass(self._ksr, *told)
+        self._apart("log level", partial(self._measures.set_level, self._clock.monotonic_ns()))
 
     def _ask_store(self, probe: Prober) -> None:
         """Look after Redis, and take in what it has answered since the last turn: nobody has to ask once more then."""
@@ -321,6 +320,7 @@ class Agent:
         if self._client.available():
             found = beat(self._client, self._settings.node, self._outbox.opseq)
             self._takeover.see(found.nodes, self._clock.monotonic_ns())
+            self._measures.see(found.now_ms, self._clock.monotonic_ns())
             ksr_noc.publish_money(self._ksr, found.money)
             ksr_noc.publish_sync(self._ksr, found.sync, self._now()[1])
             self._told_workers = None  # told again: somebody may have taken it out of the table

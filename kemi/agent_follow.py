@@ -33,11 +33,15 @@ class Standing(NamedTuple):
 
 
 class Beat(NamedTuple):
-    """What a sign of life was answered. nodes: name -> when last heard of, in Redis ms. money, sync: for the NOC."""
+    """What a sign of life was answered. nodes: name -> when last heard of, in Redis ms. money, sync: for the NOC.
+
+    now_ms: Redis' time.
+    """
 
     nodes: Mapping[str, int]
     money: Mapping[str, int]
     sync: Mapping[str, object]
+    now_ms: int
 
 
 def standing(numbers: Sequence[bytes | None]) -> Standing:
@@ -64,7 +68,7 @@ def beat(client: Store, node: str, opseq: int) -> Beat:
             redis_sync.QUESTION,
         )
     )
-    return Beat(_numbers(nodes), _numbers(settled), redis_sync.told(synced, now_ms))
+    return Beat(_numbers(nodes), _numbers(settled), redis_sync.told(synced, now_ms), now_ms)
 
 
 def _numbers(flat: Sequence[bytes]) -> dict[str, int]:

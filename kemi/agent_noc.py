@@ -1,13 +1,16 @@
 """The agent's part of the NOC's desk: what is asked of this node through Redis, and what accounts have left.
 
 A question stands under a key of the node's own for some seconds; it is answered once, under the asker's ticket, by the
-same commands as kamcmd's. Connection and turn are its own: what it waits for, the calls do not.
+same commands as kamcmd's. Redis keeps who has taken it, so that neither a reload nor a restart carries an order out
+again: one that died at it leaves no answer, and the asker hears that nobody knows. Connection and turn are its own:
+what it waits for, the calls do not.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 import traceback
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
@@ -21,8 +24,7 @@ from kemi.noc_command import Answer, Desk
 from kemi.settings import Settings
 
 ASKED_NS: Final = 200_000_000  # how long a question waits at most; 5 reads a second cost Redis nothing
-ANSWER_S: Final = 30
-QUESTION_MAX: Final = 1_000  # bytes
+ANSWER_S: Final = 30  # longer than a question stands
 ANSWER_MAX: Final = 500_000  # bytes; a longer one might take Redis' time-out to write, and count as an outage
 TICKET: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -57,6 +59,7 @@ class AgentNoc:
         self._money = money
         self._again_ns = 0
         self._ticket = ""
+        self._name = secrets.token_hex(8)  # of this object: one from before a reload is another one
 
     def turn(self, now_ns: int, unix_ms: int) -> None:
         """Answer what is asked, and look up what is wanted. now_ns: CLOCK_MONOTONIC."""
@@ -79,13 +82,24 @@ class AgentNoc:
         ticket, command = _question(asked)
         if not ticket or ticket == self._ticket:
             return
+        is_ours = self._take(ticket)
         self._ticket = ticket  # before the work: what fails is not tried again
+        if not is_ours:
+            return
         text = json.dumps(self._answer(desk, command.split()))
         if len(text) > ANSWER_MAX:
             text = json.dumps(
                 {"error": f"the answer has {len(text)} bytes, of {ANSWER_MAX}: choose less, or set limit="}
             )
         self._client.execute("SETEX", keys.noc_answer(ticket), ANSWER_S, text)
+
+    def _take(self, ticket: str) -> bool:
+        """Say in Redis that we answer this question; return False where another object of this node has said so."""
+        key = keys.noc_taken(ticket)
+        taken = self._client.execute("GET", key)
+        if taken is None:
+            self._client.execute("SETEX", key, ANSWER_S, self._name)
+        return taken is None or taken == self._name.encode()
 
     def _answer(self, desk: Desk, words: list[str]) -> Answer:
         try:
@@ -111,7 +125,7 @@ class AgentNoc:
 
 def _question(asked: bytes | None) -> tuple[str, str]:
     """Return ticket and command; "" and "" for what is no question."""
-    if not asked or len(asked) > QUESTION_MAX:
+    if not asked or len(asked) > keys.NOC_QUESTION_MAX:
         return "", ""
     try:
         found = json.loads(asked)

@@ -15,7 +15,7 @@ from typing import Final
 from kemi import codec
 from kemi.adapters import ksr_tally
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.ksr_queue import Decided, Held, Message, Started
+from kemi.adapters.ksr_queue import REGISTER, Decided, Held, Message, Started
 from kemi.adapters.redis_operations import Late, Release, Settle
 from kemi.agent_calls import Calls
 from kemi.agent_ends import Past
@@ -61,9 +61,14 @@ class AgentTally:
         now_s, self._is_changed = now_ns // NS, True
         self._tallies.timed(now_s, told.stages_us)
         for flood in told.floods:
+            if flood.reason.startswith(REGISTER):
+                self._tallies.register_refused(now_s, flood.reason, flood.address, flood.times)
+                continue
             self._tallies.refused(now_s, flood.reason, flood.address, 0, flood.times)
             self._log.leave_out(flood.reason, flood.times)
-        if told.reason:
+        if told.reason.startswith(REGISTER):
+            self._tallies.register_refused(now_s, told.reason, told.address, 1)
+        elif told.reason:
             self._tallies.refused(now_s, told.reason, told.address, told.account_id, 1)
             if self._log.passes(told.reason):
                 self._write(refused_line(told))

@@ -83,6 +83,10 @@ def location(address_of_record: str) -> str:
     return f"{TAG}loc:{address_of_record}"
 
 
+NOC_QUESTION_MAX: Final = 4_000
+"""Bytes of a question; the longest reason that may be given fits, in any script."""
+
+
 def noc_question(node: str) -> str:
     """STRING JSON [ticket, command]; writer: operators' tools; reader: the agent of that node; gone in seconds."""
     return f"{TAG}noc_ask:{node}"
@@ -91,6 +95,11 @@ def noc_question(node: str) -> str:
 def noc_answer(ticket: str) -> str:
     """STRING JSON object, a node's answer; writer: its agent; reader: who asked under this ticket; gone in 30 s."""
     return f"{TAG}noc_answer:{ticket}"
+
+
+def noc_taken(ticket: str) -> str:
+    """STRING, which agent answers a question; writer, reader: the agents of that node; gone in 30 s."""
+    return f"{noc_answer(ticket)}:taken"
 
 
 def account(account_id: int) -> str:

@@ -56,9 +56,16 @@ def answer(desk: Desk, words: Sequence[str]) -> Answer:
     if command is None:
         return {"error": f"no command {words[0][:SHOWN]}; commands: {_usages()}; then a ticket"}
     try:
-        return command.serve(desk, words[1:])
+        return command.serve(desk, _readable(words[1:]))
     except UsageError as error:
         return {"error": f"{error}; usage: {command.usage}"}
+
+
+def _readable(words: Sequence[str]) -> Sequence[str]:
+    """Return words without a zero byte or half a character, which Kamailio takes from nobody. Raises UsageError."""
+    if not all(map(str.isprintable, words)):
+        raise UsageError("not all characters of it are printable")
+    return words
 
 
 def pages(whole: Answer) -> list[str]:

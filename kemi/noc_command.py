@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kemi.adapters.ksr_api import Ksr
 from kemi.settings import Settings
 
+WHO_MAX: Final = 64  # characters of the name of who asks
+LINE_FORM: Final = re.compile(r"[^\s@\"]{1,64}@[A-Za-z0-9.:-]{1,253}", re.ASCII)
 Answer = dict[str, object]
 """What is shown to the asker, as JSON; {"error": text} where it cannot be done. Long lists at its top are its rows."""
 

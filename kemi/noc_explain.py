@@ -67,7 +67,7 @@ def _facts(desk: Desk, client: RedisClient) -> Facts:
         draining=ksr_shared.is_draining(desk.ksr),
         zones=Zones(),
         listens=settings.listens,
-        quarantine=redis_measures.quarantine(client, desk.unix_ms),
+        quarantine=redis_measures.quarantine(client, redis_measures.clock_ms(client)),
     )
 
 

@@ -15,9 +15,21 @@ from typing import Final
 
 from kemi.adapters import redis_measures
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
-from kemi.adapters.redis_measures import FLUSH, LOG_LEVEL, MOST, QUARANTINE, TRACE, Measure, Told, What
+from kemi.adapters.redis_measures import (
+    CACHES,
+    FLUSH,
+    LOG_LEVEL,
+    MOST,
+    QUARANTINE,
+    RECORD,
+    TRACE,
+    Measure,
+    Told,
+    What,
+)
+from kemi.adapters.redis_tables import RECORD_TYPES
 from kemi.core.measures import ACCOUNT, ALL_NODES, CARRIER, LINE, PREFIX, QUARANTINED, SERVER, SOURCE, TRACED
-from kemi.noc_command import Answer, Command, Desk, UsageError
+from kemi.noc_command import LINE_FORM, WHO_MAX, Answer, Command, Desk, UsageError
 
 FOR_S: Final = 3_600
 FOR_MAX_S: Final = 2_592_000  # 30 days: who must stay out for longer is to be disabled in the configuration
@@ -27,16 +39,16 @@ MINUTE_S: Final = 60
 LEVEL_FOR_S: Final = 600
 LEVEL_FOR_MAX_S: Final = 3_600
 FLUSHED_S: Final = 3_600  # for how long a node that had no Redis meanwhile still hears of it
+RECORD_S: Final = 600  # so that 50 of them are no wall for the next
 LEVELS: Final = (-1, 0, 1, 2)
 LEVEL_DEBUG: Final = "3"
 ID_MAX: Final = 2**63 - 1
 WIDEST_V4, WIDEST_V6 = 8, 16
 MAPPED_BITS: Final = 96
 WORDS_MAX: Final = 200  # characters of why
-WHO_MAX: Final = 64
 SHOWN_MAX: Final = 64  # characters of what is wrong
 NOBODY: Final = "kamcmd"
-LINE_FORM: Final = re.compile(r"[^\s@\"]{1,64}@[A-Za-z0-9.:-]{1,253}", re.ASCII)
+RECORD_FORM: Final = re.compile(r"[a-z]+(?::[^\s\"]{1,253})?")
 PREFIX_FORM: Final = re.compile(r"\+?([0-9]{1,15})", re.ASCII)
 NODE_FORM: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 DOWN: Final = "Redis does not take it"
@@ -93,18 +105,23 @@ def _log_level(desk: Desk, words: Sequence[str]) -> Answer:
 
 
 def _flush(desk: Desk, words: Sequence[str]) -> Answer:
-    said = _options(words, ("who", "why"))
-    answer = _ordered(desk, What(FLUSH, "caches", ALL_NODES), FLUSHED_S, _told(desk, said))
-    return answer if "error" in answer else {"flushed": ALL_NODES}
+    """Let workers forget one record, or all."""
+    names = ("who", "why")
+    key = words[0] if words and words[0].partition("=")[0] not in names else ""
+    what, for_s = (What(FLUSH, RECORD, _record(key)), RECORD_S) if key else (What(FLUSH, CACHES, ALL_NODES), FLUSHED_S)
+    told = _told(desk, _options(words[bool(key) :], names))
+    answer = _ordered(desk, what, for_s, told)
+    return answer if "error" in answer else {"flushed": what.value}
 
 
 def _ordered(desk: Desk, what: What, for_s: int, told: Told) -> Answer:
     """Begin a measure, or give it another end."""
+    way_out = "flush without KEY forgets all" if what.order == FLUSH else "end one first"
 
     def put(client: RedisClient) -> Answer:
         until_ms = redis_measures.put(client, what, for_s, told)
         if not until_ms:
-            return {"error": f"there are {MOST[what.order]} such orders already; end one first"}
+            return {"error": f"there are {MOST[what.order]} such orders already; {way_out}"}
         return {"ordered": _row(Measure(what, until_ms, desk.unix_ms, told))}
 
     return _asked(desk, put)
@@ -125,7 +142,7 @@ def _listed(desk: Desk, words: Sequence[str], order: str, name: str) -> Answer:
     _options(words, ())
 
     def read(client: RedisClient) -> Answer:
-        found = redis_measures.in_force(client, desk.unix_ms)
+        found = redis_measures.in_force(client, redis_measures.clock_ms(client))
         return {name: [_row(each) for each in found if each.what.order == order]}
 
     return _asked(desk, read)
@@ -214,6 +231,13 @@ def _line(text: str) -> str:
     return f"{user}@{domain.lower()}"
 
 
+def _record(text: str) -> str:
+    if not RECORD_FORM.fullmatch(text) or text.partition(":")[0] not in RECORD_TYPES:
+        kinds = ", ".join(sorted(RECORD_TYPES))
+        raise UsageError(f"{text[:SHOWN_MAX]!r} is no record: say KIND:NAME, as acct:7, with a kind of {kinds}")
+    return text
+
+
 def _prefix(text: str) -> str:
     found = PREFIX_FORM.fullmatch(text)
     if found is None:
@@ -254,5 +278,10 @@ COMMANDS: Final[tuple[Command, ...]] = (
         "Show or set how much a node logs.",
         _log_level,
     ),
-    Command("flush", "flush [who=NAME] [why=WORDS]", "Empty the caches of the configuration on all nodes.", _flush),
+    Command(
+        "flush",
+        "flush [KEY] [who=NAME] [why=WORDS]",
+        "Empty the caches of the configuration on all nodes, or of one record.",
+        _flush,
+    ),
 )

@@ -9,7 +9,7 @@ from kemi import noc_table
 from kemi.adapters import ksr_locations, ksr_noc
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_shared import DRAIN, HEALTH, NOC, StoreFlag, is_draining, names
-from kemi.noc_command import Answer, Command, Desk, UsageError
+from kemi.noc_command import LINE_FORM, WHO_MAX, Answer, Command, Desk, UsageError
 
 _STATISTICS: Final = {name: f"$stat({name})" for name in ksr_noc.COUNTERS}
 
@@ -96,6 +96,8 @@ def _unregister(desk: Desk, words: Sequence[str]) -> Answer:
             pass
         case _:
             raise UsageError("say whose phones")
+    if not LINE_FORM.fullmatch(name) or len(who) > WHO_MAX:
+        raise UsageError(f"say a line as user@domain, and who in at most {WHO_MAX} characters")
     count = ksr_locations.remove(desk.ksr, name)
     desk.ksr.notice(f"noc: unregister {name} by {who}: {count} taken away\n")
     ksr_locations.queue(desk.ksr, ksr_locations.Change(name, is_all=True))

@@ -20,6 +20,9 @@ BOUNDS_US: Final = tuple([step * 10**power // 10 for power in range(1, 8) for st
 NOT_ASKED: Final = ("channels", "cps")  # an attempt that the node did not make: the server has enough calls
 OK: Final = range(200, 300)
 ANSWER_MAX: Final = 28_000  # bytes; kamcmd's own limit is 32 KiB
+REGISTERS_S: Final = 10
+REGISTERS_MIN: Final = 5
+REGISTERS_MAX: Final = 4_096  # addresses told apart in REGISTERS_S; phones after an outage must not hide who guesses
 WINDOWS: Final = {**{str(span_s): span_s for span_s in SPANS_S}, "start": START}
 
 Answer = dict[str, object]
@@ -44,6 +47,8 @@ class Tallies:
         self.tenant_reasons = Tally(1_024, started_s)
         self.reasons = Tally(128, started_s)
         self.sources = Tally(1_024, started_s)
+        self._registers: dict[str, int] = {}  # of the REGISTERS_S that run
+        self._registers_at = 0
 
     @property
     def _all(self) -> tuple[Tally, ...]:
@@ -73,6 +78,21 @@ class Tallies:
             self.tenants.add(now_s, str(account_id), "calls", count)
             self.tenants.add(now_s, str(account_id), "refused", count)
             self.tenant_reasons.add(now_s, str(account_id), reason, count)
+
+    def register_refused(self, now_s: int, reason: str, address: str, count: int) -> None:
+        """Count REGISTERs that were challenged or refused, which are no calls. address: as in refused.
+
+        Each phone is challenged now and then: only who is REGISTERS_MIN times within REGISTERS_S has a row.
+        """
+        self.reasons.add(now_s, reason, "refused", count)
+        if now_s // REGISTERS_S != self._registers_at:
+            self._registers_at, self._registers = now_s // REGISTERS_S, {}
+        before = self._registers.get(address, 0)
+        if not address or not (before or len(self._registers) < REGISTERS_MAX):
+            return
+        self._registers[address] = before + count
+        if before + count >= REGISTERS_MIN:
+            self.sources.add(now_s, address, reason, count if before >= REGISTERS_MIN else before + count)
 
     def began(self, now_s: int, account_id: int, *, is_held: bool) -> None:
         """Count a call that goes."""

@@ -257,6 +257,7 @@ class Worker:
         if refusal:
             self._log_refusal(request, refusal)
             ksr_apply.answer(self._ksr, refusal)
+            self._guarded("tally", self._tally.register_refused, request, refusal.reason)
 
     def _tell(self, request: CallRequest, verdict: Verdict) -> str:
         """Tell the agent of a call, and of a refusal. Return the value of our Record-Route parameter, or ""."""

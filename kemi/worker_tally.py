@@ -1,6 +1,7 @@
 """What a worker counts, and what it tells the agent of each INVITE: one message a call, nothing for Redis.
 
 Rule 1: who floods a node is only counted here: of refusals of strangers so many a second are told one by one.
+A REGISTER that is challenged or refused is no call: it has no line in the log, and its reason begins with REGISTER.
 Rule 2: nothing here may cost a call: what cannot be queued is counted too, and told with the next message.
 """
 
@@ -11,9 +12,9 @@ from typing import Final
 
 from kemi.adapters import ksr_queue, ksr_read
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.ksr_queue import Decided, Flood
+from kemi.adapters.ksr_queue import REGISTER, Decided, Flood
 from kemi.admission import Verdict
-from kemi.core.outcome import Reject, Route
+from kemi.core.outcome import Challenge, Reject, Route
 from kemi.core.refusals import REFUSALS
 from kemi.core.request import CallRequest, reservation_id
 
@@ -30,6 +31,7 @@ class WorkerTally:
         self._ksr = ksr
         self._begun_ns = self._read_ns = self._decided_ns = 0
         self._second = self._told = 0
+        self._registers_second = self._registers_told = 0
         self._floods: dict[tuple[str, str], int] = {}
 
     def begin(self) -> None:
@@ -45,11 +47,13 @@ class WorkerTally:
         self._decided_ns = time.perf_counter_ns()
 
     def tell(self, request: CallRequest, verdict: Verdict, hold_ns: int) -> None:
-        """Tell of a call that was carried out just now; of a challenge or a registration nothing. hold_ns: of decided.
+        """Tell of a call that was carried out just now, or of a REGISTER that was not obeyed. hold_ns: of decided.
 
-        A call that goes is known to the agent: its rid and its times are enough.
+        A call that goes is known to the agent: its rid and its times are enough. Of a challenged one nothing is told.
         """
         decision = verdict.decision
+        if request.method == "REGISTER" and isinstance(decision, Challenge | Reject):
+            self.register_refused(request, "challenged" if isinstance(decision, Challenge) else decision.reason)
         if request.method != "INVITE" or not isinstance(decision, Reject | Route):
             return
         stages = (
@@ -67,6 +71,17 @@ class WorkerTally:
     def refused_before(self, request: CallRequest, reason: str) -> None:
         """Tell of a call that was refused before anything was decided."""
         self._stranger(_of_stranger(request, reason, REFUSALS[reason].status))
+
+    def register_refused(self, request: CallRequest, reason: str) -> None:
+        """Tell of a REGISTER that was challenged or refused, one by one only so often a second as of strangers."""
+        second, reason = time.monotonic_ns() // NS, f"{REGISTER}{reason}"
+        if second != self._registers_second:
+            self._registers_second, self._registers_told = second, 0
+        if self._registers_told < STRANGERS_MAX:
+            self._registers_told += 1
+            self._put(Decided("", reason, address=request.source_ip))
+        else:
+            self._keep(reason, request.source_ip)
 
     def malformed(self, reason: str) -> None:
         """Tell of an INVITE that cannot be read, as far as it can."""

@@ -11,17 +11,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tools import noc_caches, noc_calls, noc_measures, noc_money, noc_pages, noc_sync, noc_tallies
+from tools import noc_caches, noc_calls, noc_measures, noc_money, noc_pages, noc_status, noc_sync, noc_tallies
 from tools.account.options import Actor
 from tools.errors import OperatorError
 from tools.noc_ask import ask
 from tools.noc_pages import AllNodes, Ctl, Facts, Json, Node, Page, Where, plain, print_pairs, print_rows
-from tools.printable import counted
+from tools.printable import counted, printable
 
 LINE: Final = re.compile(r"[^\s@\"]{1,64}@[A-Za-z0-9.:-]{1,253}", re.ASCII)
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9._@+-]", re.ASCII)  # in the name of who asks: it is one word of a command
 ACTOR_MAX: Final = 64
-PROCESS_COLUMNS: Final = ("pid", "rank", "code", "generation", "hit_rate", "breaker", "last_error")
 noc = typer.Typer(no_args_is_help=True, help="Ask and steer running nodes.")
 noc_measures.add_to(noc)
 
@@ -47,12 +46,12 @@ def _status(answer: Facts) -> Page:
     facts = {**answer, "sync": sync, noc_pages.ALARMS: noc_sync.alarms(sync)}
 
     def draw() -> None:
-        rows = dict(answer["agent"] or {"agent": "has not spoken yet"})
-        rows["draining"] = answer["draining"]
-        rows["servers passed over"] = ", ".join(answer["down_servers"]) or "none"
-        print_pairs("node agent", rows)
+        newest = (answer["agent"] or {}).get("generation", 0)
+        print_pairs("node agent", noc_status.agent(answer))
         print_pairs("configuration", noc_sync.lines(sync))
-        print_rows("processes", answer["processes"], PROCESS_COLUMNS)
+        print_rows("processes", noc_status.processes(answer["processes"], newest), noc_status.COLUMNS)
+        for error in noc_status.errors(answer["processes"], time.time_ns() // 1_000_000):
+            typer.echo(printable(error))
 
     return Page(facts, draw)
 

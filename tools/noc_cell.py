@@ -16,6 +16,7 @@ from tools.errors import OperatorError, not_set
 TIMEOUT_MS: Final = 5_000
 ANSWER_S: Final = 10  # how long a question stands, and is waited for
 LOOK_S: Final = 0.05
+UNSURE: Final = "; it may have been carried out all the same"
 SILENT_MS: Final = 10_000  # a node says every second that it lives; the sweeper's measure
 GONE_MS: Final = 86_400_000  # who was silent for a day was taken away
 
@@ -48,17 +49,20 @@ class Cell:
     def ask(self, node: str, command: str) -> dict[str, Any]:
         """Return a node's answer. Raises OperatorError where none comes in time."""
         ticket, key = secrets.token_hex(16), keys.noc_question(node)
+        question = json.dumps([ticket, command])
+        if len(question) > keys.NOC_QUESTION_MAX:
+            raise OperatorError(f"a question of {len(question)} bytes is too long: at most {keys.NOC_QUESTION_MAX}")
         end_s = time.monotonic() + ANSWER_S
-        while self._run("SET", key, json.dumps([ticket, command]), "NX", "EX", ANSWER_S) is None:
+        while self._run("SET", key, question, "NX", "EX", ANSWER_S) is None:
             if time.monotonic() > end_s:
                 raise OperatorError(f"node {node} is being asked by somebody else and does not answer them")
             time.sleep(LOOK_S)
         end_s = time.monotonic() + ANSWER_S
         while (told := self._run("GET", keys.noc_answer(ticket))) is None:
             if time.monotonic() > end_s:
-                raise OperatorError(f"node {node} gave no answer to {command!r} within {ANSWER_S} s")
+                raise OperatorError(f"node {node} gave no answer to {command!r} within {ANSWER_S} s{UNSURE}")
             time.sleep(LOOK_S)
-        self._run("DEL", key, keys.noc_answer(ticket))
+        self._run("DEL", key, keys.noc_answer(ticket), keys.noc_taken(ticket))
         answer: dict[str, Any] = json.loads(told)
         return answer
 

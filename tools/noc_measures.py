@@ -20,6 +20,7 @@ from tools.account.options import Actor, DatabaseUrl
 from tools.errors import OperatorError
 from tools.noc_ask import ask, without_error
 from tools.noc_pages import Ctl, Facts, Json, Node, print_json, print_rows
+from tools.printable import printable
 from tools.session import session
 
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9._@+-]", re.ASCII)  # in a name that is one word of a command
@@ -106,10 +107,18 @@ def loglevel(
     _said(_asked(ctl, node, _command(f"loglevel {_word(level)}{lasting}{where}", actor, why)))
 
 
-def flush(why: Why = "", ctl: Ctl = "", node: Node = "", actor: Actor = "") -> None:
-    """Let all workers of all nodes forget what they keep of the configuration, within a second."""
-    _asked(ctl, node, _command("flush", actor, why))
-    typer.echo("each worker forgets what it keeps of the configuration before its next call")
+def flush(
+    key: Annotated[str, typer.Argument(help="one record, as acct:7 or sub:alice@a.example; without it all")] = "",
+    *,
+    why: Why = "",
+    ctl: Ctl = "",
+    node: Node = "",
+    actor: Actor = "",
+) -> None:
+    """Let all workers of all nodes forget what they keep of the configuration, or one record, within a second."""
+    _asked(ctl, node, _command(f"flush {_word(key)}" if key else "flush", actor, why))
+    what = printable(key) if key else "what it keeps of the configuration"
+    typer.echo(f"each worker forgets {what} before its next call")
 
 
 def explain(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kemi.adapters import redis_sync
+from tools import noc_status
 
 OLD_S: Final = 5  # the syncer gives a sign of life twice a second, and its successor takes over within two
 LIVE: Final = "live"
@@ -29,6 +30,8 @@ def lines(sync: Mapping[str, Any]) -> dict[str, Any]:
     if not sync:
         return {"configuration": "no `tandem sync` has ever run on this Redis, or this node has not asked yet"}
     rest = {name: value for name, value in sync.items() if name != redis_sync.AGE}
+    if isinstance(rest.get("pass"), int):
+        rest["pass"] = noc_status.short(rest["pass"])
     return {"as old as": f"{sync[redis_sync.AGE] / 1000:.1f} s", **rest}
 
 

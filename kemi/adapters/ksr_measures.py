@@ -22,24 +22,31 @@ from kemi.core.outcome import Challenge, Decision, Reject, Route
 from kemi.core.request import CallRequest
 
 MEASURES: Final = "measures"
+FLUSHES: Final = "flushes"
 BASE_LEVEL: Final = "base log level"
 NONE: Final = "-"
 UNHEARD: Final = "?"
 STAMP_BYTES: Final = 8
 
 
-def news(ksr: Ksr, pairs: Iterable[tuple[str, str]], flush: str) -> str:
+def news(ksr: Ksr, pairs: Iterable[tuple[str, str]], flushes: Iterable[tuple[int, str]]) -> str:
     """Lay out what is ordered, as (kind, value), for the workers; return what tells them of it, "" = nothing is.
 
-    flush: names the last time when caches were to be emptied, "" = none lately.
+    flushes: when caches were to forget lately, Unix ms, and which record, "" = all.
     """
-    text = json.dumps(sorted(pairs))
-    if text == "[]" and not flush:
-        return ""
-    if ksr.htable.sht_get(NOC, MEASURES) != text:
-        ksr.htable.sht_sets(NOC, MEASURES, text)
-    stamp = NONE if text == "[]" else hashlib.blake2b(text.encode(), digest_size=STAMP_BYTES).hexdigest()
-    return f"{stamp} {flush or NONE}"
+    stamps = [
+        _laid_out(ksr, where, json.dumps(sorted(rows))) for where, rows in ((MEASURES, pairs), (FLUSHES, flushes))
+    ]
+    return "" if stamps == [NONE, NONE] else " ".join(stamps)
+
+
+def _laid_out(ksr: Ksr, where: str, text: str) -> str:
+    """Leave a list for the workers, and return its stamp."""
+    if text == "[]":
+        return NONE
+    if ksr.htable.sht_get(NOC, where) != text:
+        ksr.htable.sht_sets(NOC, where, text)
+    return hashlib.blake2b(text.encode(), digest_size=STAMP_BYTES).hexdigest()
 
 
 def set_level(ksr: Ksr, level: int | None) -> None:
@@ -68,12 +75,13 @@ class Orders:
         self._ksr = ksr
         self._read = read
         self._news = ""
+        self._flushed: list[list[object]] = []
         self.measures = NO_MEASURES
 
-    def look(self, flush: Callable[[], None]) -> int:
+    def look(self, flush: Callable[..., None]) -> int:
         """Hear what is new; return the version of the configuration, 0 before the agent has spoken.
 
-        flush: empties the caches of this process.
+        flush: lets the caches of this process forget the records that it is given, or all.
         """
         told = self._ksr.htable.sht_get(NOC, CONFIGURATION)
         if told is None:
@@ -84,16 +92,27 @@ class Orders:
             self._follow(heard, flush)
         return int(number)
 
-    def _follow(self, heard: str, flush: Callable[[], None]) -> None:
+    def _follow(self, heard: str, flush: Callable[..., None]) -> None:
         stamp, _, flushed = heard.partition(" ")
         stamp_before, _, flushed_before = self._news.partition(" ")
         if stamp != stamp_before:
             has_some = stamp not in ("", NONE)
             pairs = json.loads(str(self._ksr.htable.sht_get(NOC, MEASURES) or "[]")) if has_some else ()
             self.measures = measures((str(kind), str(value)) for kind, value in pairs)
-        if flushed not in ("", NONE, flushed_before):
-            flush()
+        if flushed != flushed_before:
+            self._flush(flushed, flush)
         self._news = heard
+
+    def _flush(self, stamp: str, flush: Callable[..., None]) -> None:
+        """Forget what was ordered since the last time; that an order is over is none."""
+        has_some = stamp not in ("", NONE)
+        rows: list[list[object]] = json.loads(str(self._ksr.htable.sht_get(NOC, FLUSHES) or "[]")) if has_some else []
+        names = [str(row[1]) for row in rows if row not in self._flushed]
+        self._flushed = rows
+        if "" in names:
+            flush()
+        elif names:
+            flush(*names)
 
     def trace(self, request: CallRequest, decision: Decision) -> None:
         """Write a traced call's decision to the log, one line."""

@@ -163,6 +163,10 @@ class HangUp(NamedTuple):
     rid: str
 
 
+REGISTER: Final = "register:"
+"""What the reason of a refused REGISTER begins with; a challenge is `register:challenged`."""
+
+
 class Flood(NamedTuple):
     """Refusals that were only counted, since there were too many. address: where they came from, "" = from many."""
 

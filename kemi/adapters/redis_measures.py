@@ -19,7 +19,9 @@ QUARANTINE: Final = "quarantine"
 TRACE: Final = "trace"
 LOG_LEVEL: Final = "loglevel"
 FLUSH: Final = "flush"
-MOST: Final = {QUARANTINE: 100, TRACE: 20, LOG_LEVEL: 100, FLUSH: 1}
+CACHES, RECORD = "caches", "record"
+"""What an order FLUSH is about: all that workers keep, or one record."""
+MOST: Final = {QUARANTINE: 100, TRACE: 20, LOG_LEVEL: 100, FLUSH: 50}
 """How many measures of an order may be in force. Workers get them as one value of Kamailio's shared memory."""
 AT_ONCE: Final = 500
 MS: Final = 1_000
@@ -79,7 +81,8 @@ class Entry(NamedTuple):
 
 def put(store: Store, what: What, for_s: int, told: Told) -> int:
     """Begin a measure, or let one last longer or shorter; return the Unix ms of its end, 0 = there are too many."""
-    words = (*what, for_s * MS, MOST[what.order], json.dumps(told._asdict()))
+    most = MOST[what.order] + (what.kind == CACHES)  # there is one such; all may be forgotten always
+    words = (*what, for_s * MS, most, json.dumps(told._asdict()))
     return int(store.fcall("tandem_measure_put_1", (), words))
 
 
@@ -88,8 +91,14 @@ def release(store: Store, what: What, told: Told) -> bool:
     return bool(store.fcall("tandem_measure_release_1", (), (*what, json.dumps(told._asdict()))))
 
 
+def clock_ms(store: Reader) -> int:
+    """Return Redis' time, Unix ms: what measures end by."""
+    seconds, micros = store.execute("TIME")
+    return int(seconds) * MS + int(micros) // MS
+
+
 def in_force(store: Reader, now_ms: int) -> list[Measure]:
-    """Return the measures that are not over. now_ms: Unix time."""
+    """Return the measures that are not over. now_ms: as by clock_ms."""
     flat = store.execute("HGETALL", keys.MEASURES)
     found = map(_measure, flat[::2], flat[1::2])
     return sorted(each for each in found if each is not None and each.until_ms > now_ms)

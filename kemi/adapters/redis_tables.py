@@ -198,6 +198,16 @@ class Tables:
         self.clear()
         self._cache.forget_rates()
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop these records, to be asked for anew. Buckets of rates stay."""
+        for name in names:
+            if self._cache.holds(name):
+                self._cache.take(name)
+            self._dropped.pop(name, None)
+            self.unreadable.pop(name, None)
+            if name in self._pinned:
+                self._old.add(name)
+
     def trim(self) -> None:
         """Let go of what does not fit and was not read for longest. Not while a decision is made: it needs all."""
         self._cache.trim()

@@ -137,7 +137,7 @@ def _ordered(ksr: Ksr, settings: Settings) -> Callable[[], list[tuple[str, str]]
 
     def read() -> list[tuple[str, str]]:
         try:
-            return redis_measures.pairs(redis_measures.in_force(client, time.time_ns() // 1_000_000))
+            return redis_measures.pairs(redis_measures.in_force(client, redis_measures.clock_ms(client)))
         except (StoreUnavailable, FunctionFailed):
             return []
 

@@ -95,6 +95,14 @@ def test_there_are_only_so_many_of_an_order(worker: RedisClient) -> None:
     assert redis_measures.put(worker, ACCOUNT, 60, ANN), "another order has room of its own"
 
 
+def test_all_caches_may_be_emptied_whatever_single_records_were_forgotten(worker: RedisClient) -> None:
+    for n in range(MOST["flush"]):
+        assert redis_measures.put(worker, What("flush", "record", f"acct:{n}"), 60, ANN)
+    assert redis_measures.put(worker, What("flush", "record", "acct:999"), 60, ANN) == 0
+    for _ in range(2):
+        assert redis_measures.put(worker, What("flush", "caches", "*"), 60, ANN)
+
+
 def test_what_a_newer_release_wrote_is_left_out(worker: RedisClient, redis_client: RedisClient) -> None:
     for field, value in (
         ("moon full 1", "9 1 {}"),

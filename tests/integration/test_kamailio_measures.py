@@ -210,7 +210,8 @@ def test_the_level_is_set_on_all_nodes_and_taken_back(pair: Pair) -> None:
     until(lambda: both(pair, level) == [1, 1], SOON_S, "the level to go back")
 
 
-def test_caches_are_emptied_in_each_worker(pair: Pair) -> None:
+@pytest.mark.parametrize("key", ["", "acct:3"])
+def test_caches_are_emptied_in_each_worker(pair: Pair, key: str) -> None:
     costs: list[int] = []
 
     def is_warm() -> bool:
@@ -218,7 +219,7 @@ def test_caches_are_emptied_in_each_worker(pair: Pair) -> None:
         return costs[-5:] == [1] * 5
 
     until(is_warm, LONG_S, "all workers to know what a call needs")
-    assert pair.edge.node.noc("flush who=ann") == {"flushed": "*"}
+    assert pair.edge.node.noc(f"flush {key} who=ann") == {"flushed": key or "*"}
     in_force(pair)
     assert cost(pair.other, pair.edge.acme) > 1
 

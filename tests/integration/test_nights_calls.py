@@ -191,6 +191,7 @@ def test_a_storm_of_registrations(edge: Edge) -> None:
             after = bad.shows("noc counters", "challenged")
             rise = [count(after, name) - count(before, name) for name in ("registered", "challenged")]
             assert rise[0] == 6 < rise[1]
+            bad.shows("noc refusals", SCANNER, "register:challenged")
             assert count(bad.shows("kamcmd", "registered_users"), "registered_users") >= 1
 
             assert bad.run("noc quarantine").startswith(f"source {SCANNER}")

@@ -271,6 +271,18 @@ def test_what_is_flushed_is_fetched_again() -> None:
     assert redis.round_trips == warm + 3
 
 
+def test_one_record_that_is_flushed_is_fetched_again_and_no_other() -> None:
+    made, redis, world = admission()
+    admit(made, invite())
+    warm = redis.round_trips
+    world.change("acct:5", status="suspended")  # of which Redis' pass does not tell
+    assert isinstance(admit(made, invite()).decision, Route)
+    before = redis.round_trips
+    made.flush("acct:5", "acct:999")
+    assert refusal(admit(made, invite())) == "suspended"
+    assert redis.round_trips - before <= 2 < warm
+
+
 def test_a_challenge_is_as_young_as_what_the_agent_saw() -> None:
     """It decides nothing, and every call has one: it is made again only when a newer configuration was heard of."""
     made, redis, world = admission()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kemi import codec, keys
+from kemi.adapters import ksr_measures
 from kemi.adapters.ksr_measures import Orders
 from kemi.adapters.ksr_queue import Ended, Failed, Held, Refused, Started, Told, put
 from kemi.adapters.redis_client import StoreUnavailable
@@ -559,6 +560,60 @@ def test_the_workers_hear_which_configuration_stands_in_redis(world: World) -> N
 
     assert Orders(world.ksr).look(lambda: None) == 7
     assert world.store.written.count(("MGET", keys.PASS, keys.EPOCH, keys.BUILDING, keys.MEASURED)) == 10
+
+
+def order(world: World, lasts_ms: int, what: bytes = b"quarantine account 5") -> None:
+    until_ms = world.funds.now_ms + lasts_ms
+    told = json.dumps({"who": "ann", "node": "n1", "level": 2})
+    world.store.measures[what] = f"{until_ms} {until_ms - lasts_ms} {told}".encode()
+
+
+def quarantined(world: World) -> frozenset[int]:
+    orders = Orders(world.ksr)
+    orders.look(lambda: None)
+    return orders.measures.quarantine.accounts
+
+
+@pytest.mark.parametrize("ahead_s", [-300, 300])
+def test_a_node_whose_date_is_wrong_ends_a_measure_in_time(world: World, ahead_s: int) -> None:
+    clock = Clock(lambda: world.now_ns, lambda: (START_MS + ahead_s * 1_000) * 1_000_000 + world.now_ns, "boot")
+    world.agent = Agent(world.ksr, world.settings, world.store, world.funds, clock)
+    world.funds.now_ms = START_MS
+    order(world, 10_000)
+    world.run(9.5)
+    assert quarantined(world) == {5}
+    world.run(10.5)
+    assert quarantined(world) == frozenset()
+
+
+def test_a_reload_while_redis_is_away_keeps_what_the_noc_ordered_until_its_end(world: World) -> None:
+    world.funds.now_ms = START_MS
+    order(world, 10_000)
+    world.run(1)
+    fresh = world.new_agent()
+    fresh.restore(world.agent.export())
+    world.agent = fresh
+    world.funds.down = True
+    world.run(9.5)
+    assert quarantined(world) == {5}
+    world.run(10.5)
+    assert quarantined(world) == frozenset()
+
+
+def test_a_log_level_that_cannot_be_set_holds_up_no_configuration(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ksr_measures, "set_level", fail)
+    world.funds.now_ms = START_MS
+    order(world, 10_000, b"loglevel node n1")
+    order(world, 10_000)
+    world.run(1)
+    assert Orders(world.ksr).look(lambda: None) == 7
+    assert quarantined(world) == {5}
+    assert any("log level" in line for line in world.ksr.log)
 
 
 def test_a_reload_hands_over_calls_and_what_waits(world: World) -> None:

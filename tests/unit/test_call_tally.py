@@ -13,7 +13,7 @@ from kemi.adapters import ksr_queue, ksr_tally
 from kemi.adapters.ksr_queue import Decided, Failed, Flood, Held
 from kemi.admission import Verdict
 from kemi.call_log import CallLog, ended_line, refused_line
-from kemi.core.outcome import Challenge
+from kemi.core.outcome import Challenge, Register
 from kemi.core.refusals import reject
 from kemi.core.request import CallRequest, SipUri
 from kemi.noc_command import Command, Desk, UsageError
@@ -49,6 +49,44 @@ def lines(world: World) -> list[Any]:
     return [json.loads(line) for line in world.ksr.log if line.startswith('{"call_id"')]
 
 
+def test_a_register_that_is_not_obeyed_is_told_and_who_storms_is_only_counted() -> None:
+    ksr = FakeKsr()
+    tally, asked_for = WorkerTally(ksr), REQUEST._replace(method="REGISTER")
+    tally.tell(asked_for, Verdict(reject("quarantined")), 0)
+    tally.tell(asked_for, Verdict(Register("alice@a.example", ())), 0)
+    tally.register_refused(asked_for, "contacts")
+    assert [(each.rid, each.reason, each.address) for each in told(ksr)] == [
+        ("", "register:quarantined", "192.0.2.1"),
+        ("", "register:contacts", "192.0.2.1"),
+    ]
+    sent = 0
+    for _ in range(5 * STRANGERS_MAX):
+        tally.tell(asked_for, Verdict(Challenge(401, "WWW-Authenticate", (), ())), 0)
+    found = told(ksr)
+    sent = len(found) + sum(flood.times for each in found for flood in each.floods)
+    assert {each.reason for each in found} == {"register:challenged"}
+    kept = sum(tally._floods.values())
+    assert (sent + kept, len(tally._floods)) == (5 * STRANGERS_MAX, 1)
+    assert kept, "not a message each"
+
+
+def test_who_storms_is_named_and_a_phone_s_own_challenge_is_not(tmp_path: Path) -> None:
+    """Nor does any of it count as a call, or go into the call log."""
+    world = World(tmp_path)
+    for at in range(40):
+        world.hear(Decided("", "register:challenged", address=f"192.0.2.{at}"))
+    world.hear(Decided("", "register:challenged", address="203.0.113.9"))
+    world.hear(Decided("", "register:challenged", address="203.0.113.9", floods=(
+        Flood("register:challenged", "203.0.113.9", 700), Flood("register:challenged", "", 9),
+    )))  # fmt: skip
+    world.run(2)
+    found = asked(world, "refusals 60")
+    assert found["reasons"] == [{"reason": "register:challenged", "count": 751}]
+    assert found["sources"] == [{"address": "203.0.113.9", "count": 702, "reason": "register:challenged"}]
+    assert asked(world, "traffic 60")["calls"] == 0
+    assert lines(world) == []
+
+
 def test_a_refusal_is_told_with_its_times_and_whose_call_it_was() -> None:
     ksr, call = FakeKsr(), builders.call("r1", (builders.leg(1, 5, 1),))
     tally = WorkerTally(ksr)
@@ -59,7 +97,6 @@ def test_a_refusal_is_told_with_its_times_and_whose_call_it_was() -> None:
     tally.tell(REQUEST, Verdict(reject("no_credit", (), call=call)), 0)
     tally.tell(REQUEST, Verdict(reject("no_credit", (), call=call._replace(hidden=True))), 0)
     tally.tell(REQUEST, Verdict(Challenge(407, "Proxy-Authenticate", (), ())), 0)
-    tally.tell(REQUEST._replace(method="REGISTER"), Verdict(reject("contacts")), 0)
 
     shown, hidden = told(ksr)
     assert (shown.reason, shown.status, shown.call_id, shown.address) == ("no_credit", 402, "call-1", "192.0.2.1")

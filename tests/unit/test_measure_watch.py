@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kemi import keys
+from kemi.adapters import ksr_measures
 from kemi.adapters.ksr_measures import Orders
 from kemi.adapters.ksr_shared import NOC, publish_pass
 from kemi.adapters.redis_client import StoreUnavailable
@@ -17,7 +18,9 @@ from kemi.core.outcome import Challenge, Route
 from tests.fakes.ksr import FakeKsr
 from tests.fakes.world import ABROAD, ALICE, World, invite, register
 
-NOW_MS = 1_000_000
+NOW_MS = 1_000_000  # of Redis; the node's own clock begins elsewhere
+MONO_MS = 400_000
+NS_PER_MS = 1_000_000
 
 
 class FakeStore:
@@ -27,6 +30,7 @@ class FakeStore:
         self.rows: dict[bytes, bytes] = {}
         self.reads = 0
         self.is_down = False
+        self.now_ms = NOW_MS
 
     def order(self, what: str, until_ms: int = NOW_MS + 9_000, at_ms: int = 7, **told: Any) -> None:
         """Write a row as functions/measures.lua does."""
@@ -35,9 +39,11 @@ class FakeStore:
 
     def execute(self, *words: Any) -> Any:
         """Answer the one command that is asked."""
-        assert words == ("HGETALL", keys.MEASURES)
         if self.is_down:
             raise StoreUnavailable("down", maybe_applied=False)
+        if words == ("TIME",):
+            return [b"%d" % (self.now_ms // 1_000), b"%d" % (self.now_ms % 1_000 * 1_000)]
+        assert words == ("HGETALL", keys.MEASURES)
         self.reads += 1
         return [part for pair in self.rows.items() for part in pair]
 
@@ -47,17 +53,27 @@ class Node:
 
     def __init__(self) -> None:
         self.ksr, self.store, self.flushes = FakeKsr(), FakeStore(), 0
+        self.flushed: list[tuple[str, ...]] = []
         self.watch, self.orders = MeasureWatch(self.ksr, "n1", self.store), Orders(self.ksr)
 
     def turn(self, version: int, now_ms: int = NOW_MS) -> None:
         """Let the agent do a turn, and a worker look."""
-        self.watch.follow(version, now_ms)
-        publish_pass(self.ksr, 42, self.watch.turn(now_ms))
+        self.store.now_ms = now_ms
+        now_ns = mono_ns(now_ms)
+        self.watch.follow(version, now_ns)
+        publish_pass(self.ksr, 42, self.watch.turn(now_ns))
+        self.watch.set_level(now_ns)
         assert self.orders.look(self.flush) == 42
 
-    def flush(self) -> None:
+    def flush(self, *names: str) -> None:
         """Count."""
         self.flushes += 1
+        self.flushed.append(names)
+
+
+def mono_ns(now_ms: int) -> int:
+    """Return the node's clock when Redis' has come to this time."""
+    return (now_ms - NOW_MS + MONO_MS) * NS_PER_MS
 
 
 @pytest.fixture
@@ -91,9 +107,56 @@ def test_what_is_over_goes_by_itself_even_without_redis(node: Node) -> None:
     node.store.order("quarantine account 5", until_ms=NOW_MS + 1)
     node.turn(1)
     node.store.is_down = True
-    publish_pass(node.ksr, 42, node.watch.turn(NOW_MS + 1))
+    publish_pass(node.ksr, 42, node.watch.turn(mono_ns(NOW_MS + 1)))
     assert node.orders.look(node.flush) == 42
     assert node.orders.measures == NO_MEASURES
+
+
+def test_a_reload_while_redis_is_away_loses_nothing_and_ends_it_in_time(node: Node) -> None:
+    node.store.order("quarantine account 5", until_ms=NOW_MS + 9)
+    node.turn(1)
+    fresh = MeasureWatch(node.ksr, "n1", node.store)
+    fresh.restore(node.watch.export())
+    node.store.is_down = True
+    assert fresh.is_known
+    publish_pass(node.ksr, 42, fresh.turn(mono_ns(NOW_MS + 8)))
+    node.orders.look(node.flush)
+    assert node.orders.measures.quarantine.accounts == {5}
+    publish_pass(node.ksr, 42, fresh.turn(mono_ns(NOW_MS + 9)))
+    node.orders.look(node.flush)
+    assert node.orders.measures == NO_MEASURES
+
+
+def test_code_that_handed_nothing_over_knows_nothing(node: Node) -> None:
+    node.watch.restore(b"")
+    assert not node.watch.is_known
+
+
+def test_a_clock_of_redis_that_was_put_right_counts(node: Node) -> None:
+    """Another primary after a failover may have another time; the agent hears it with each sign of life."""
+    node.store.order("quarantine account 5", until_ms=NOW_MS + 9_000)
+    node.turn(1)
+    node.watch.see(NOW_MS + 9_000, mono_ns(NOW_MS))
+    node.turn(1)
+    assert node.orders.measures == NO_MEASURES
+
+
+def test_a_level_that_cannot_be_set_is_tried_again_a_second_later(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.store.order("loglevel node n1", level=2)
+    tried = []
+
+    def fail(_ksr: Any, level: int | None) -> None:
+        tried.append(level)
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ksr_measures, "set_level", fail)
+        with pytest.raises(ZeroDivisionError):
+            node.turn(1)
+        node.turn(1, NOW_MS + 999)
+        assert tried == [2]
+    node.turn(1, NOW_MS + 1_000)
+    assert node.ksr.debug == 2
 
 
 def test_what_is_released_goes(node: Node) -> None:
@@ -125,6 +188,20 @@ def test_caches_are_emptied_once_for_each_order(node: Node) -> None:
     node.turn(2, NOW_MS + 99_000)
     assert node.flushes == 2, "not at its end"
     assert node.ksr.tables[NOC]["configuration"] == "42"
+
+
+def test_one_record_is_forgotten_also_where_several_are_ordered_at_once(node: Node) -> None:
+    node.store.order("flush record acct:7", at_ms=7)
+    node.turn(1)
+    node.store.order("flush record acct:8", until_ms=NOW_MS + 5, at_ms=7)
+    node.turn(2)
+    assert node.flushed == [("acct:7",), ("acct:8",)]
+    node.turn(2, NOW_MS + 6)
+    assert len(node.flushed) == 2, "not at its end"
+    node.store.order("flush record acct:7", at_ms=9)
+    node.store.order("flush caches *", at_ms=9)
+    node.turn(3)
+    assert node.flushed[2:] == [()]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class Redis:
             raise StoreUnavailable("gone", maybe_applied=False)
         match words:
             case ("GET", key):
-                if key.startswith(keys.noc_answer("")):
+                if key.startswith(keys.noc_answer("")) and not key.endswith(":taken"):
                     self.looked()
                 return self.texts.get(key)
             case ("SET", key, text, "NX", "EX", int()):
@@ -85,11 +85,15 @@ class Site:
     def __init__(self) -> None:
         self.redis = Redis()
         self.ksrs = {name: FakeKsr() for name in ("n1", "n2")}
-        settings = {name: Settings(name, "", b"", "", "", SETTINGS.limits) for name in self.ksrs}
-        self.agents = [AgentNoc(self.ksrs[name], settings[name], self.redis, self.redis) for name in self.ksrs]
+        self.agents = [self.agent(name) for name in self.ksrs]
         self.redis.seen = dict.fromkeys(self.ksrs, NOW_MS)
         self.redis.looked = self.turn
         self.now_ns = 0
+
+    def agent(self, name: str) -> AgentNoc:
+        """Return a new agent of a node, as after a restart or reload."""
+        settings = Settings(name, "", b"", "", "", SETTINGS.limits)
+        return AgentNoc(self.ksrs[name], settings, self.redis, self.redis)
 
     def turn(self) -> None:
         """Let both agents have a turn."""
@@ -138,7 +142,33 @@ def test_a_question_is_answered_once(site: Site) -> None:
     assert len(site.ksrs["n1"].log) == 1
 
 
-@pytest.mark.parametrize("asked", ["", "{}", "[1, 2]", '["short", "status"]', "not JSON", "[" * 900, " " * 1001])
+def test_neither_a_reload_nor_a_restart_carries_an_order_out_again(site: Site) -> None:
+    """The question still stands then."""
+    site.redis.put(keys.noc_question("n1"), json.dumps(["a" * 32, "unregister eva@a.example"]))
+    site.turn()
+    site.agents[0] = site.agent("n1")
+    site.turn()
+    assert len(site.ksrs["n1"].log) == 1
+
+
+def test_an_order_that_redis_did_not_confirm_is_ours_all_the_same(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.redis.put(keys.noc_question("n1"), json.dumps(["a" * 32, "unregister eva@a.example"]))
+    put = site.redis.put
+
+    def lost(key: str, text: str) -> bytes:
+        put(key, text)
+        raise StoreUnavailable("time-out", maybe_applied=True)
+
+    monkeypatch.setattr(site.redis, "put", lost)
+    site.turn()
+    assert site.ksrs["n1"].log == []
+    monkeypatch.setattr(site.redis, "put", put)
+    site.turn()
+    site.turn()
+    assert len(site.ksrs["n1"].log) == 1
+
+
+@pytest.mark.parametrize("asked", ["", "{}", "[1, 2]", '["short", "status"]', "not JSON", "[" * 900, " " * 4001])
 def test_what_is_no_question_is_passed_over(site: Site, asked: str) -> None:
     site.redis.put(keys.noc_question("n1"), asked)
     site.turn()
@@ -222,6 +252,14 @@ def test_what_cannot_be_asked_is_a_sentence(site: Site, words: str, said: str) -
     with pytest.raises(OperatorError) as caught:
         site.tandem(*words.split())
     assert str(caught.value) == said
+
+
+def test_a_long_reason_in_any_script_arrives_and_a_question_that_is_too_long_is_said(site: Site) -> None:
+    """Nodes pass over what is too long: the asker would only hear that nobody answers."""
+    why = "🐌" * 200
+    assert "say on or off" in site.ask("n1", f"drain who={'x' * 64} why={why}")["error"]
+    with pytest.raises(OperatorError, match="is too long: at most 4000"):
+        site.ask("n1", "x" * 4_000)
 
 
 def test_a_filter_is_one_word(site: Site) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kemi.records import Attempt, CallEnd
-from kemi.tally_answers import ANSWER_MAX, ANSWERS, STAGES, Tallies
+from kemi.tally_answers import ANSWER_MAX, ANSWERS, REGISTERS_MAX, REGISTERS_MIN, STAGES, Tallies
 
 NOW_S = 5
 
@@ -27,6 +27,20 @@ def test_before_the_first_call_nothing_is_divided() -> None:
     assert (told["calls"], told["cps"], told["asr"], told["acd_s"], told["window_s"]) == (0, 0.0, None, None, 300)
     assert answer(Tallies(0), "carriers") == {"window_s": 300, "count": 0, "carriers": []}
     assert [row["p99_us"] for row in answer(Tallies(0), "times")["stages"]] == [None] * 5
+
+
+def test_addresses_of_registers_are_bounded_and_begin_anew_every_ten_seconds() -> None:
+    tallies = Tallies(0)
+    for at in range(REGISTERS_MAX):
+        tallies.register_refused(NOW_S, "register:challenged", f"phone {at}", 1)
+    tallies.register_refused(NOW_S, "register:challenged", "late", 50)
+    assert answer(tallies, "refusals")["sources"] == []
+    tallies.register_refused(NOW_S + 10, "register:challenged", "late", REGISTERS_MIN - 1)
+    tallies.register_refused(NOW_S + 10, "register:challenged", "late", 2)
+    tallies.register_refused(NOW_S + 10, "register:challenged", "phone 1", REGISTERS_MIN - 1)
+    found: Any = ANSWERS["refusals"](tallies, NOW_S + 10, 300, {})
+    (row,) = found["sources"]
+    assert (row["address"], row["count"]) == ("late", REGISTERS_MIN + 1)
 
 
 def test_calls_are_counted_by_what_became_of_them() -> None:

@@ -11,7 +11,6 @@ note says who comes first how often.
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +33,6 @@ from tools.errors import OperatorError
 from tools.explain.request import Question, invite
 from tools.explain.secret import UNKNOWN
 
-NS_PER_MS: Final = 1_000_000
 LEVELS_MAX: Final = 9  # accounts of a chain, the root included
 UNLIMITED: Final = -1
 NODE: Final = "explain"
@@ -101,7 +99,7 @@ def answer(client: RedisClient, question: Question, limits: Limits) -> Answer:
     if not tables.seen_pass:
         raise OperatorError("Redis holds no configuration yet: `tandem sync` has not finished its first load")
     base = Facts({}, {}, NODE, question.secret or SECRET, limits, nonce_uses=1, zones=Zones())
-    base = base._replace(quarantine=redis_measures.quarantine(client, time.time_ns() // NS_PER_MS))
+    base = base._replace(quarantine=redis_measures.quarantine(client, redis_measures.clock_ms(client)))
     call, left_out, rounds = _sent(tables, question), Again(), 0
     for times in range(TRIES_MAX):
         decision, fetches = _decided(tables, call, base, left_out)
