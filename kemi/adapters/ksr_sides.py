@@ -137,14 +137,15 @@ def hidden(ksr: Ksr, rid: str) -> str | None:
     return row[1:] if isinstance(row, str) else None
 
 
-def forget(ksr: Ksr, rid: str) -> None:
-    """Let a call be over."""
+def forget(ksr: Ksr, rid: str) -> bool:
+    """Let a call be over. Return False where it is already: by its BYE, or by the agent."""
     ksr.htable.sht_rm(SIDES, f"{rid}/{CALLEE}")
     if ksr.htable.sht_get(SIDES, f"{rid}/{CALLER}") is None:
-        return  # its BYE has done so; the dialog's end comes after that
+        return False
     for row in (CALLER, ATTEMPT, HIDDEN):
         ksr.htable.sht_rm(SIDES, f"{rid}/{row}")
     forget_early(ksr, rid)
+    return True
 
 
 def hand_over(ksr: Ksr, rid: str) -> None:

@@ -36,13 +36,13 @@ REFRESHING: Final = ("INVITE", "UPDATE")
 
 
 class Ours(NamedTuple):
-    """What a worker knows of itself. now_ns: monotonic, now_ms: Unix time; tell: to the agent."""
+    """What a worker knows of itself. now_ns: monotonic, now_ms: Unix time; tell: to the agent; False = it is lost."""
 
     secret: bytes
     node: str
     now_ns: int
     now_ms: int
-    tell: Callable[[Message], None]
+    tell: Callable[[Message], bool]
 
 
 class _Within(NamedTuple):
@@ -165,15 +165,15 @@ def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> Non
         sender = sender.refreshed(ip, hop, ksr_sides.contact_of(ksr))
         keep = ksr_connections.ring if is_ringing else ksr_connections.talk
         keep(ksr, rid, pair.sender_is, sender)
-    if is_ringing or request.method != "BYE":  # else it is forgotten below
+    if is_ringing or request.method != "BYE":
         ksr_sides.put(ksr, rid, pair.sender_is, sender)
-    ours.tell(Moved(rid, pair.sender_is, sender))
-    if request.method == "BYE" and not is_ringing:
-        ksr_sides.forget(ksr, rid)
+        ours.tell(Moved(rid, pair.sender_is, sender))
+    else:
+        is_sure = sender.is_at(ip) and request.rest == pair.other.route
+        if ours.tell(Ended(rid, pair.sender_is, ours.now_ns, ours.now_ms, is_sure=is_sure, side=sender)):
+            ksr_sides.forget(ksr, rid)  # else the dialog's end tells
         ksr_connections.part(ksr, rid, pair.sender_is, sender)
         ksr_connections.part(ksr, rid, CALLEE if pair.sender_is == CALLER else CALLER, pair.other)
-        is_sure = sender.is_at(ip) and request.rest == pair.other.route
-        ours.tell(Ended(rid, pair.sender_is, ours.now_ns, ours.now_ms, is_sure=is_sure))
     if request.rest == pair.other.route:
         _pass_on(ksr, pair)
     elif request.method == "BYE":
