@@ -176,7 +176,7 @@ class Worker:
             if method not in ("ACK", "BYE") and ksr_read.head_fault(ksr):  # what ends a call passes: it must end
                 self._malformed("malformed")
             else:
-                ksr_within.serve(ksr, self._ours())
+                ksr_within.serve(ksr, self._ours(), method)
             return
         if ksr.tmx.t_precheck_trans() > 0:
             ksr.tm.t_check_trans()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.routing.bench_edge import measure
 
-KSR_CALLS_MAX = 290
+KSR_CALLS_MAX = 275
 MESSAGES_MAX = 4
 
 
