@@ -96,13 +96,15 @@ class Seen(NamedTuple):
 class Verdict(NamedTuple):
     """What may happen now. A Route without `held` goes without a hold: an emergency call, or one with an offline_id.
 
-    maybe_held: Redis did not say whether it held. stale: how many decisions had to be made again.
+    maybe_held: Redis did not say whether it held. stale: how many decisions had to be made again. pinned: the call of
+    a Route as Redis has it, packed; b"" = it was not asked.
     """
 
     decision: Decision
     held: Held | None = None
     maybe_held: bool = False
     stale: int = 0
+    pinned: bytes = b""
 
     @property
     def held_micros(self) -> tuple[int, ...]:
@@ -274,10 +276,10 @@ class Admission:
             return Verdict(_arranged_here(route, seen))
         if route.call.offline_id:
             return self._let_in(route, seen)
-        rid = route.call.rid
+        rid, pinned = route.call.rid, codec.pack(route.call)
         try:
             answer = self._funds.reserve(
-                reserve_id(rid), rid, route.hold, self.lease_s(route), self._tables.seen_pass, codec.pack(route.call)
+                reserve_id(rid), rid, route.hold, self.lease_s(route), self._tables.seen_pass, pinned
             )
         except StoreUnavailable as error:
             if route.emergency:
@@ -286,7 +288,7 @@ class Admission:
                 again = self._decide(request, seen, store_up=False)
                 return self._hold(again, request, seen) if isinstance(again, Route) else Verdict(again)
             return Verdict(refused_hold(route, 0, "store_down"), maybe_held=True)
-        return self._judge(route, answer, seen)
+        return self._judge(route, answer, seen, pinned)
 
     def _let_in(self, route: Route, seen: Seen) -> Verdict:
         """Return the verdict on a call that goes without a hold, if its account has a place for it."""
@@ -294,7 +296,7 @@ class Admission:
         return Verdict(_arranged_here(route, seen) if is_in else refused_place(route))
 
     def _judge(
-        self, route: Route, answer: Held | Refused | Stale | Unarmed | Void, seen: Seen
+        self, route: Route, answer: Held | Refused | Stale | Unarmed | Void, seen: Seen, pinned: bytes
     ) -> Verdict | Refused | None:
         if isinstance(answer, Stale):
             self._forget(answer)
@@ -304,7 +306,7 @@ class Admission:
         if isinstance(answer, Held) and answer.replayed:
             return Verdict(_merged(route))
         if isinstance(answer, Held):
-            return Verdict(_arranged(route, answer, seen), answer)
+            return Verdict(_arranged(route, answer, seen), answer, pinned=pinned)
         if route.emergency:
             return Verdict(_arranged_here(route, seen))
         if isinstance(answer, Refused):

@@ -221,8 +221,11 @@ class Agent:
             return
         if self._peers and self._peers.heard(message, now_ns, now_ms):
             return
-        self._obey(self._calls.hear(message, now_ns, now_ms))
-        self._apart("tally", partial(self._tally.heard, message, now_ns))
+        orders = self._calls.hear(message, now_ns, now_ms)
+        self._apart(
+            "tally", partial(self._tally.heard, message, now_ns)
+        )  # what follows may be the call's line in the log
+        self._obey(orders)
         if not isinstance(message, Answered | LateAnswer):
             self._shown.call(message.rid, self._calls.get(message.rid))
 

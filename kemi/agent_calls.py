@@ -293,6 +293,8 @@ class Calls:
             return []
         if talk.started is None:
             return self._failed(cancelled(message))
+        if message.side is not None:
+            talk.moved(message.by, message.side)
         self._close(talk, talk.started, message, now_ns)
         return [self._finish(talk, talk.started, message.by, message.ended_ns, message.ended_ms)]
 

@@ -15,31 +15,28 @@ from typing import Final
 from kemi import codec
 from kemi.adapters import ksr_tally
 from kemi.adapters.ksr_api import Ksr
-from kemi.adapters.ksr_queue import REGISTER, Decided, Held, Message, Started
+from kemi.adapters.ksr_queue import REGISTER, Decided, Failed, Flood, Held, Message, Started
 from kemi.adapters.redis_operations import Late, Release, Settle
 from kemi.agent_calls import Calls
 from kemi.agent_ends import Past
 from kemi.agent_orders import HandOver, Order, Outgoing, TakeIn
 from kemi.agent_talk import Talk
-from kemi.call_log import CallLog, ended_line, refused_line
+from kemi.call_log import STAGES, CallLog, ended_line, refused_line
 from kemi.records import CallEnd, PinnedCall
 from kemi.tally import BUCKET_S
 from kemi.tally_answers import ANSWERS, WINDOWS, Exported, Tallies
 
 NS: Final = 1_000_000_000
 SWEEP_S: Final = 60
-UNDECIDED_S: Final = 2  # a call that ended so long ago is logged without its times
 
 
 @dataclass(slots=True)
 class Going:
-    """A call that went. stages_us: as in Decided. end: how it ended, when its times have not come yet."""
+    """A call that went. stages_us: as in Decided, without the last until that is told."""
 
     call: PinnedCall
     is_answered: bool = False
     stages_us: tuple[int, ...] = ()
-    end: CallEnd | None = None
-    ended_s: int = 0
 
 
 class AgentTally:
@@ -57,34 +54,29 @@ class AgentTally:
         self._is_changed = True
 
     def decided(self, told: Decided, now_ns: int) -> None:
-        """Hear what a worker made of an INVITE."""
+        """Hear of an INVITE that a worker has refused."""
         now_s, self._is_changed = now_ns // NS, True
         self._tallies.timed(now_s, told.stages_us)
-        for flood in told.floods:
-            if flood.reason.startswith(REGISTER):
-                self._tallies.register_refused(now_s, flood.reason, flood.address, flood.times)
-                continue
-            self._tallies.refused(now_s, flood.reason, flood.address, 0, flood.times)
-            self._log.leave_out(flood.reason, flood.times)
+        self._flooded(told.floods, now_s)
+        if not told.reason:
+            return  # of a call that went: a worker of the release before
         if told.reason.startswith(REGISTER):
             self._tallies.register_refused(now_s, told.reason, told.address, 1)
-        elif told.reason:
-            self._tallies.refused(now_s, told.reason, told.address, told.account_id, 1)
-            if self._log.passes(told.reason):
-                self._write(refused_line(told))
-        elif going := self._going.get(told.rid):
-            going.stages_us = told.stages_us
-            if going.end:
-                self._log_end(told.rid, going, going.end)
+            return
+        self._tallies.refused(now_s, told.reason, told.address, told.account_id, 1)
+        if self._log.passes(told.reason):
+            self._write(refused_line(told))
 
     def heard(self, message: Message, now_ns: int) -> None:
         """Count what begins and what is answered; the calls know of it already."""
         now_s = now_ns // NS
         if isinstance(message, Held):
+            self._flooded(message.floods, now_s)
             talk = self._calls.get(message.rid)
             if talk is not None and message.rid not in self._going:
                 self._is_changed = True
-                self._going[message.rid] = Going(talk.call)
+                self._going[message.rid] = Going(talk.call, stages_us=message.stages_us)
+                self._tallies.timed(now_s, message.stages_us)
                 self._tallies.began(now_s, talk.call.account_id, is_held=message.is_held)
         elif isinstance(message, Started):
             going = self._going.get(message.rid)
@@ -92,6 +84,9 @@ class AgentTally:
                 self._is_changed = going.is_answered = True
                 self._tallies.answered(now_s)
                 self._tallies.tried(now_s, message.attempts)
+                self._applied(going, message.applied_us, now_s)
+        elif isinstance(message, Failed) and (over := self._going.get(message.rid)):
+            self._applied(over, message.applied_us, now_s)
 
     def did(self, orders: Iterable[Order], now_ns: int) -> None:
         """Count and log what ends."""
@@ -111,10 +106,8 @@ class AgentTally:
         self._second = now_s
         self._write(*self._log.left_out(now_s))
         self._add_statistics(now_s)
-        for rid, going in list(self._going.items()):
-            if going.end and now_s - going.ended_s >= UNDECIDED_S:
-                self._log_end(rid, going, going.end)
-            elif now_s % SWEEP_S == 0 and not going.end and not self._calls.get(rid):
+        for rid in list(self._going) if now_s % SWEEP_S == 0 else ():
+            if not self._calls.get(rid):
                 del self._going[rid]  # nobody ever told its end: settlement's sweeper will
         if self._is_changed or now_s % BUCKET_S == 0:
             self._is_changed = False
@@ -129,6 +122,22 @@ class AgentTally:
         if exported:
             self._tallies.restore(codec.unpack(Exported, exported))
         self._going = {talk.call.rid: _of(talk) for talk in self._calls.talks}
+
+    def _flooded(self, floods: tuple[Flood, ...], now_s: int) -> None:
+        for flood in floods:
+            self._is_changed = True
+            if flood.reason.startswith(REGISTER):
+                self._tallies.register_refused(now_s, flood.reason, flood.address, flood.times)
+                continue
+            self._tallies.refused(now_s, flood.reason, flood.address, 0, flood.times)
+            self._log.leave_out(flood.reason, flood.times)
+
+    def _applied(self, going: Going, applied_us: int, now_s: int) -> None:
+        """Take in how long it took to carry a call out, where that is known."""
+        if applied_us >= 0 and len(going.stages_us) == len(STAGES) - 1:
+            self._is_changed = True
+            going.stages_us = (*going.stages_us, applied_us)
+            self._tallies.applied(now_s, going.stages_us)
 
     def _over(self, closing: Settle | Release | Late, pinned: bytes, now_s: int) -> None:
         """Note the end of a call, once; a refusal is none, and is told by the worker."""
@@ -147,10 +156,7 @@ class AgentTally:
             return
         if not going.is_answered:
             self._tallies.tried(now_s, end.attempts)
-        if going.stages_us:
-            self._log_end(closing.rid, going, end)
-        else:
-            going.end, going.ended_s = end, now_s
+        self._log_end(closing.rid, going, end)
 
     def _log_end(self, rid: str, going: Going, end: CallEnd) -> None:
         self._going.pop(rid, None)

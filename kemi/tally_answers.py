@@ -58,12 +58,21 @@ class Tallies:
         )
 
     def timed(self, now_s: int, stages_us: tuple[int, ...]) -> None:
-        """Count the times of a call in the worker, as in Decided."""
+        """Count the times of an INVITE in the worker, as in Decided; without the last, which `applied` adds."""
         if len(stages_us) == len(STAGES):
-            for stage, took_us in zip((*STAGES, TOTAL), (*stages_us, sum(stages_us)), strict=True):
-                bound_us = BOUNDS_US[min(bisect_left(BOUNDS_US, took_us), len(BOUNDS_US) - 1)]
-                self.stages.add(now_s, stage, str(bound_us))
-                self.stages.peak(now_s, stage, "us", took_us)
+            self.applied(now_s, stages_us)
+        for stage, took_us in zip(STAGES[:-1], stages_us, strict=False):
+            self._took(now_s, stage, took_us)
+
+    def applied(self, now_s: int, stages_us: tuple[int, ...]) -> None:
+        """Count the last of the times, and their sum."""
+        self._took(now_s, STAGES[-1], stages_us[-1])
+        self._took(now_s, TOTAL, sum(stages_us))
+
+    def _took(self, now_s: int, stage: str, took_us: int) -> None:
+        bound_us = BOUNDS_US[min(bisect_left(BOUNDS_US, took_us), len(BOUNDS_US) - 1)]
+        self.stages.add(now_s, stage, str(bound_us))
+        self.stages.peak(now_s, stage, "us", took_us)
 
     def counted(self, now_s: int, what: str, count: int) -> None:
         """Count what belongs to no single call."""

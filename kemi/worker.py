@@ -69,6 +69,7 @@ class Worker:
         self._cache_report = ksr_noc.CacheReport(ksr)
         self._orders = ksr_measures.Orders(ksr)
         self._tally = WorkerTally(ksr)
+        self._leaving = ""  # the call whose INVITE is being carried out
         self.load_state = ""
 
     # Callbacks -------------------------------------------------------------------------------------------------------
@@ -94,7 +95,8 @@ class Worker:
     def ksr_branch(self, _msg: object, *more: object) -> int:
         """Edit a branch that is about to leave."""
         if not more:
-            self._guarded("branch", ksr_hunt.edit_branch, self._ksr)
+            applied_us = self._tally.applied_us if self._leaving else -1
+            self._guarded("branch", ksr_hunt.edit_branch, self._ksr, applied_us)
         return DONE
 
     def ksr_branch_reply(self, _msg: object, *more: object) -> int:
@@ -174,7 +176,7 @@ class Worker:
             if method not in ("ACK", "BYE") and ksr_read.head_fault(ksr):  # what ends a call passes: it must end
                 self._malformed("malformed")
             else:
-                ksr_within.serve(ksr, self._ours())
+                ksr_within.serve(ksr, self._ours(), method)
             return
         if ksr.tmx.t_precheck_trans() > 0:
             ksr.tm.t_check_trans()
@@ -251,6 +253,8 @@ class Worker:
             if isinstance(verdict.decision, Route):
                 self._give_back(verdict.decision, verdict, is_told=is_told)
             raise
+        finally:
+            self._leaving = ""
 
     def _register(self, request: CallRequest, decision: Register) -> None:
         refusal = ksr_locations.save(self._ksr, decision, request, self._settings.node, self._tell_locations)
@@ -265,6 +269,8 @@ class Worker:
         if isinstance(decision, Route):
             signed = ksr_sides.signed(self._ksr, request.source_ip, decision, self._settings, _unix_ms())
             ksr_queue.put(self._ksr, self._held(decision, verdict))
+            self._tally.told()
+            self._leaving = decision.call.rid
             return signed
         if isinstance(decision, Reject):
             self._log_refusal(request, decision)
@@ -306,18 +312,21 @@ class Worker:
             case "dialog:start":
                 self._started(rid)
             case "dialog:end":
-                self._let_go(rid)
-                self._queue(ksr_queue.Ended(rid, "", time.monotonic_ns(), _unix_ms()))
+                if self._let_go(rid):
+                    self._queue(ksr_queue.Ended(rid, "", time.monotonic_ns(), _unix_ms()))
             case "dialog:failed":
                 self._let_go(rid)
                 was = ksr_plan.outcome(ksr)
-                self._queue(ksr_queue.Failed(rid, was.status, was.is_cancelled, was.attempts, _unix_ms(), was.reason))
+                applied_us = self._tally.applied_us if rid == self._leaving else ksr_started.applied_us(ksr)
+                failed = ksr_queue.Failed(rid, was.status, was.is_cancelled, was.attempts, _unix_ms(), was.reason)
+                self._queue(failed._replace(applied_us=applied_us))
 
-    def _let_go(self, rid: str) -> None:
-        """Let an ended call take no place any more."""
-        ksr_sides.forget(self._ksr, rid)
+    def _let_go(self, rid: str) -> bool:
+        """Let an ended call take no place any more. Return False where the agent knows of its end, or has it told."""
+        is_news = ksr_sides.forget(self._ksr, rid)
         ksr_capacity.let_go(self._ksr, rid)
         self._guarded("media", ksr_media.end, self._ksr, rid)
+        return is_news
 
     def _started(self, rid: str) -> None:
         started = ksr_started.of(self._ksr, rid, self._here())
@@ -343,13 +352,15 @@ class Worker:
     def _held(self, route: Route, verdict: Verdict) -> ksr_queue.Held:
         return ksr_queue.Held(
             rid=route.call.rid,
-            pinned=codec.pack(route.call),
+            pinned=verdict.pinned or codec.pack(route.call),
             funds=tuple(fund.fund for fund in route.hold.funds),
             granted_s=verdict.held.granted_s if verdict.held else route.call.max_s,
             lease_s=self._admission.lease_s(route),
             is_held=verdict.held is not None,
             held_micros=verdict.held_micros,
             sides=tuple(fund.sides for fund in route.hold.funds),
+            stages_us=self._tally.stages_us(self._admission.hold_ns),
+            floods=self._tally.floods,
         )
 
     def _queue_refusal(self, refusal: Reject, verdict: Verdict) -> None:
@@ -359,13 +370,18 @@ class Worker:
             return
         self._queue(ksr_queue.refused(refusal, call, _unix_ms(), maybe_held=verdict.maybe_held))
 
-    def _queue(self, message: ksr_queue.Message) -> None:
-        """Queue what has already happened; when the queue is full, the lease of the reservation is what remains."""
+    def _queue(self, message: ksr_queue.Message) -> bool:
+        """Queue what has already happened; when the queue is full, the lease of the reservation is what remains.
+
+        Return whether it was taken.
+        """
         try:
             ksr_queue.put(self._ksr, message)
         except ksr_queue.QueueFullError as error:
             self._ksr.statistics.update_stat("agent_lost", 1)
             self._ksr.err(f"{error}\n")
+            return False
+        return True
 
     def _log_refusal(self, request: CallRequest, refusal: Reject) -> None:
         self._ksr.info(f"{request.call_id}: {refusal.status} {refusal.reason}: {'; '.join(refusal.trace)}\n")

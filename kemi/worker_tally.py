@@ -1,4 +1,4 @@
-"""What a worker counts, and what it tells the agent of each INVITE: one message a call, nothing for Redis.
+"""What a worker counts, and what it tells the agent of each INVITE: a refusal's message, a part of a call's.
 
 Rule 1: who floods a node is only counted here: of refusals of strangers so many a second are told one by one.
 A REGISTER that is challenged or refused is no call: it has no line in the log, and its reason begins with REGISTER.
@@ -47,26 +47,35 @@ class WorkerTally:
         self._decided_ns = time.perf_counter_ns()
 
     def tell(self, request: CallRequest, verdict: Verdict, hold_ns: int) -> None:
-        """Tell of a call that was carried out just now, or of a REGISTER that was not obeyed. hold_ns: of decided.
+        """Tell of a call that was refused just now, or of a REGISTER that was not obeyed. hold_ns: of decided.
 
-        A call that goes is known to the agent: its rid and its times are enough. Of a challenged one nothing is told.
+        Of a call that goes the agent knows already, and hears the last of its times with what becomes of it. Of a
+        challenged one nothing is told.
         """
         decision = verdict.decision
         if request.method == "REGISTER" and isinstance(decision, Challenge | Reject):
             self.register_refused(request, "challenged" if isinstance(decision, Challenge) else decision.reason)
-        if request.method != "INVITE" or not isinstance(decision, Reject | Route):
-            return
-        stages = (
-            self._read_ns - self._begun_ns,
-            self._decided_ns - self._read_ns - hold_ns,
-            hold_ns,
-            time.perf_counter_ns() - self._decided_ns,
-        )
-        stages_us = tuple([max(0, stage_ns // 1000) for stage_ns in stages])
-        if isinstance(decision, Route):
-            self._put(Decided(decision.call.rid, stages_us=stages_us))
-        else:
-            self._refused(request, decision, stages_us)
+        if request.method == "INVITE" and isinstance(decision, Reject):
+            self._refused(request, decision, (*self.stages_us(hold_ns), self.applied_us))
+
+    def stages_us(self, hold_ns: int) -> tuple[int, ...]:
+        """Return how long it took to read, decide and hold what is decided."""
+        decide_ns = self._decided_ns - self._read_ns - hold_ns
+        return tuple([max(0, stage_ns // 1000) for stage_ns in (self._read_ns - self._begun_ns, decide_ns, hold_ns)])
+
+    @property
+    def applied_us(self) -> int:
+        """Return for how long what was decided last has been carried out by now."""
+        return (time.perf_counter_ns() - self._decided_ns) // 1000
+
+    @property
+    def floods(self) -> tuple[Flood, ...]:
+        """What the agent has not been told of."""
+        return tuple([Flood(reason, address, count) for (reason, address), count in self._floods.items()])
+
+    def told(self) -> None:
+        """Note that it has been, of all of them."""
+        self._floods = {}
 
     def refused_before(self, request: CallRequest, reason: str) -> None:
         """Tell of a call that was refused before anything was decided."""
@@ -79,7 +88,7 @@ class WorkerTally:
             self._registers_second, self._registers_told = second, 0
         if self._registers_told < STRANGERS_MAX:
             self._registers_told += 1
-            self._put(Decided("", reason, address=request.source_ip))
+            self._put(Decided("", reason, 0, address=request.source_ip))
         else:
             self._keep(reason, request.source_ip)
 
@@ -128,14 +137,12 @@ class WorkerTally:
         self._floods[key] = self._floods.get(key, 0) + 1
 
     def _put(self, told: Decided) -> None:
-        floods = tuple([Flood(reason, address, count) for (reason, address), count in self._floods.items()])
         try:
-            ksr_queue.put(self._ksr, told._replace(floods=floods))
+            ksr_queue.put(self._ksr, told._replace(floods=self.floods))
         except ksr_queue.QueueFullError:
-            if told.reason:
-                self._keep(told.reason, told.address)
+            self._keep(told.reason, told.address)
             return
-        self._floods = {}
+        self.told()
 
 
 def _of_stranger(request: CallRequest, reason: str, status: int) -> Decided:

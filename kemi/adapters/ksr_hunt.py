@@ -109,12 +109,12 @@ def failed(ksr: Ksr, here: Here) -> None:
     _go_on(ksr, _hunt_on(ksr, plan, here, contact), here)
 
 
-def edit_branch(ksr: Ksr) -> None:
-    """Make the request of this branch what its carrier wants, and note who is asked in it."""
+def edit_branch(ksr: Ksr, applied_us: int = -1) -> None:
+    """Make the request of this branch what its carrier wants, and note who is asked in it. applied_us: as in Asked."""
     plan = ksr_plan.load(ksr)
     place = ksr_fork.place_of(ksr, plan) if plan.forks else plan.current
     target = plan.targets[place] if place >= 0 else plan.target
-    _note(ksr, plan, target, place)
+    _note(ksr, plan, target, place, applied_us)
     if ksr.isbflagset(CALLED_BACK):  # nobody but the phone could make the connection
         ksr.set_forward_no_connect()
     if target.from_uri or target.from_display:
@@ -182,7 +182,7 @@ def answered(ksr: Ksr, here: Here) -> tuple[Attempt, ...]:
     return (*ksr_fork.beside(ksr, asked, here.unix_ms), attempt)
 
 
-def _note(ksr: Ksr, plan: Plan, target: Target, place: int) -> None:
+def _note(ksr: Ksr, plan: Plan, target: Target, place: int, applied_us: int) -> None:
     """Note who is asked in the branch under our hands."""
     branch = ksr.pv.geti("$T_branch_idx")
     if branch < plan.branch:  # a branch before it was noted and then could not be made
@@ -197,6 +197,7 @@ def _note(ksr: Ksr, plan: Plan, target: Target, place: int) -> None:
         place=place,
         is_fork=bool(plan.forks),
         told=(target.from_uri, target.to_uri) if plan.forks else (),
+        applied_us=applied_us,
     )
     ksr_plan.note(ksr, branch, asked)
 

@@ -8,6 +8,7 @@ Rule 2: the variables of the dialog hold what must be known when a reply comes, 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kemi import codec
@@ -152,7 +153,8 @@ class Asked(NamedTuple):
 
     ring_s: how long it may ring; longest_ms: what all of the attempt may take. place: of the target, -1 = not known.
     is_fork: others ring beside it. Of such only: status: the final one, 0 = none came; told: From and To that it shows,
-    "" = as they came. sent_to: where, of a relayed call.
+    "" = as they came. sent_to: where, of a relayed call. applied_us: of the INVITE's own: how long it took from the
+    decision until it left, else -1.
     """
 
     server_id: int
@@ -167,6 +169,7 @@ class Asked(NamedTuple):
     status: int = 0
     told: tuple[str, ...] = ()
     sent_to: str = ""
+    applied_us: int = -1
 
     def pdd_ms(self, now_ns: int = 0) -> int:
         """Return what passed until it first rang; else until now_ns where it is given: the answer; −1 = neither."""
@@ -225,7 +228,13 @@ def note(ksr: Ksr, branch: int, asked: Asked) -> None:
 def asked_in(ksr: Ksr, branch: int) -> Asked | None:
     """Return who was asked in a branch of the current call, None when nobody was."""
     kept = ksr_dlg_var.get(ksr, f"asked{branch}")
-    return codec.build(Asked, json.loads(kept)) if kept else None
+    return _asked(kept) if kept else None
+
+
+@lru_cache(maxsize=16)
+def _asked(kept: str) -> Asked:
+    """Read it; each reply of a branch asks, and the answer twice."""
+    return codec.build(Asked, json.loads(kept))
 
 
 def first_rang(ksr: Ksr, plan: Plan) -> Asked | None:

@@ -24,11 +24,24 @@ class QueueFullError(Exception):
     """The agent does not keep up; the message was not taken. The reservation's lease is what remains."""
 
 
+REGISTER: Final = "register:"
+"""What the reason of a refused REGISTER begins with; a challenge is `register:challenged`."""
+
+
+class Flood(NamedTuple):
+    """Refusals that were only counted, since there were too many. address: where they came from, "" = from many."""
+
+    reason: str
+    address: str
+    times: int
+
+
 class Held(NamedTuple):
     """A call got its hold and leaves now. pinned: packed PinnedCall. funds: in the order of the hold's rows.
 
     lease_s: how long Redis keeps the reservation without a sign of life. is_held False: an emergency call that goes
     without a hold. held_micros: per fund, what is held for granted_s; sides: as in HoldFund; () = not told.
+    stages_us: as in Decided, without the last; floods: as there.
     """
 
     rid: str
@@ -39,13 +52,16 @@ class Held(NamedTuple):
     is_held: bool = True
     held_micros: tuple[int, ...] = ()
     sides: tuple[int, ...] = ()
+    stages_us: tuple[int, ...] = ()
+    floods: tuple[Flood, ...] = ()
 
 
 class Started(NamedTuple):
     """The 200 came. h_entry, h_id: the dialog's place. caller, callee: where our own BYEs go.
 
     server_id: who answered, 0 = a phone of ours. attempts: all of them, the answered one last. call_id: "" in what an
-    older release has noted. place: of the target that answered, as in Attempt.
+    older release has noted. place: of the target that answered, as in Attempt. applied_us: how long it took from the
+    decision until the first INVITE left, -1 = not known.
     """
 
     rid: str
@@ -59,10 +75,14 @@ class Started(NamedTuple):
     answered_ms: int
     call_id: str = ""
     place: int = -1
+    applied_us: int = -1
 
 
 class Moved(NamedTuple):
-    """A side sent a request inside the call. which: CALLER, CALLEE, or one that only rings. side: as it is now."""
+    """A side sent a request inside the call, no BYE that ends it. side: as it is now.
+
+    which: CALLER, CALLEE, or one that only rings.
+    """
 
     rid: str
     which: str
@@ -73,7 +93,8 @@ class Ended(NamedTuple):
     """A BYE came, or the dialog's backstop ran out. by: "caller", "callee", or "" when nobody said BYE.
 
     is_sure: it came from the address of who it says it is. is_followed False: the workers know only
-    the call's token; ip: where it came from then. is_relayed False: the BYE went no further than here.
+    the call's token; ip: where it came from then. is_relayed False: the BYE went no further than here. side: who said
+    BYE, as he is now; None = not seen.
     """
 
     rid: str
@@ -84,6 +105,7 @@ class Ended(NamedTuple):
     is_followed: bool = True
     ip: str = ""
     is_relayed: bool = True
+    side: Side | None = None
 
 
 class ByeAnswered(NamedTuple):
@@ -135,7 +157,10 @@ class LateAnswer(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """The call ended before an answer. status: what the caller was told. reason: why, "" = as the status says."""
+    """The call ended before an answer. status: what the caller was told. reason: why, "" = as the status says.
+
+    applied_us: as in Started.
+    """
 
     rid: str
     status: int
@@ -143,6 +168,7 @@ class Failed(NamedTuple):
     attempts: tuple[Attempt, ...]
     ended_ms: int
     reason: str = ""
+    applied_us: int = -1
 
 
 class Refused(NamedTuple):
@@ -163,29 +189,17 @@ class HangUp(NamedTuple):
     rid: str
 
 
-REGISTER: Final = "register:"
-"""What the reason of a refused REGISTER begins with; a challenge is `register:challenged`."""
-
-
-class Flood(NamedTuple):
-    """Refusals that were only counted, since there were too many. address: where they came from, "" = from many."""
-
-    reason: str
-    address: str
-    times: int
-
-
 class Decided(NamedTuple):
-    """What became of an INVITE in the worker, for the counts and the log. reason: of a refusal, "" = the call goes.
+    """An INVITE was refused: for the counts and the log; of a call that goes Held has them. status: as told.
 
-    call_id … direction: of a refusal only; what is known. account_id: whose call it is, 0 = of nobody known.
+    call_id … callee: what is known. account_id: whose call it is, 0 = of nobody known.
     address: where it came from. stages_us: how long it took to read it, to decide, to hold, and to carry out, () = not
     measured. floods: what this process has refused since its last message and told nobody.
     """
 
     rid: str
-    reason: str = ""
-    status: int = 0
+    reason: str
+    status: int
     call_id: str = ""
     account_id: int = 0
     source: str = ""

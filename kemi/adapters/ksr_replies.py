@@ -8,7 +8,7 @@ Rule 3: what ends a BYE is told to the agent, which makes sure that both sides a
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from kemi.adapters import ksr_connections, ksr_dlg_var, ksr_sides
 from kemi.adapters.ksr_api import Ksr
@@ -22,6 +22,22 @@ from kemi.core.token import token_of
 TRYING: Final = 100
 FINAL: Final = 200
 REFUSING: Final = 300
+
+
+class _Reply(NamedTuple):
+    """A reply as read. recorded: URIs of its Record-Route. rids: the calls that they name.
+
+    There is more than one when a call came through us twice.
+    """
+
+    from_tag: str
+    to_tag: str
+    recorded: tuple[str, ...]
+    rids: tuple[str, ...]
+
+    def side(self, ksr: Ksr, rid: str) -> Side:
+        """Return who has sent it, as the called side of this call."""
+        return ksr_sides.of_read(ksr, rid, self.to_tag, self.recorded)
 
 
 def serve(ksr: Ksr, ours: Ours) -> None:
@@ -64,21 +80,22 @@ def _of_login(ksr: Ksr, status: int) -> Message:
 
 def _ringing(ksr: Ksr, ours: Ours) -> None:
     """Remember a side that rings: it may be asked something before it answers."""
-    tag = pv_text(ksr, "$tt")
-    which = ksr_sides.early_of(tag)
-    for rid in _rids(ksr, ours) if tag else ():
+    reply = _read(ksr, ours)
+    which = ksr_sides.early_of(reply.to_tag)
+    for rid in reply.rids if reply.to_tag else ():
         if ksr_sides.get(ksr, rid, CALLER) is None or ksr_sides.get(ksr, rid, CALLEE) or ksr_sides.get(ksr, rid, which):
             continue
         if not ksr_sides.is_given_up(ksr, rid):
-            side = ksr_sides.of_reply(ksr, rid)
+            side = reply.side(ksr, rid)
             ksr_sides.put_early(ksr, rid, side)
             ksr_connections.ring(ksr, rid, which, side)
 
 
 def _answered(ksr: Ksr, ours: Ours, method: str) -> None:
-    rids = _rids(ksr, ours) or _followed(ksr)
+    reply = _read(ksr, ours)
+    rids = reply.rids or _followed(ksr, reply)
     callees = [(rid, ksr_sides.get(ksr, rid, CALLEE)) for rid in rids]
-    if method == "INVITE" and (not rids or any(_is_late(ksr, rid, callee) for rid, callee in callees)):
+    if method == "INVITE" and (not rids or any(_is_late(ksr, rid, callee, reply) for rid, callee in callees)):
         ksr.set_drop()
         for rid in rids[:1]:
             ours.tell(_late(ksr, rid))
@@ -90,40 +107,38 @@ def _answered(ksr: Ksr, ours: Ours, method: str) -> None:
             ):  # tm drops it; were it dropped here, its transaction would stay for ever
                 ours.tell(_late(ksr, rid))
                 return
-            _join(ksr, rid)
+            _join(ksr, rid, reply)
         else:
             _refresh(ksr, ours, rid)
 
 
-def _rids(ksr: Ksr, ours: Ours) -> tuple[str, ...]:
-    """Return the calls that the reply's Record-Route names: more than one when a call came through us twice."""
-    recorded = pv_text(ksr, ksr_sides.RECORD_ROUTES)
+def _read(ksr: Ksr, ours: Ours) -> _Reply:
+    """Read the reply under our hands, each part once."""
+    recorded = route_uris(pv_text(ksr, ksr_sides.RECORD_ROUTES))
     call_id, tag = text(ksr.kx.get_callid), pv_text(ksr, "$ft")
-    tokens = (token_of(ours.secret, uri, call_id, tag, "") for uri in route_uris(recorded))
-    return tuple(dict.fromkeys(token.rid for token in tokens if token))
+    tokens = [token_of(ours.secret, uri, call_id, tag, "") for uri in recorded]
+    rids = tuple(dict.fromkeys([token.rid for token in tokens if token]))
+    return _Reply(tag, pv_text(ksr, "$tt"), recorded, rids)
 
 
-def _followed(ksr: Ksr) -> tuple[str, ...]:
+def _followed(ksr: Ksr, reply: _Reply) -> tuple[str, ...]:
     """Return the call that Kamailio knows the reply to be of: one inside a call, or of who left our route out."""
     call_id = text(ksr.kx.get_callid)
-    from_tag, to_tag = pv_text(ksr, "$ft"), pv_text(ksr, "$tt")
-    if not call_id or ksr.dialog.dlg_get(call_id, from_tag, to_tag) < 0:
+    if not call_id or ksr.dialog.dlg_get(call_id, reply.from_tag, reply.to_tag) < 0:
         return ()
     rid = text(lambda: ksr_dlg_var.get(ksr, "rid"))
     return (rid,) if rid else ()
 
 
-def _is_late(ksr: Ksr, rid: str, callee: Side | None) -> bool:
+def _is_late(ksr: Ksr, rid: str, callee: Side | None, reply: _Reply) -> bool:
     """Tell whether the call is over, or somebody else has answered it."""
-    caller = ksr_sides.get(ksr, rid, CALLER)
-    tags = (pv_text(ksr, "$ft"), pv_text(ksr, "$tt"))
-    if caller is None or not tags[1]:
+    if not reply.to_tag or ksr_sides.get(ksr, rid, CALLER) is None:
         return True
-    return callee is not None and callee.tag not in tags
+    return callee is not None and callee.tag not in (reply.from_tag, reply.to_tag)
 
 
-def _join(ksr: Ksr, rid: str) -> None:
-    callee = ksr_sides.of_reply(ksr, rid)
+def _join(ksr: Ksr, rid: str, reply: _Reply) -> None:
+    callee = reply.side(ksr, rid)
     early = ksr_sides.get(ksr, rid, ksr_sides.early_of(callee.tag))
     ksr_sides.put(ksr, rid, CALLEE, callee._replace(cseq=early.cseq if early else 0))
     ksr_sides.forget_early(ksr, rid)

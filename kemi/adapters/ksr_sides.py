@@ -137,14 +137,15 @@ def hidden(ksr: Ksr, rid: str) -> str | None:
     return row[1:] if isinstance(row, str) else None
 
 
-def forget(ksr: Ksr, rid: str) -> None:
-    """Let a call be over."""
+def forget(ksr: Ksr, rid: str) -> bool:
+    """Let a call be over. Return False where it is already: by its BYE, or by the agent."""
     ksr.htable.sht_rm(SIDES, f"{rid}/{CALLEE}")
     if ksr.htable.sht_get(SIDES, f"{rid}/{CALLER}") is None:
-        return  # its BYE has done so; the dialog's end comes after that
+        return False
     for row in (CALLER, ATTEMPT, HIDDEN):
         ksr.htable.sht_rm(SIDES, f"{rid}/{row}")
     forget_early(ksr, rid)
+    return True
 
 
 def hand_over(ksr: Ksr, rid: str) -> None:
@@ -167,11 +168,13 @@ def of_invite(ksr: Ksr) -> Side:
 
 def of_reply(ksr: Ksr, rid: str) -> Side:
     """Return the called side, from its reply to the INVITE of call `rid`."""
-    recorded = route_uris(pv_text(ksr, RECORD_ROUTES))
+    return of_read(ksr, rid, pv_text(ksr, "$tt"), route_uris(pv_text(ksr, RECORD_ROUTES)))
+
+
+def of_read(ksr: Ksr, rid: str, tag: str, recorded: tuple[str, ...]) -> Side:
+    """Return the same, where its To tag and the URIs of its Record-Route are read."""
     ours = next((at for at, uri in enumerate(recorded) if rid in uri), 0)
-    return _side(ksr, pv_text(ksr, "$tt"), pv_text(ksr, "$tu"))._replace(
-        route=recorded[:ours][::-1], shown=pv_text(ksr, "$fu")
-    )
+    return _side(ksr, tag, pv_text(ksr, "$tu"))._replace(route=recorded[:ours][::-1], shown=pv_text(ksr, "$fu"))
 
 
 def cseq_of(ksr: Ksr) -> int:

@@ -10,6 +10,12 @@ from kemi.adapters.ksr_read import text
 from kemi.core.sides import CALLEE, CALLER
 
 
+def applied_us(ksr: Ksr) -> int:
+    """Return how long it took until the first INVITE of the current call left, -1 where that is not known."""
+    first = ksr_plan.asked_in(ksr, 0)
+    return first.applied_us if first else -1
+
+
 def of(ksr: Ksr, rid: str, here: Here) -> Started:
     """Return who has answered the call whose 200 is under our hands, and all attempts, the one that succeeded last."""
     *beside, answered = ksr_hunt.answered(ksr, here)
@@ -26,4 +32,5 @@ def of(ksr: Ksr, rid: str, here: Here) -> Started:
         answered_ms=here.unix_ms,
         call_id=text(lambda: ksr.pv.gete("$dlg(callid)")),
         place=answered.place,
+        applied_us=applied_us(ksr),
     )

@@ -36,13 +36,13 @@ REFRESHING: Final = ("INVITE", "UPDATE")
 
 
 class Ours(NamedTuple):
-    """What a worker knows of itself. now_ns: monotonic, now_ms: Unix time; tell: to the agent."""
+    """What a worker knows of itself. now_ns: monotonic, now_ms: Unix time; tell: to the agent; False = it is lost."""
 
     secret: bytes
     node: str
     now_ns: int
     now_ms: int
-    tell: Callable[[Message], None]
+    tell: Callable[[Message], bool]
 
 
 class _Within(NamedTuple):
@@ -70,15 +70,15 @@ class _Pair(NamedTuple):
     is_ringing: bool
 
 
-def serve(ksr: Ksr, ours: Ours) -> None:
-    """Pass a request with a To tag on, or refuse it."""
-    if not ksr.is_ACK() and ksr.tm.t_check_trans() == 0:
+def serve(ksr: Ksr, ours: Ours, method: str) -> None:
+    """Pass a request with a To tag on, or refuse it. method: as Kamailio understands it."""
+    if method != "ACK" and ksr.tm.t_check_trans() == 0:
         return
     routes = route_uris(pv_text(ksr, ksr_sides.ROUTES))
     if not routes:
         _refuse(ksr, NO_CALL)
         return
-    request = _read(ksr, routes)
+    request = _read(ksr, method, routes)
     token = token_of(ours.secret, f"<{routes[0]}>", request.call_id, request.from_tag, request.to_tag)
     if token is None:
         _refuse(ksr, NO_CALL)
@@ -98,7 +98,7 @@ def serve(ksr: Ksr, ours: Ours) -> None:
     elif request.method == "ACK":
         ksr_connections.talk(ksr, pair.rid, pair.sender_is, pair.sender)
         if request.rest == pair.other.route:
-            _pass_on(ksr, pair)
+            _pass_on(ksr, "ACK", pair)
     elif not pair.sender.cseq < request.cseq <= CSEQ_MAX:
         _refuse(ksr, OUT_OF_ORDER)
     else:
@@ -125,9 +125,9 @@ def _beyond_us(ksr: Ksr, token: Token, routes: tuple[str, ...]) -> tuple[str, ..
     return routes
 
 
-def _read(ksr: Ksr, routes: tuple[str, ...]) -> _Within:
+def _read(ksr: Ksr, method: str, routes: tuple[str, ...]) -> _Within:
     return _Within(
-        text(ksr.kx.get_method),
+        method,
         text(ksr.kx.get_callid),
         pv_text(ksr, "$ft"),
         pv_text(ksr, "$tt"),
@@ -165,17 +165,17 @@ def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> Non
         sender = sender.refreshed(ip, hop, ksr_sides.contact_of(ksr))
         keep = ksr_connections.ring if is_ringing else ksr_connections.talk
         keep(ksr, rid, pair.sender_is, sender)
-    if is_ringing or request.method != "BYE":  # else it is forgotten below
+    if is_ringing or request.method != "BYE":
         ksr_sides.put(ksr, rid, pair.sender_is, sender)
-    ours.tell(Moved(rid, pair.sender_is, sender))
-    if request.method == "BYE" and not is_ringing:
-        ksr_sides.forget(ksr, rid)
+        ours.tell(Moved(rid, pair.sender_is, sender))
+    else:
+        is_sure = sender.is_at(ip) and request.rest == pair.other.route
+        if ours.tell(Ended(rid, pair.sender_is, ours.now_ns, ours.now_ms, is_sure=is_sure, side=sender)):
+            ksr_sides.forget(ksr, rid)  # else the dialog's end tells
         ksr_connections.part(ksr, rid, pair.sender_is, sender)
         ksr_connections.part(ksr, rid, CALLEE if pair.sender_is == CALLER else CALLER, pair.other)
-        is_sure = sender.is_at(ip) and request.rest == pair.other.route
-        ours.tell(Ended(rid, pair.sender_is, ours.now_ns, ours.now_ms, is_sure=is_sure))
     if request.rest == pair.other.route:
-        _pass_on(ksr, pair)
+        _pass_on(ksr, request.method, pair)
     elif request.method == "BYE":
         ksr.rr.loose_route()  # so that Kamailio's dialog ends too
         _refuse(ksr, OK)
@@ -183,12 +183,11 @@ def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> Non
         _refuse(ksr, NO_CALL)
 
 
-def _pass_on(ksr: Ksr, pair: _Pair) -> None:
+def _pass_on(ksr: Ksr, method: str, pair: _Pair) -> None:
     """Send the request to the other side. A BYE that cannot be sent is answered: the agent sends its own."""
     other = pair.other
-    is_bye = ksr.is_BYE()
     if ksr.rr.loose_route() <= 0:
-        _refuse(ksr, OK if is_bye else NO_CALL)
+        _refuse(ksr, OK if method == "BYE" else NO_CALL)
         return
     ksr.seturi(other.ruri)
     if other.next_hop:
@@ -196,14 +195,15 @@ def _pass_on(ksr: Ksr, pair: _Pair) -> None:
     else:
         ksr.resetdsturi()
     if pair.sender_is == CALLER:
-        _count_on(ksr)
+        if method == "PRACK":
+            _count_on(ksr)
         ksr_mask.of_caller(ksr, pair.shown)
     else:
         ksr_mask.of_callee(ksr, other, pair.sender, pair.shown)
     if not ksr_media.pass_on(ksr, pair.rid, ksr_mask.REPLY, pair.sender_is):
         _refuse(ksr, NO_MEDIA)
         return
-    _relay(ksr, OK if is_bye else CANNOT_SEND)
+    _relay(ksr, method, OK if method == "BYE" else CANNOT_SEND)
 
 
 def _count_on(ksr: Ksr) -> None:
@@ -215,9 +215,9 @@ def _count_on(ksr: Ksr) -> None:
         ksr.hdr.append(f"RAck: {found[1]} {int(found[2]) + int(ahead)} {found[3]}\r\n")
 
 
-def _relay(ksr: Ksr, otherwise: tuple[int, str]) -> None:
+def _relay(ksr: Ksr, method: str, otherwise: tuple[int, str]) -> None:
     strip_interpreted(ksr, head(ksr))
-    if ksr.is_ACK():
+    if method == "ACK":
         ksr.forward()  # tm would take it for that of a refusal where an ACK of ours to a late answer is around
         return
     ksr.tm.t_on_failure(FAILURE)
@@ -250,7 +250,7 @@ def _of_before(ksr: Ksr, ours: Ours, token: Token, request: _Within, *, is_to_us
     hosts = [host_of(uri) for uri in (*request.rest, pv_text(ksr, "$ru"))]
     is_safe = all(host and token.leads_to(ours.secret, host) for host in hosts)
     if goes_on and is_safe and ksr.rr.loose_route() > 0:
-        _relay(ksr, OK)
+        _relay(ksr, request.method, OK)
     else:
         _refuse(ksr, OK)
 

@@ -37,7 +37,7 @@ CREDENTIALS: Final = (
     'response="0123456789abcdef0123456789abcdef", algorithm=MD5, qop=auth, nc=00000001, cnonce="c"'
 )
 SENT: Final = [(100, "Trying"), (407, "Proxy Authentication Required"), (100, "Trying")]
-TOLD: Final = ["held", "decided", "start", "moved", "end", "end", "bye"]
+TOLD: Final = ["held", "start", "end", "bye"]
 RELAYED: Final = 2  # INVITE and BYE; an ACK is forwarded
 CARRIER: Final[dict[str, int | str]] = {
     "$si": "192.0.2.9",

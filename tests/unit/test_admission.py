@@ -110,6 +110,13 @@ def test_a_cold_call_costs_three_round_trips_and_a_warm_one_the_hold() -> None:
     assert (cold - before, redis.round_trips - cold) == (3, 1)
 
 
+def test_what_redis_was_told_of_a_call_is_what_the_agent_is_told() -> None:
+    verdict = admit(admission()[0], invite())
+
+    assert isinstance(verdict.decision, Route)
+    assert verdict.pinned == codec.pack(verdict.decision.call)
+
+
 @pytest.mark.parametrize(("zone", "per_min_micros"), [("Europe/London", 90_000), ("Pacific/Honolulu", 50_000)])
 def test_a_decision_knows_the_time_zones_of_tariffs(zone: str, per_min_micros: int) -> None:
     """On Monday 2 February 2026 at 02:40 in London it is Sunday in Honolulu."""

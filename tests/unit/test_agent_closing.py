@@ -67,6 +67,18 @@ def test_a_bye_that_is_refused_is_repeated_once_at_once_above_any_other_nodes_al
     assert builders.CALLEE not in [order.to for order in later], "no storm: the next one waits"
 
 
+def test_the_end_says_where_the_side_is_that_said_bye() -> None:
+    """Its CSeq is that of its BYE: the other side has seen that, and ours must be above it."""
+    known = talking()
+    moved = builders.CALLER._replace(cseq=900_000_000)
+
+    known.hear(Ended(RID, "caller", S, NOW_MS, side=moved), S, NOW_MS)
+
+    sent = [order for order in known.due(3 * S, NOW_MS) if isinstance(order, Send)]
+    (to_callee,) = [order for order in sent if order.to.tag == builders.CALLEE.tag]
+    assert to_callee.cseq > moved.cseq
+
+
 def test_our_bye_follows_where_a_side_went_and_its_cseq_never_falls() -> None:
     known = talking()
     moved = builders.CALLER._replace(cseq=9, target="sip:alice@192.0.2.7")

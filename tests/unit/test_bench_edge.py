@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.routing.bench_edge import measure
 
-KSR_CALLS_MAX = 310
-MESSAGES_MAX = 7
+KSR_CALLS_MAX = 275
+MESSAGES_MAX = 4
 
 
 def test_a_call_costs_no_more_calls_of_kamailio_than_it_did() -> None:

@@ -74,9 +74,9 @@ def test_who_storms_is_named_and_a_phone_s_own_challenge_is_not(tmp_path: Path) 
     """Nor does any of it count as a call, or go into the call log."""
     world = World(tmp_path)
     for at in range(40):
-        world.hear(Decided("", "register:challenged", address=f"192.0.2.{at}"))
-    world.hear(Decided("", "register:challenged", address="203.0.113.9"))
-    world.hear(Decided("", "register:challenged", address="203.0.113.9", floods=(
+        world.hear(Decided("", "register:challenged", 0, address=f"192.0.2.{at}"))
+    world.hear(Decided("", "register:challenged", 0, address="203.0.113.9"))
+    world.hear(Decided("", "register:challenged", 0, address="203.0.113.9", floods=(
         Flood("register:challenged", "203.0.113.9", 700), Flood("register:challenged", "", 9),
     )))  # fmt: skip
     world.run(2)
@@ -159,10 +159,12 @@ def test_of_what_cannot_be_read_only_calls_are_told() -> None:
 def test_a_call_is_counted_and_logged_when_it_is_over(tmp_path: Path) -> None:
     world = World(tmp_path)
     held = world.call(rid())
-    world.hear(held, Decided(rid(), stages_us=(1, 2, 3, 4)))
+    world.hear(held._replace(stages_us=(1, 2, 3)))
     world.run(1)
+    times = {stage["stage"]: stage["count"] for stage in asked(world, "times start")["stages"]}
+    assert times == {"read": 1, "decide": 1, "hold": 1, "apply": 0, "total": 0}
     tried = (Attempt(30, 503, pdd_ms=-1), Attempt(31, 200, pdd_ms=70))
-    world.hear(world.answer(rid())._replace(attempts=tried))
+    world.hear(world.answer(rid())._replace(attempts=tried, applied_us=4))
     world.run(3)
     assert lines(world) == []
     world.hear(world.end(rid()), world.end(rid()))
@@ -180,22 +182,37 @@ def test_a_call_is_counted_and_logged_when_it_is_over(tmp_path: Path) -> None:
     assert [stage["count"] for stage in asked(world, "times start")["stages"]] == [1] * 5
 
 
-def test_a_call_that_ends_before_its_times_come_waits_for_them_a_little(tmp_path: Path) -> None:
+def test_a_call_that_fails_has_the_times_that_were_told_of_it(tmp_path: Path) -> None:
+    """A release before told none with the hold; the last is not known where nothing ever left."""
     world = World(tmp_path)
-    for number in (1, 2):
-        world.hear(world.call(rid(number)), Failed(rid(number), 486, False, (), START_MS))
-    world.run(0.5)
-    assert lines(world) == []
-    world.hear(Decided(rid(1), stages_us=(1, 2, 3, 4)))
-    world.run(0.6)
-    assert [line["read_us"] for line in lines(world)] == [1]
-    world.run(6)
+    for number, stages_us, applied_us in ((1, (1, 2, 3), 4), (2, (1, 2, 3), -1), (3, (), 4)):
+        failed = Failed(rid(number), 486, False, (), START_MS, applied_us=applied_us)
+        world.hear(world.call(rid(number))._replace(stages_us=stages_us), failed)
+    world.run(1)
 
-    assert [(line["trace_id"], line["read_us"], line["status"]) for line in lines(world)] == [
-        (rid(1), 1, 486),
-        (rid(2), None, 486),
+    assert [(line["trace_id"], line["read_us"], line["apply_us"], line["status"]) for line in lines(world)] == [
+        (rid(1), 1, 4, 486),
+        (rid(2), 1, None, 486),
+        (rid(3), None, None, 486),
     ]
-    assert asked(world, "traffic 60")["failed"] == 2
+    assert asked(world, "traffic 60")["failed"] == 3
+
+
+def test_a_call_that_went_is_no_refusal_where_a_worker_of_before_tells_its_times(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.hear(world.call(rid()), Decided(rid(), "", 0, stages_us=(1, 2, 3, 4)))
+    world.run(1)
+
+    assert asked(world, "traffic 60")["refused"] == 0
+    assert lines(world) == []
+
+
+def test_a_flood_that_was_only_counted_is_told_with_a_call(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.hear(world.call(rid())._replace(floods=(Flood("loop", "192.0.2.9", 7),)))
+    world.run(1)
+
+    assert {row["reason"]: row["count"] for row in asked(world, "refusals")["reasons"]} == {"loop": 7}
 
 
 def test_a_flood_writes_few_lines_and_says_how_many_it_left_out(tmp_path: Path) -> None:

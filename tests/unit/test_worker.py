@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from kemi import codec
+from kemi.adapters import ksr_sides, ksr_started
 from kemi.adapters.cache import Counts
 from kemi.adapters.journal import noted
 from kemi.adapters.ksr_hunt import edit_branch
@@ -18,6 +19,7 @@ from kemi.adapters.ksr_queue import (
     Decided,
     Ended,
     Failed,
+    Flood,
     Held,
     LateAnswer,
     Message,
@@ -32,7 +34,7 @@ from kemi.admission import Admission, Seen, Verdict
 from kemi.core.outcome import Challenge, Decision, Header, Hold, HoldFund, HoldRow, Register, Route, Target
 from kemi.core.refusals import reject
 from kemi.core.request import CallRequest, SipUri
-from kemi.core.token import token_of
+from kemi.core.token import Origin, sign, token_of
 from kemi.records import Attempt, CallEnd, PinnedCall, PinnedTarget
 from kemi.settings import Limits, Settings
 from kemi.worker import DONE, Worker
@@ -141,7 +143,7 @@ def test_a_route_is_queued_before_it_leaves() -> None:
     assert (held.rid, held.funds, held.granted_s, held.lease_s, held.is_held) == (RID, ("5:EUR",), 60, 23, True)
     names = [call[0] for call in scene.ksr.calls]
     order = ["tm.t_newtran", "tm.t_reply", "mqueue.mq_add", "dialog.dlg_manage", "rr.record_route", "tm.t_relay"]
-    assert [name for name in names if name in order] == [*order, "mqueue.mq_add"]  # what it took, last
+    assert [name for name in names if name in order] == order
     ((parameter,),) = scene.ksr.did("rr.add_rr_param")
     token = token_of(SECRET, str(parameter), held_call(held).call_id, held_call(held).from_tag, "")
     assert token is not None
@@ -355,15 +357,62 @@ def test_who_answered_is_the_branch_of_the_200() -> None:
     assert (started.server_id, started.caller.tag, started.callee.tag) == (1, "tag-1", "to")
 
 
-def test_a_dialog_that_ends_by_itself_has_nobody_who_said_bye() -> None:
+def test_a_dialog_that_ends_by_itself_has_nobody_who_said_bye_and_is_told_once() -> None:
     scene = Scene(route(server(1)))
     scene.ksr.pvs["$dlg_var(rid)"] = RID
+    ksr_sides.put(scene.ksr, RID, "caller", builders.CALLER)
 
-    scene.worker.ksr_dialog_event(None, "dialog:end")
+    for _ in range(2):
+        scene.worker.ksr_dialog_event(None, "dialog:end")
 
     (ended,) = scene.queued()
     assert isinstance(ended, Ended)
     assert ended.by == ""
+
+
+def test_a_call_carries_how_long_it_took_until_its_invite_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hold's message has left by then; so what becomes of the call tells, a failure on the spot too."""
+    scene = Scene(route(server(1)))
+    sent: list[int] = []
+
+    def relay() -> int:
+        sent.append(scene.worker.ksr_branch(None))
+        return 1
+
+    monkeypatch.setattr(scene.ksr.tm, "t_relay", relay)
+    scene.ksr.pvs["$T_branch_idx"] = 0
+    scene.request()
+    scene.ksr.pvs["$T_branch_idx"] = 1
+    scene.worker.ksr_branch(None)  # of a later attempt
+
+    first, later = asked_in(scene.ksr, 0), asked_in(scene.ksr, 1)
+    assert sent == [DONE]
+    assert first is not None
+    assert later is not None
+    assert (first.applied_us >= 0, later.applied_us) == (True, -1)
+    assert ksr_started.applied_us(scene.ksr) == first.applied_us
+
+
+def test_the_end_of_a_call_that_the_full_queue_did_not_take_is_told_by_its_dialog() -> None:
+    scene = Scene(route(server(1)))
+    scene.ksr.pvs["$dlg_var(rid)"] = RID
+    for which, side in (("caller", builders.CALLER), ("callee", builders.CALLEE)):
+        ksr_sides.put(scene.ksr, RID, which, side)
+    token = sign(SECRET, RID, "call-1", builders.CALLER.tag, Origin("n1", 5, ("192.0.2.9",)))
+    scene.ksr.method = "BYE"
+    scene.ksr.results["siputils.has_totag"] = 1
+    way = f"<sip:127.0.0.1:5060;lr=on;tdm={token}>"
+    tags = {"$ft": builders.CALLER.tag, "$tt": builders.CALLEE.tag, "$cs": "9"}
+    scene.ksr.pvs.update({"$(hdr(Route)[*])": way, **tags})
+    scene.ksr.queue_max = 0
+    scene.request()
+    assert scene.ksr.did("tm.t_relay")
+    scene.ksr.queue_max = 10
+
+    for _ in range(2):
+        scene.worker.ksr_dialog_event(None, "dialog:end")
+
+    assert [type(message) for message in scene.queued()] == [Ended]
 
 
 @pytest.mark.parametrize("event", ["unknown", "dialog:timeout", "dialog:start"])
@@ -412,6 +461,8 @@ def test_a_refusal_of_somebody_unknown_is_queued_only_where_redis_may_hold() -> 
         Held(RID, b"\x00\xff", ("5:EUR",), 60, 120),
         Started(RID, 1, 2, builders.CALLER, builders.CALLEE, 31, (Attempt(1, 503),), 2**62, 2**41),
         Ended(RID, "", 1, 2),
+        Ended(RID, "caller", 1, 2, side=builders.CALLER),
+        Held(RID, b"", (), 60, 120, stages_us=(1, 2, 3), floods=(Flood("loop", "192.0.2.9", 7),)),
         Moved(RID, "caller", builders.CALLER),
         ByeAnswered("call", "tag", 200, "192.0.2.1"),
         LateAnswer(RID, "call", "tag", builders.CALLEE, 2),
