@@ -222,9 +222,7 @@ class Agent:
         if self._peers and self._peers.heard(message, now_ns, now_ms):
             return
         orders = self._calls.hear(message, now_ns, now_ms)
-        self._apart(
-            "tally", partial(self._tally.heard, message, now_ns)
-        )  # what follows may be the call's line in the log
+        self._apart("tally", partial(self._tally.heard, message, now_ns))  # before what may end in the call's log line
         self._obey(orders)
         if not isinstance(message, Answered | LateAnswer):
             self._shown.call(message.rid, self._calls.get(message.rid))

@@ -24,14 +24,28 @@ FLOODS_MAX: Final = 128  # reasons and addresses that are told apart meanwhile
 TEXT_MAX: Final = 128  # characters that a stranger may put into a message
 
 
+class _Ration:
+    """Lets STRANGERS_MAX pass each second."""
+
+    def __init__(self) -> None:
+        self._second = self._passed = 0
+
+    def passes(self) -> bool:
+        """Tell whether one more may pass, and count it."""
+        second = time.monotonic_ns() // NS
+        if second != self._second:
+            self._second, self._passed = second, 0
+        self._passed += 1
+        return self._passed <= STRANGERS_MAX
+
+
 class WorkerTally:
     """The one of a process: what it measures now, and what it has not told."""
 
     def __init__(self, ksr: Ksr) -> None:
         self._ksr = ksr
         self._begun_ns = self._read_ns = self._decided_ns = 0
-        self._second = self._told = 0
-        self._registers_second = self._registers_told = 0
+        self._strangers, self._registers = _Ration(), _Ration()
         self._floods: dict[tuple[str, str], int] = {}
 
     def begin(self) -> None:
@@ -79,25 +93,18 @@ class WorkerTally:
 
     def refused_before(self, request: CallRequest, reason: str) -> None:
         """Tell of a call that was refused before anything was decided."""
-        self._stranger(_of_stranger(request, reason, REFUSALS[reason].status))
+        self._rationed(_of_stranger(request, reason, REFUSALS[reason].status), self._strangers)
 
     def register_refused(self, request: CallRequest, reason: str) -> None:
         """Tell of a REGISTER that was challenged or refused, one by one only so often a second as of strangers."""
-        second, reason = time.monotonic_ns() // NS, f"{REGISTER}{reason}"
-        if second != self._registers_second:
-            self._registers_second, self._registers_told = second, 0
-        if self._registers_told < STRANGERS_MAX:
-            self._registers_told += 1
-            self._put(Decided("", reason, 0, address=request.source_ip))
-        else:
-            self._keep(reason, request.source_ip)
+        self._rationed(Decided("", f"{REGISTER}{reason}", 0, address=request.source_ip), self._registers)
 
     def malformed(self, reason: str) -> None:
         """Tell of an INVITE that cannot be read, as far as it can."""
         if ksr_read.text(self._ksr.kx.get_method) == "INVITE":
             call_id = ksr_read.text(self._ksr.kx.get_callid)[:TEXT_MAX]
             address = ksr_read.text(self._ksr.kx.get_srcip)
-            self._stranger(Decided("", reason, REFUSALS[reason].status, call_id, address=address))
+            self._rationed(Decided("", reason, REFUSALS[reason].status, call_id, address=address), self._strangers)
 
     def count(self, verdict: Verdict, round_trips: int) -> None:
         """Add to Kamailio's counters. round_trips: to Redis, of this request."""
@@ -114,18 +121,14 @@ class WorkerTally:
         told = _of_stranger(request, refusal.reason, refusal.status)._replace(stages_us=stages_us)
         call = refusal.call
         if call is None or not call.source:
-            self._stranger(told)
+            self._rationed(told, self._strangers)
             return
         hidden = "" if call.hidden else call.caller
         self._put(told._replace(account_id=call.account_id, source=call.source, caller=hidden, callee=call.callee))
 
-    def _stranger(self, told: Decided) -> None:
+    def _rationed(self, told: Decided, ration: _Ration) -> None:
         """Tell of somebody unknown, as long as there are few of them."""
-        second = time.monotonic_ns() // NS
-        if second != self._second:
-            self._second, self._told = second, 0
-        if self._told < STRANGERS_MAX:
-            self._told += 1
+        if ration.passes():
             self._put(told)
         else:
             self._keep(told.reason, told.address)
