@@ -25,14 +25,20 @@ SCHEMES: Final = ("sip", "sips")
 VALUES_MAX: Final = 16  # headers of one name
 HEAD_MAX: Final = 16_384  # bytes; with signed identities and long routes real ones stay below 8,000
 LINES_MAX: Final = 256
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_LONE_BREAK: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_CONTROL: Final = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\r\n")
 _NAME: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:")
 _LONG: Final = {b"f": b"from", b"t": b"to", b"i": b"call-id", b"l": b"content-length", b"c": b"content-type"} | {
     b"m": b"contact"
 }
-_LINES: Final = re.compile(rb"\r\n(?:([!#$%&'*+.^_`|~0-9a-z-]+)[ \t]*:|[ \t]+[^ \t\r\n])")  # of a head in lower case
-_SHORT: Final = frozenset(bytes([letter]) for letter in b"abcdefghijklmnopqrstuvwxyz")
+_USUAL: Final = {
+    name + b":": name.lower()
+    for name in (
+        b"Via From To Call-ID CSeq Contact Max-Forwards Content-Length Content-Type Expires Route Record-Route "
+        b"Authorization Proxy-Authorization User-Agent Server Allow Supported Require Accept Allow-Events Date "
+        b"Session-Expires Min-SE RSeq RAck Reason Event Privacy P-Asserted-Identity Diversion"
+    ).split()
+}
+"""Names as most write them, with their colon, and as names are compared; any other one goes through a pattern."""
 _ONCE: Final = frozenset(
     {b"from", b"to", b"call-id", b"cseq", b"max-forwards", b"content-length", b"content-type", b"expires", b"contact"}
 )
@@ -181,23 +187,36 @@ def looked_at(data: bytes) -> Head:
     """Return a head with what is said of it. The request's route asks, and each of its branches again."""
     if len(data) > HEAD_MAX:
         return Head(data, f"{len(data)} bytes of headers", None)
-    if _LONE_BREAK.search(data):
+    lines = data.split(b"\r\n")
+    breaks = len(lines) - 1
+    if data.count(b"\r") != breaks or data.count(b"\n") != breaks:
         return Head(data, "CR or LF alone in a header", None)
-    if _CONTROL.search(data):
+    if len(data.translate(None, _CONTROL)) != len(data):
         return Head(data, "control character in a header", None)
-    return _plain(data) or Head(data, _line_fault(data), None)
+    del lines[0]
+    return _plain(data, lines) or Head(data, _line_fault(data), None)
 
 
-def _plain(data: bytes) -> Head | None:
-    """Return a head in which no line needs to be looked at on its own, as in most; else None."""
-    lines = _LINES.findall(data.lower())  # b"" for a folded one
-    names = frozenset(lines)
-    if len(lines) != data.count(b"\r\n") or len(lines) > LINES_MAX or lines[:1] == [b""]:
-        return None  # a line that is no header, or too many
-    repeats = len(names) < len(lines)
-    if not names.isdisjoint(_SHORT) or (repeats and any(lines.count(name) > 1 for name in names & _ONCE)):
+def _plain(data: bytes, lines: list[bytes]) -> Head | None:
+    """Return a head in which no line needs to be looked at on its own, as in most; else None. lines: its headers."""
+    if len(lines) > LINES_MAX:
         return None
-    return Head(data, "", names, repeats)
+    found: set[bytes] = set()
+    repeats = False
+    for line in lines:
+        name = _USUAL.get(line[: line.find(b":") + 1]) or _name(line)
+        if name is None or (name in found and name in _ONCE):
+            return None
+        repeats = repeats or name in found
+        found.add(name)
+    return Head(data, "", frozenset(found), repeats)
+
+
+def _name(line: bytes) -> bytes | None:
+    """Return the name of a header as names are compared; None for a short one, a folded line, or no header."""
+    match = _NAME.match(line)
+    name = b"" if match is None else match[1].lower()
+    return name if len(name) > 1 else None
 
 
 def head(ksr: Ksr) -> bytes:

@@ -26,5 +26,5 @@ def strip(ksr: Ksr, names: Iterable[str]) -> None:
 
 def strip_interpreted(ksr: Ksr, found: bytes) -> None:
     """Strip what says who is who, and our own words, from a message between two sides of a call. found: its head."""
-    if _ANY.search(found):  # most messages have none
+    if looked_at(found).names is not None or _ANY.search(found):  # most messages have none
         strip(ksr, ALWAYS_REMOVED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -280,6 +282,18 @@ def test_a_plain_head_is_judged_as_line_by_line(method: str, lines: list[str]) -
         names = {line.partition(":")[0].strip().lower() for line in lines if ":" in line}
         assert all(found.may_have(name) for name in (names - {"f", "m"}) | ({"from"} if "f" in names else set()))
         assert bool(found.among(("X-Tandem-*",))) is ("x-tandem-a" in names or found.names is None)
+
+
+ODD = re.compile(rb"\r(?!\n)|(?<!\r)\n|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # RFC 3261 §25.1, as it stands there
+
+
+@given(st.lists(st.sampled_from(("a", ":", "\r\n", "\r", "\n", "\t", "\0", "\x0b", "\x1f", "\x7f", "\x80")), max_size=9))
+def test_what_no_head_may_contain_is_found_anywhere(pieces: list[str]) -> None:
+    data = f"INVITE sip:a SIP/2.0\r\nX: {''.join(pieces)}".encode("latin-1")
+
+    fault = looked_at(data).fault
+
+    assert (fault in ("CR or LF alone in a header", "control character in a header")) is bool(ODD.search(data))
 
 
 def test_a_header_that_is_not_there_is_not_asked_for() -> None:
