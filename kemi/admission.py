@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import Final, NamedTuple, Protocol
 
 from kemi import codec, keys
@@ -88,10 +87,6 @@ class Seen(NamedTuple):
     let_in: Callable[[str, int, int], bool] = no_place
     take_turn: Callable[[int], int] = first_turn
 
-    def counted(self) -> Seen:
-        """Return the same with the use of the nonce counted."""
-        return self._replace(nonce_uses=max(0, self.count_nonce())) if self.nonce_uses == UNCOUNTED else self
-
 
 class Verdict(NamedTuple):
     """What may happen now. A Route without `held` goes without a hold: an emergency call, or one with an offline_id.
@@ -130,6 +125,8 @@ class Admission:
         self._zones = Zones()
         self._fetches = 0
         self._confirmed_ms = 0
+        self._nonce_uses = UNCOUNTED
+        self._listens = settings.listens
 
     @property
     def round_trips(self) -> int:
@@ -168,7 +165,7 @@ class Admission:
         """Return the decision on an INVITE or REGISTER, and its hold."""
         self._tables.trim()
         self.hold_ns = 0
-        seen = seen._replace(count_nonce=cache(seen.count_nonce))
+        self._nonce_uses = seen.nonce_uses
         stale, times, without = 0, 0, NOBODY
         while True:
             decision = self._decide_on_what_is_true(request, seen, without)
@@ -231,14 +228,16 @@ class Admission:
         fetches = 0
         while True:
             facts, is_down = self._facts(seen), fetches <= FETCHES_MAX
-            if store_up:
+            if store_up and without is NOBODY:  # as nearly always: words by their names cost more than some decisions
+                outcome = decide(request, facts)
+            elif store_up:
                 outcome = decide(request, facts, **without._asdict())
             else:
                 outcome = decide_offline(request, facts, is_down=is_down)
             if not isinstance(outcome, Need):
                 return outcome
             if outcome.nonce_uses:
-                seen = seen.counted()
+                self._nonce_uses = max(0, seen.count_nonce())
             else:
                 store_up = fetches < FETCHES_MAX and self._fetch(outcome)
                 fetches += 1
@@ -260,13 +259,13 @@ class Admission:
             secret=self._settings.secret,
             limits=self._settings.limits,
             emergency=self._tables.emergency,
-            nonce_uses=seen.nonce_uses,
+            nonce_uses=self._nonce_uses,
             down_servers=seen.down_servers,
             store_up=self._client.available(),
             draining=seen.draining,
             config_pass=self._tables.seen_pass,
             zones=self._zones,
-            listens=self._settings.listens,
+            listens=self._listens,
             quarantine=seen.quarantine,
         )
 

@@ -1,6 +1,6 @@
 """What a hunt remembers of itself, in Kamailio: no process remembers anything.
 
-Rule 1: the plan travels as JSON in an AVP of the transaction. It may hold a password's hash, so it stands nowhere that
+Rule 1: the plan travels in an AVP of the transaction. It may hold a password's hash, so it stands nowhere that
 `kamcmd` shows; the dialog's variables do.
 Rule 2: the variables of the dialog hold what must be known when a reply comes, and when the call starts or fails.
 """
@@ -179,7 +179,7 @@ class Asked(NamedTuple):
 
 def save(ksr: Ksr, plan: Plan) -> None:
     """Let the transaction carry this plan."""
-    text = json.dumps(plan)
+    text = codec.write(plan)
     ksr.pvx.avp_rm(_PLAN)
     ksr.pvx.avp_sets(_PLAN, text)
     _read.clear()
@@ -191,7 +191,7 @@ def load(ksr: Ksr) -> Plan:
     text = str(ksr.pvx.avp_gete(_PLAN))
     plan = _read.get(text)
     if plan is None:
-        plan = codec.build(Plan, json.loads(text))
+        plan = codec.read(Plan, text)
         _read.clear()
         _read[text] = plan
     return plan
@@ -222,7 +222,7 @@ def note_cancel(ksr: Ksr) -> None:
 
 def note(ksr: Ksr, branch: int, asked: Asked) -> None:
     """Remember who is asked in a branch."""
-    ksr_dlg_var.put(ksr, f"asked{branch}", json.dumps(asked))
+    ksr_dlg_var.put(ksr, f"asked{branch}", codec.write(asked))
 
 
 def asked_in(ksr: Ksr, branch: int) -> Asked | None:
@@ -234,7 +234,7 @@ def asked_in(ksr: Ksr, branch: int) -> Asked | None:
 @lru_cache(maxsize=16)
 def _asked(kept: str) -> Asked:
     """Read it; each reply of a branch asks, and the answer twice."""
-    return codec.build(Asked, json.loads(kept))
+    return codec.read(Asked, kept)
 
 
 def first_rang(ksr: Ksr, plan: Plan) -> Asked | None:

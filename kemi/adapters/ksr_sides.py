@@ -5,7 +5,6 @@ A call without a caller's row is over, or began elsewhere. A row outlives no cal
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
@@ -25,7 +24,7 @@ BOOT: Final = "boot"  # Unix ms of this node's start, as text: KSR knows no inte
 EARLY_S: Final = 400  # beyond the longest ringing
 EARLIES: Final = "earlies"  # table: how many sides of a call have rung, and branches of several are over
 EARLY_MAX: Final = 32  # of a call with thirty branches; what rings is for others to say, and memory is everybody's
-EARLY_ROW_MAX: Final = 4_096  # characters
+EARLY_ROW_MAX: Final = 8_192  # characters, two a byte
 ATTEMPT: Final = "attempt"
 MANY: Final = "+"
 BRANCHES_MAX: Final = 30  # of a transaction: max_branches in kamailio.cfg
@@ -55,7 +54,7 @@ def get(ksr: Ksr, rid: str, which: str) -> Side | None:
 @lru_cache(maxsize=16)
 def _read(row: str) -> Side:
     """Read a side; one message asks for the same one several times."""
-    return codec.build(Side, json.loads(row))
+    return codec.read(Side, row)
 
 
 def early_of(tag: str) -> str:
@@ -65,7 +64,7 @@ def early_of(tag: str) -> str:
 
 def put(ksr: Ksr, rid: str, which: str, side: Side) -> None:
     """Remember a side."""
-    row = json.dumps(side)
+    row = codec.write(side)
     if which in (CALLER, CALLEE):
         ksr.htable.sht_sets(SIDES, f"{rid}/{which}", row)
     elif len(row) <= EARLY_ROW_MAX:
@@ -74,7 +73,7 @@ def put(ksr: Ksr, rid: str, which: str, side: Side) -> None:
 
 def put_early(ksr: Ksr, rid: str, side: Side) -> None:
     """Remember a side that begins to ring, of which a call has so many and no more."""
-    if len(side.tag) > TAG_MAX or len(json.dumps(side)) > EARLY_ROW_MAX:
+    if len(side.tag) > TAG_MAX or len(codec.write(side)) > EARLY_ROW_MAX:
         return
     number = ksr.htable.sht_inc(EARLIES, rid)
     if number <= EARLY_MAX:

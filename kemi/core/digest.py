@@ -40,6 +40,12 @@ _PARAMETER: Final = re.compile(
     r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<token>[^\s,"]*))\s*(?=,|\Z)""",
     re.ASCII | re.DOTALL,
 )
+_USUAL: Final = {
+    before + name: name
+    for before in ("", " ")
+    for name in ("username", "realm", "nonce", "uri", "response", "algorithm", "cnonce", "qop", "nc", "opaque", "stale")
+}
+_FIELDS: Final = Credentials._fields
 _SCHEME: Final = re.compile(r"\s*digest\s+", re.ASCII | re.IGNORECASE)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 
@@ -56,6 +62,7 @@ def make_nonce(secret: bytes, now_ms: int, salt: str, source_ip: str) -> str:
     return urlsafe_b64encode(body + _nonce_mac(secret, body)).decode()
 
 
+@lru_cache(maxsize=1)  # of a right answer it is asked twice: before and after its use is counted
 def nonce_state(secret: bytes, nonce: str, now_ms: int, expire_s: int, source_ip: str) -> str:
     """Return "ok", "stale" (ours, but old, or made for another network) or "foreign" (not signed by this cell).
 
@@ -88,6 +95,7 @@ def challenge_values(realm: str, nonce: str, stale: bool, algorithms: tuple[str,
     )
 
 
+@lru_cache(maxsize=1)  # as nonce_state
 def verify(credentials: Credentials, method: str, ha1_md5: str, ha1_sha256: str) -> bool:
     """Return whether the response proves knowledge of the password. Source: RFC 7616 §3.4.1.
 
@@ -124,7 +132,7 @@ def parse_credentials(header_value: str) -> Credentials | None:
     found = _parameters(header_value[scheme.end() :].rstrip(" \t\r\n,"))
     if found is None or not all(found.get(name) for name in ("username", "realm", "nonce", "uri", "response")):
         return None
-    return Credentials(**{name: found.get(name, "") for name in Credentials._fields})
+    return Credentials(*[found.get(name, "") for name in _FIELDS])
 
 
 def parse_challenge(header_value: str) -> dict[str, str] | None:
@@ -147,6 +155,7 @@ def for_realm(header_values: Iterable[str], realm: str) -> Credentials | None:
     return next(iter(ours or found), None)
 
 
+@lru_cache(maxsize=1)
 def uri_matches(digest_uri: str, ruri: SipUri) -> bool:
     """Return whether the digest uri names what the R-URI names: user, host and port as parsed, not as text.
 
@@ -159,6 +168,33 @@ def uri_matches(digest_uri: str, ruri: SipUri) -> bool:
 
 
 def _parameters(text: str) -> dict[str, str] | None:
+    """Return all parameters by their names in lower case; None where one is broken or stands twice."""
+    return _usual(text) or _unusual(text)
+
+
+def _usual(text: str) -> dict[str, str] | None:
+    """Return the same of a text as most clients write it, which needs no pattern; None for any other one."""
+    parts = text.split(",")
+    if "\\" in text or len(parts) > PARAMETERS_MAX:
+        return None
+    found: dict[str, str] = {}
+    for part in parts:
+        name, _, value = part.partition("=")
+        known = _USUAL.get(name)
+        if known is None or known in found:
+            return None
+        if value[:1] == '"':
+            if value.find('"', 1) != len(value) - 1 or len(value) == 1:
+                return None
+            found[known] = value[1:-1]
+        elif '"' in value or value.split() != [value]:
+            return None
+        else:
+            found[known] = value
+    return found
+
+
+def _unusual(text: str) -> dict[str, str] | None:
     found: dict[str, str] = {}
     at = 0
     while at < len(text):

@@ -287,7 +287,9 @@ def test_a_plain_head_is_judged_as_line_by_line(method: str, lines: list[str]) -
 ODD = re.compile(rb"\r(?!\n)|(?<!\r)\n|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # RFC 3261 §25.1, as it stands there
 
 
-@given(st.lists(st.sampled_from(("a", ":", "\r\n", "\r", "\n", "\t", "\0", "\x0b", "\x1f", "\x7f", "\x80")), max_size=9))
+@given(
+    st.lists(st.sampled_from(("a", ":", "\r\n", "\r", "\n", "\t", "\0", "\x0b", "\x1f", "\x7f", "\x80")), max_size=9)
+)
 def test_what_no_head_may_contain_is_found_anywhere(pieces: list[str]) -> None:
     data = f"INVITE sip:a SIP/2.0\r\nX: {''.join(pieces)}".encode("latin-1")
 
