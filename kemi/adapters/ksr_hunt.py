@@ -384,4 +384,4 @@ def _finish(ksr: Ksr, plan: Plan, last: Told, reason: str = "") -> None:
 
 def _line(text: str) -> str:
     """Keep a configured value on its own header line."""
-    return _BREAK.sub(" ", text)
+    return text if text.isprintable() else _BREAK.sub(" ", text)

@@ -297,18 +297,12 @@ def values(ksr: Ksr, name: str) -> tuple[str, ...]:
 
 def _uri(what: str, value: Xval, schemes: tuple[str, ...] = ()) -> SipUri:
     """Return the parsed URI. schemes: the allowed ones, empty = any that can be parsed."""
-    uri = _parsed(_text(value))
+    uri = parse_uri(_text(value))
     if uri is None:
         raise _UnreadableError("malformed", f"{what} is no URI")
     if schemes and uri.scheme not in schemes:
         raise _UnreadableError("unsupported_scheme", f"{what} is {uri.scheme}:")
     return uri
-
-
-@lru_cache(maxsize=64)
-def _parsed(text: str) -> SipUri | None:
-    """Parse a URI. The R-URI mostly is To's, and who calls is who has just been challenged."""
-    return parse_uri(text)
 
 
 def _bounded(what: str, value: Xval, length_max: int) -> str:

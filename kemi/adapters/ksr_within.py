@@ -190,8 +190,9 @@ def _pass_on(ksr: Ksr, method: str, pair: _Pair) -> None:
         _refuse(ksr, OK if method == "BYE" else NO_CALL)
         return
     ksr.seturi(other.ruri)
-    if other.next_hop:
-        ksr.setdsturi(other.next_hop)
+    next_hop = other.next_hop
+    if next_hop:
+        ksr.setdsturi(next_hop)
     else:
         ksr.resetdsturi()
     if pair.sender_is == CALLER:

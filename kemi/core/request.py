@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import tzinfo
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, NewType
 
@@ -164,5 +165,11 @@ def reservation_id(call: CallRequest) -> str:
     (whoever is called knows them) and would talk on its money.
     """
     source = f"{call.transport}:{call.source_ip}:{call.source_port}"
-    identity = "\n".join((call.call_id, call.from_tag, call.cseq, source, str(call.ruri)))
+    return _identified(call.call_id, call.from_tag, call.cseq, source, call.ruri)
+
+
+@lru_cache(maxsize=1)
+def _identified(call_id: str, from_tag: str, cseq: str, source: str, ruri: SipUri) -> str:
+    """Return it; of a call it is asked three times."""
+    identity = "\n".join((call_id, from_tag, cseq, source, str(ruri)))
     return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -8,10 +8,11 @@ back to where it came from.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from kemi.core.uri import is_inside, parse_uri
+from kemi.core.uri import URI_MAX, is_inside, parse_uri
 
 CSEQ_MAX: Final = 2**31 - 2**16  # of a request that we pass on; above it there is room for our own BYE
 CSEQ_OURS: Final = 17  # over the last request: the stack counts our logins on the called side, at most one an attempt
@@ -19,6 +20,8 @@ CSEQ_LEAP: Final = 2**15  # over the requests of a call that were not seen here
 CALLER: Final = "caller"
 CALLEE: Final = "callee"
 ROUTES_MAX: Final = 16
+SIDES_KEPT: Final = 1_024  # of which it is kept whether their URI leads there, per process, < 1 kB each
+_BETWEEN: Final = ("", ",", ", ")
 _ANGLE: Final = re.compile(r"<([^<>\s]+)>")
 _QUOTED: Final = re.compile(r'\s*"(?:[^"\\]|\\.)*"\s*(?=<)', re.DOTALL)  # a display name, whatever it holds
 _BARE: Final = re.compile(r"\s*([^<>\s;,\"]+)")
@@ -54,7 +57,7 @@ class Side(NamedTuple):
         """Where a request to this side is sent; "" = where its R-URI says."""
         if self.route:
             return self.route[0]
-        return "" if _is_plain(self.ruri) and not is_inside(host_of(self.ruri), self.ip) else self.hop
+        return "" if is_reached(self.ruri, self.ip) else self.hop
 
     def socket_to(self, next_hop: str) -> str:
         """Return the socket of ours to send from, "" where another transport or address family leads there."""
@@ -110,10 +113,37 @@ def route_uris(header: str) -> tuple[str, ...]:
 
     Kamailio's parser could take what stands between them for one more hop.
     """
+    plain = _plain_routes(header)
+    if plain is not None:
+        return plain
     found = _ANGLE.findall(header)
     if len(found) > ROUTES_MAX or ":" in _ANGLE.sub("", header):
         return ()
     return tuple(found)
+
+
+def _plain_routes(header: str) -> tuple[str, ...] | None:
+    """Return the same of a header that is nothing but `<URI>`s, as nearly all are; None for any other one."""
+    *parts, rest = header.split(">")
+    if rest or len(parts) > ROUTES_MAX:
+        return None
+    found: list[str] = []
+    for part in parts:
+        before, _, uri = part.partition("<")
+        if before not in _BETWEEN or "<" in uri or uri.split() != [uri]:
+            return None
+        found.append(uri)
+    return tuple(found)
+
+
+def is_reached(uri: str, ip: str) -> bool:
+    """Tell whether a side whose messages come from `ip` is reached by this URI: no name, and no inside of another."""
+    return len(uri) <= URI_MAX and _is_reached(uri, ip)
+
+
+@lru_cache(maxsize=SIDES_KEPT)
+def _is_reached(uri: str, ip: str) -> bool:
+    return _is_plain(uri) and not is_inside(host_of(uri), ip)
 
 
 def host_of(uri: str) -> str:

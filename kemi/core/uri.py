@@ -16,6 +16,7 @@ from kemi.core.request import SipUri
 
 URI_MAX: Final = 512  # characters
 PORT_MAX: Final = 65_535
+URIS_KEPT: Final = 512  # per process, < 2 kB each
 HOSTS_KEPT: Final = 1_024  # with their ports, of which it is kept what they say, per process, < 2 kB each
 DEFAULT_PORTS: Final = {"sip": 5060, "sips": 5061}
 INSIDE: Final = tuple(  # private addresses, of carriers' NAT, of one link
@@ -46,8 +47,12 @@ def parse_uri(text: str) -> SipUri | None:
     >>> parse_uri("SIP:%2B4420:secret@Example.COM:5070;transport=tcp")
     SipUri(scheme='sip', user='+4420', host='example.com', port=5070)
     """
-    if len(text) > URI_MAX:
-        return None
+    return _parsed(text) if len(text) <= URI_MAX else None
+
+
+@lru_cache(maxsize=URIS_KEPT)
+def _parsed(text: str) -> SipUri | None:
+    """Parse it. A message names the same ones several times, and the next one of its call again."""
     scheme, colon, rest = text.partition(":")
     scheme = scheme.lower()
     if not colon or scheme not in ("sip", "sips", "tel"):

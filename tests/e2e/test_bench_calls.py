@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.fix_stack import short_directory
+from tools.bench.calls import phones
 from tools.bench.calls.figures import NAMES
+from tools.errors import OperatorError
 from tools.stack import process
 from tools.stack.layout import venv_bin
 
@@ -41,6 +45,18 @@ def test_a_short_run_has_all_figures_and_no_failed_call() -> None:
     assert {"workers", "agent", "redis", "postgres", "sync", "settle", "timers", "tcp"} <= set(
         found["cpu_us_processes"]["tandem"]
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [((phones.CALLER, 5081), "could not place calls"), ((phones.CALLEE, phones.CALLEE_PORT), "cannot listen on")],
+)
+def test_calls_that_never_were_are_no_failures(tmp_path: Path, address: tuple[str, int], why: str) -> None:
+    """Somebody else has an address of SIPp's: that is told, and no router is blamed."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as taken:
+        taken.bind(address)
+        with pytest.raises(OperatorError, match=why):
+            phones.place("127.0.0.1:9", phones.Traffic("t", 5, 10, 10, 1), tmp_path / "calls")
 
 
 def _left(run_dir: Path) -> list[int]:

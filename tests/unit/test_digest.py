@@ -6,10 +6,14 @@ import hashlib
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kemi.core.digest import (
     DUMMY_HA1,
     HEADER_MAX,
+    _unusual,
+    _usual,
     challenge_values,
     for_realm,
     make_nonce,
@@ -242,3 +246,27 @@ def test_among_several_proxies_ours_is_meant() -> None:
     assert for_realm((ours, other, _for("a.example", "guess")), "a.example") is None
     assert for_realm((other, _for("third.example")), "a.example") == parse_credentials(other), "for the trace"
     assert for_realm((), "a.example") is for_realm((broken,), "a.example") is None
+
+
+PARTS = (
+    *('username="a"', " realm=x", 'nonce=""', 'uri="sip:a, b"', 'qop="auth"', "qop=auth", "nc=00000001", "nc=", "x=1"),
+    *(
+        'Realm="r"',
+        ' opaque="a\\\\"b"',
+        "algorithm=SHA-256",
+        'cnonce="',
+        "cnonce = c",
+        'stale="a"b',
+        "",
+        "uri",
+        "\t",
+        '="',
+    ),
+)
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=6), st.sampled_from((",", ", ", " ,", "")))
+def test_parameters_in_their_usual_form_are_read_like_all_others(parts: list[str], between: str) -> None:
+    text = between.join(parts)
+
+    assert _usual(text) in (None, _unusual(text))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kemi.core.sides import Side, contact_uri, host_of, route_uris, source_uri
+from kemi.core.sides import _ANGLE, ROUTES_MAX, Side, contact_uri, host_of, route_uris, source_uri
 
 HOP = "sip:192.0.2.1:5070;transport=udp"
 SIDE = Side("t", "sip:a@x", "192.0.2.1", HOP, "sip:a@192.0.2.8")
@@ -88,3 +90,15 @@ def test_an_address_as_a_uri() -> None:
     assert source_uri("2001:db8::1", 5060, "UDP") == "sip:[2001:db8::1]:5060;transport=udp"
     assert host_of("sip:a@192.0.2.1:5060;transport=udp") == "192.0.2.1"
     assert host_of("nonsense") == ""
+
+
+PIECES = ("<sip:a;lr>", "<sip:b>", "<", ">", ",", ", ", " ", ";x=1", "sip:c", '"n" ', "\t", "\x1c", "\u2003")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=2 * ROUTES_MAX + 4))
+def test_routes_in_their_usual_form_are_read_like_all_others(pieces: list[str]) -> None:
+    header = "".join(pieces)
+    found = tuple(_ANGLE.findall(header))
+    is_odd = len(found) > ROUTES_MAX or ":" in _ANGLE.sub("", header)
+
+    assert route_uris(header) == (() if is_odd else found)

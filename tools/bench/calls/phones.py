@@ -25,6 +25,7 @@ NUMBER: Final = "888300000001"
 PREFIX: Final = "8883"
 LISTEN_S: Final = 10.0
 ANSWER_MS: Final = 20_000
+PLACED: Final = (0, 1)  # how SIPp ends: every call went well, or some did not
 SPARE_S: Final = 60.0
 """After the last INVITE should have left; a call that goes on by then has failed. Retransmissions end within 32 s."""
 
@@ -56,7 +57,7 @@ class Placed(NamedTuple):
 def place(proxy: str, traffic: Traffic, folder: Path) -> Placed:
     """Place the calls through `proxy`, `host:port`; return when the last has ended. folder: a new one, for its traces.
 
-    Raises OperatorError when a SIPp does not start.
+    Raises OperatorError when a SIPp does not start, or cannot have its address: calls that never were are no failures.
     """
     folder.mkdir(parents=True)
     (folder / "lines.csv").write_text("\n".join(["SEQUENTIAL", *lines(traffic.lines)]) + "\n")
@@ -72,7 +73,8 @@ def place(proxy: str, traffic: Traffic, folder: Path) -> Placed:
         callers = _sipp(command, folder, "callers.log")
         try:
             with suppress(subprocess.TimeoutExpired):
-                callers.wait(planned_s + SPARE_S)
+                if callers.wait(planned_s + SPARE_S) not in PLACED:
+                    raise OperatorError(f"sipp could not place calls: see {folder / 'callers.log'}")
         finally:
             callers.kill()
             callers.wait()
@@ -113,12 +115,17 @@ def _carrier(folder: Path) -> Iterator[None]:
     running = _sipp(command, folder, "carrier.log")
     try:
         until(lambda: sipp.is_bound(CALLEE, CALLEE_PORT) or running.poll() is not None, LISTEN_S, "sipp to listen")
-        if running.poll() is not None:
-            raise OperatorError(f"sipp cannot listen on {CALLEE}:{CALLEE_PORT}: see {folder / 'carrier.log'}")
+        _check_listens(running, folder)
         yield
+        _check_listens(running, folder)  # bound was perhaps another one, and this one gives up a moment later
     finally:
         running.kill()
         running.wait()
+
+
+def _check_listens(carrier: subprocess.Popen[bytes], folder: Path) -> None:
+    if carrier.poll() is not None:
+        raise OperatorError(f"sipp cannot listen on {CALLEE}:{CALLEE_PORT}: see {folder / 'carrier.log'}")
 
 
 def _sipp(command: Sequence[str], folder: Path, log: str) -> subprocess.Popen[bytes]:
