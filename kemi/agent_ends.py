@@ -79,7 +79,7 @@ def failed_end(message: Failed) -> CallEnd:
         status=status,
         reason=cause.reason,
         q850=cause.q850,
-        ended_by="caller" if message.is_cancelled else "",
+        ended_by="caller" if message.is_cancelled else "noc" if message.reason == "noc" else "",
         attempts=message.attempts,
     )
 

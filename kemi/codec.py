@@ -30,10 +30,10 @@ class UnknownSchemaError(ValueError):
 
 
 class Versioned(NamedTuple):
-    """A configuration value as it stands in Redis. version: (fence << 32) | pass of its writer."""
+    """A configuration value as it stands in Redis. version: (fence << 32) | pass of its writer. row: None = deleted."""
 
     version: int
-    row: list[Any]
+    row: list[Any] | None
 
 
 def pack(record: object) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kemi import noc_table
-from kemi.adapters import ksr_queue
+from kemi.adapters import ksr_queue, ksr_ringing
 from kemi.adapters.ksr_shared import BUSY, CALLS, NOC, names
 from kemi.noc_command import Answer, Command, Desk, UsageError
 
@@ -49,35 +49,39 @@ def _calls(desk: Desk, words: Sequence[str]) -> Answer:
 
 
 def _end(desk: Desk, words: Sequence[str]) -> Answer:
-    """Let the agent end calls. An error where this node does not follow one, or where none of them is answered."""
+    """End calls: what talks by the agent, what rings at once. An error where this node follows none of them."""
     if not words:
         raise UsageError("say which calls")
     if len(words) == 1 and "=" not in words[0]:
         return _end_one(desk, words[0])
     found = _found(desk, [_test(word, desk) for word in words])
-    talking = [row for row in found if row["answered_ms"]]
-    ringing = len(found) - len(talking)
-    if not talking:
-        rest = f"; {ringing} ring, and end by themselves when they have rung for long enough" if ringing else ""
-        return {"error": f"no answered call here is like that{rest}"}
-    ending = 0
-    for row in talking[:ENDED_MAX]:
+    if not found:
+        return {"error": "no call here is like that"}
+    ending = ringing = 0
+    for row in found[:ENDED_MAX]:
         try:
-            ksr_queue.put(desk.ksr, ksr_queue.HangUp(row["rid"]))
+            is_ended = _hang_up(desk, row)
         except ksr_queue.QueueFullError:
             break
-        ending += 1
-    return {"ending": ending, "not_yet": len(talking) - ending, "ringing": ringing}
+        ending, ringing = ending + is_ended, ringing + (not is_ended)
+    return {"ending": ending, "not_yet": len(found) - ending - ringing, "ringing": ringing}
 
 
 def _end_one(desk: Desk, rid: str) -> Answer:
     call = noc_table.value(desk.ksr, CALLS, rid)
     if not isinstance(call, dict):
         return {"error": f"no call {rid[:RID_SHOWN]} here: it is over, or on another node; `calls` lists this one's"}
-    if not call["answered_ms"]:
-        return {"error": f"call {rid} is not answered yet, and ends by itself when it has rung for long enough"}
-    ksr_queue.put(desk.ksr, ksr_queue.HangUp(rid))
+    if not _hang_up(desk, call):
+        return {"error": f"call {rid} cannot be ended now: it is being answered, or rings on until it has rung enough"}
     return {"ending": rid}
+
+
+def _hang_up(desk: Desk, row: Row) -> bool:
+    """End a call; False where it rings and Kamailio does not find it. Raises QueueFullError."""
+    if not row["answered_ms"]:
+        return ksr_ringing.end(desk.ksr, row["rid"], row["call_id"], desk.unix_ms)
+    ksr_queue.put(desk.ksr, ksr_queue.HangUp(row["rid"]))
+    return True
 
 
 def _found(desk: Desk, tests: Sequence[Test]) -> list[Row]:
@@ -153,5 +157,5 @@ def _want(desk: Desk, rows: Sequence[Row], known: Mapping[str, int | None]) -> b
 
 COMMANDS: Final[tuple[Command, ...]] = (
     Command("calls", f"calls [{FILTERS} limit={SHOWN}]", "The calls that go on, the oldest first.", _calls),
-    Command("end", f"end <rid> | {FILTERS}", "End answered calls on both sides.", _end),
+    Command("end", f"end <rid> | {FILTERS}", "End calls on both sides: those that talk, and those that ring.", _end),
 )

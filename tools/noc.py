@@ -147,7 +147,7 @@ def drain(switch: Switch, ctl: Ctl = "", node: Node = "", all_nodes: AllNodes = 
 
 @noc.command()
 def end(which: noc_calls.Which, ctl: Ctl = "", node: Node = "", all_nodes: AllNodes = False) -> None:
-    """End a call on both sides, or all answered ones that filters choose: account=7 older=3600."""
+    """End a call on both sides, or all that filters choose: account=7 older=3600. What rings gets 480."""
     _serve(Where(ctl, node, all_nodes), " ".join(["end", *noc_calls.words(which)]), plain)
 
 

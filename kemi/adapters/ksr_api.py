@@ -127,6 +127,9 @@ class Tmx(Protocol):
     def t_precheck_trans(self) -> int:
         """Tell whether another worker has this request's transaction already."""
 
+    def t_reply_callid(self, call_id: str, cseq: str, code: int, phrase: str, /) -> int:
+        """Send the final answer of a transaction of any process, and cancel what it has asked."""
+
 
 class Sl(Protocol):
     """Replies, stateful where a transaction exists."""

@@ -13,16 +13,16 @@ It knows nothing of decisions, money or SIP.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from sys import intern
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from cachetools import LRUCache
 
 from kemi import codec, keys
 from kemi.adapters.cache import CACHE_BYTES, Cache, Counts
-from kemi.adapters.redis_client import RedisClient
+from kemi.adapters.redis_client import Argument, Reply
 from kemi.core.outcome import Need
 from kemi.records import (
     Account,
@@ -96,10 +96,20 @@ def record_type(name: str) -> type[Any]:
     return kind
 
 
+class Store(Protocol):
+    """What is needed of redis_client.RedisClient."""
+
+    def available(self) -> bool:
+        """Tell whether a call would be tried now."""
+
+    def fcall_ro(self, name: str, keys: Sequence[str], args: Sequence[Argument], /) -> Reply:
+        """Call a function that only reads. Raises StoreUnavailable."""
+
+
 class Tables:
     """One process's view of the configuration. Not shared between processes or threads."""
 
-    def __init__(self, client: RedisClient, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, client: Store, cache_bytes: int = CACHE_BYTES) -> None:
         """Start empty, without asking Redis. cache_bytes: what is kept, besides what is pinned."""
         self._client = client
         self._cache = Cache(cache_bytes, self._pinned_one)

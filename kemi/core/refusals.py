@@ -83,6 +83,7 @@ REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(
         "carriers_failed": Refusal(503, "Service Unavailable", 41),
         # The relay of sound does not answer, or this node has none: another node may have one.
         "media_down": Refusal(503, "Media Relay Unavailable", 47),
+        "noc": Refusal(480, "Temporarily Unavailable", 20),  # the NOC has ended it while it rang
         "cancelled": Refusal(487, "Request Terminated", 16),
         # Our own state. 5 s: a restarted Redis answers again by then, and each node looks for it all the time.
         "store_down": Refusal(503, "Service Unavailable", 41, 5),

@@ -117,7 +117,7 @@ def test_a_configuration_value_carries_its_version(record: records.Subscriber, v
     """Version and row come back from [schema, version, row]; a deleted one has no row."""
     value = codec.unpack_config(codec.pack_config(version, record))
     assert (value.version, codec.build(records.Subscriber, value.row)) == (version, record)
-    assert codec.unpack_config(codec.pack_config(version, None)) == codec.Versioned(version, None)  # type: ignore[arg-type]  # deleted
+    assert codec.unpack_config(codec.pack_config(version, None)) == codec.Versioned(version, None)  # deleted
 
 
 def msgpack_row(record: object) -> list[Any]:

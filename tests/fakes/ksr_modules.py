@@ -208,6 +208,11 @@ class Tmx(Module):
     def t_precheck_trans(self) -> int:
         return NO
 
+    @strict
+    def t_reply_callid(self, call_id: str, cseq: str, code: int, phrase: str, /) -> int:
+        is_there = cseq == (self.fake.invite_cseq or cseq)
+        return YES if call_id and cseq.isdecimal() and code and phrase and is_there else NO
+
 
 class Sl(Module):
     module = "sl."

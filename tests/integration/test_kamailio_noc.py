@@ -11,7 +11,7 @@ import pytest
 
 from kemi import keys
 from kemi.adapters import ksr_noc
-from tests.edge import Edge, running_edge
+from tests.edge import Edge, running_edge, tried
 from tests.fakes.calls import call as pinned
 from tests.fakes.ksr import FakeKsr
 from tests.fakes.world import ABROAD
@@ -148,6 +148,30 @@ def test_a_call_is_told_with_its_accounts_money_and_carrier(edge: Edge, phone: E
     assert (others["count"], others["calls"]) == (0, [])
     assert ended == {"ending": 1, "not_yet": 0, "ringing": 0}
     assert edge.event(final.get("Call-ID")).end.ended_by == "noc"
+
+
+@pytest.mark.parametrize("which", ["one", "all"])
+def test_a_call_that_rings_is_ended_and_the_hunt_with_it(edge: Edge, phone: Endpoint, which: str) -> None:
+    """The caller is told at once, the carrier gets a CANCEL, no other one is asked, and the hold is released."""
+    call = dial(phone, f"{ABROAD}@a.example")
+    invite = edge.acme.wait_request("INVITE")
+    edge.acme.send(edge.acme.reply(invite, 180, "Ringing"))
+    until(lambda: edge.node.noc("calls state=ringing")["count"] == 1, ABOUT_S, "the call that rings")
+    (row,) = edge.node.noc("calls state=ringing")["calls"]
+    answer = edge.node.noc(f"end {row['rid']}" if which == "one" else f"end account={row['chain'][-1]}")
+    final = call.final()
+    cancel = edge.acme.wait_request("CANCEL")
+    edge.acme.send(edge.acme.reply(cancel, 200, "OK"))
+    edge.acme.send(edge.acme.reply(invite, 487, "Request Terminated"))
+    end = edge.event(final.get("Call-ID")).end
+
+    assert answer == ({"ending": row["rid"]} if which == "one" else {"ending": 1, "not_yet": 0, "ringing": 0})
+    assert final.status == 480
+    assert (end.outcome, end.status, end.reason, end.ended_by) == ("failed", 480, "noc", "noc")
+    ((server_id, status, _),) = tried(end)
+    assert (server_id, status) == (row["server_id"], 0)
+    edge.wait_idle()
+    assert edge.bell.silent()
 
 
 def test_hundreds_of_calls_come_through_kamcmd_in_pages() -> None:

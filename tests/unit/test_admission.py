@@ -282,7 +282,7 @@ def test_one_record_that_is_flushed_is_fetched_again_and_no_other() -> None:
     made, redis, world = admission()
     admit(made, invite())
     warm = redis.round_trips
-    world.change("acct:5", status="suspended")  # of which Redis' pass does not tell
+    world.change("acct:5", status=Status.SUSPENDED)  # of which Redis' pass does not tell
     assert isinstance(admit(made, invite()).decision, Route)
     before = redis.round_trips
     made.flush("acct:5", "acct:999")

@@ -65,11 +65,11 @@ def test_servers_in_trouble_come_first() -> None:
     assert (len(answer["probes"]), len(answer["logins"]), answer["count"]) == (900, 900, 900)
 
 
-def test_a_call_that_rings_is_not_said_to_end() -> None:
+def test_a_call_that_kamailio_has_not_any_more_is_not_said_to_end() -> None:
     ksr, call = FakeKsr(), pinned("r1", ())
     ksr_noc.show_call(ksr, call, answered_ms=0, server_id=0, paid=UNPAID)
 
-    assert "not answered yet" in ask(ksr, f"end {call.rid}")["error"]
+    assert "cannot be ended now" in ask(ksr, f"end {call.rid}")["error"]
     assert ksr_queue.take(ksr) is None
 
 

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from kemi import noc
-from kemi.adapters import ksr_noc, ksr_queue
+from kemi.adapters import ksr_dlg_var, ksr_noc, ksr_plan, ksr_queue, ksr_sides
+from kemi.adapters.ksr_plan import Asked, Outcome
 from kemi.adapters.ksr_queue import HangUp
 from kemi.adapters.ksr_shared import BUSY
+from kemi.core.sides import CALLER, Side
 from kemi.noc_calls import LEFT, SHOWN, WANTED
+from kemi.records import Attempt
 from tests.fakes.calls import STARTED_MS, leg
 from tests.fakes.calls import call as pinned
 from tests.fakes.ksr import FakeKsr
@@ -142,15 +145,51 @@ def test_a_row_that_fits_no_page_is_null_and_the_others_come() -> None:
     assert json.loads(*noc.pages({"text": "x" * noc.PAGE_MAX})) == {"error": "the answer is too long"}
 
 
-def test_what_filters_choose_is_ended_but_not_what_rings(ksr: FakeKsr) -> None:
-    assert asked(ksr, "end account=7") == {"ending": 1, "not_yet": 0, "ringing": 1}
+def ring(ksr: FakeKsr, rid: str, cseq: int = 2) -> str:
+    """Let Kamailio have a call that rings, as the worker leaves it; return its Call-ID."""
+    ksr_sides.put(ksr, rid, CALLER, Side("from-tag", "sip:a@a.example", "192.0.2.1", "sip:192.0.2.1", cseq=cseq))
+    ksr_dlg_var.put(ksr, "rid", rid)
+    ksr_plan.note(ksr, 0, Asked(31, 5_000_000, STARTED_MS + 5, 0, 60, 90_000, place=1))
+    return pinned(rid, CHAIN).call_id
+
+
+def test_what_filters_choose_is_ended_whether_it_talks_or_rings(ksr: FakeKsr) -> None:
+    call_id = ring(ksr, "rings")
+    assert asked(ksr, "end account=7") == {"ending": 2, "not_yet": 0, "ringing": 0}
     assert [ksr_queue.take(ksr), ksr_queue.take(ksr)] == [HangUp("talks"), None]
+    assert ksr.did("tmx.t_reply_callid") == [(call_id, "2", 480, "Temporarily Unavailable")]
+    told = ksr_plan.outcome(ksr)
+    assert (told.status, told.is_cancelled, told.reason) == (480, False, "noc")
+    assert told.attempts == (Attempt(31, 0, STARTED_MS + 5, NOW_MS, -1, "", 1),)
 
 
-def test_where_all_that_is_chosen_rings_it_is_said_how_many(ksr: FakeKsr) -> None:
-    assert asked(ksr, "end server=31")["error"].startswith("no answered call here is like that; 1 ring, and end by")
-    assert asked(ksr, "end account=99")["error"] == "no answered call here is like that"
-    assert ksr_queue.take(ksr) is None
+def test_a_call_whose_caller_has_sent_more_is_found_by_the_number_of_its_invite(ksr: FakeKsr) -> None:
+    ring(ksr, "rings", cseq=4)
+    ksr.invite_cseq = "2"
+    assert asked(ksr, "end rings") == {"ending": "rings"}
+    assert [cseq for _, cseq, *_ in ksr.did("tmx.t_reply_callid")] == ["4", "3", "2"]
+
+
+def test_a_call_that_kamailio_does_not_find_rings_on_as_it_was(ksr: FakeKsr) -> None:
+    ring(ksr, "rings")
+    ksr.results["tmx.t_reply_callid"] = -1
+    assert asked(ksr, "end server=31") == {"ending": 0, "not_yet": 0, "ringing": 1}
+    assert "cannot be ended now" in asked(ksr, "end rings")["error"]
+    assert ksr_plan.outcome(ksr) == Outcome(0, is_cancelled=False, attempts=())
+    assert asked(ksr, "end account=99")["error"] == "no call here is like that"
+
+
+@pytest.mark.parametrize("gone", ["caller", "dialog", "asked"])
+def test_a_call_that_is_not_there_yet_or_any_more_is_left_alone(ksr: FakeKsr, gone: str) -> None:
+    ring(ksr, "rings")
+    if gone == "caller":
+        ksr_sides.forget(ksr, "rings")
+    elif gone == "dialog":
+        ksr_dlg_var.put(ksr, "rid", "another")
+    else:
+        ksr_dlg_var.drop(ksr, "asked0")
+    assert "cannot be ended now" in asked(ksr, "end rings")["error"]
+    assert ksr.did("tmx.t_reply_callid") == []
 
 
 def test_no_more_calls_are_ended_at_once_than_the_queue_takes() -> None:

@@ -15,7 +15,7 @@ from tools.stack.stack import Stack
 
 CALL = {
     "rid": "r1", "source": "alice@a.example", "caller": "4420", "callee": "4930", "direction": "out", "server_id": 1,
-    "answered_ms": 7,
+    "answered_ms": 7, "started_ms": 1,
 }  # fmt: skip
 STORES = {"DATABASE_URL": "postgresql:///x", "REDIS_URL": "redis://127.0.0.1:1/0"}
 PROBE = {"server_id": 1, "name": "acme", "state": "up", "status": 200, "unanswered": 0}

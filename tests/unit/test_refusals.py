@@ -17,6 +17,7 @@ bad_number           484  28 0    no_route             404   3 0    spend       
 offline              480  20 0    called_suspended     480  20 0    channels             403  34 0
 called_unavailable   480  20 0    called_busy          486  17 0    cps                  503  42 1
 carriers_failed      503  41 0    cancelled            487  16 0    store_down           503  41 5
+noc                  480  20 0
 unarmed              503  41 5    full                 503  42 5    draining             503  41 5
 stale                503  41 1    misconfigured        500  41 0    internal             500  41 0
 merged               482  25 0    contact              403  21 0    locked               403  21 0
