@@ -31,14 +31,14 @@ _LONG: Final = {b"f": b"from", b"t": b"to", b"i": b"call-id", b"l": b"content-le
     b"m": b"contact"
 }
 _USUAL: Final = {
-    name + b":": name.lower()
+    name: name.lower()
     for name in (
         b"Via From To Call-ID CSeq Contact Max-Forwards Content-Length Content-Type Expires Route Record-Route "
         b"Authorization Proxy-Authorization User-Agent Server Allow Supported Require Accept Allow-Events Date "
         b"Session-Expires Min-SE RSeq RAck Reason Event Privacy P-Asserted-Identity Diversion"
     ).split()
 }
-"""Names as most write them, with their colon, and as names are compared; any other one goes through a pattern."""
+"""Names as most write them, and as names are compared; any other one goes through a pattern."""
 _ONCE: Final = frozenset(
     {b"from", b"to", b"call-id", b"cseq", b"max-forwards", b"content-length", b"content-type", b"expires", b"contact"}
 )
@@ -68,18 +68,18 @@ class Head(NamedTuple):
         """Return those of these names of which it may find one; `X-Name-*` stands for all that begin so."""
         if self.names is None:
             return names
-        plain, begun = _spelled(names)
-        there = [plain[name] for name in sorted(self.names.intersection(plain))]
+        plain, begun, lowered = _spelled(names)
+        there = [] if self.names.isdisjoint(lowered) else [plain[name] for name in sorted(self.names & lowered)]
         there.extend([name for start, name in begun if start in self.data.lower()])
         return tuple(there)
 
 
 @lru_cache(maxsize=64)
-def _spelled(names: tuple[str, ...]) -> tuple[dict[bytes, str], tuple[tuple[bytes, str], ...]]:
-    """Return names by how they are compared, and the beginnings of lines that `X-Name-*` stands for."""
+def _spelled(names: tuple[str, ...]) -> tuple[dict[bytes, str], tuple[tuple[bytes, str], ...], frozenset[bytes]]:
+    """Return names by how they are compared, the beginnings of lines that `X-Name-*` stands for, and these names."""
     plain = {name.lower().encode(): name for name in names if not name.endswith("*")}
     begun = [(b"\r\n" + name[:-1].lower().encode(), name) for name in names if name.endswith("*")]
-    return plain, tuple(begun)
+    return plain, tuple(begun), frozenset(plain)
 
 
 class Malformed(NamedTuple):
@@ -204,7 +204,8 @@ def _plain(data: bytes, lines: list[bytes]) -> Head | None:
     found: set[bytes] = set()
     repeats = False
     for line in lines:
-        name = _USUAL.get(line[: line.find(b":") + 1]) or _name(line)
+        spelled, colon, _ = line.partition(b":")
+        name = (_USUAL.get(spelled) if colon else None) or _name(line)
         if name is None or (name in found and name in _ONCE):
             return None
         repeats = repeats or name in found
