@@ -190,7 +190,7 @@ class Worker:
             case "REGISTER" if ksr_locations.is_signed(self._ksr, self._settings.secret, _unix_ms() // 1000):
                 ksr_locations.take_in(self._ksr)
             case "INVITE" | "REGISTER":
-                if not ksr_load.shed(self._ksr, method, self._admission.is_emergency):
+                if not ksr_load.shed(self._ksr, method, self._settings, self._admission.is_emergency):
                     self._initial()
             case "OPTIONS":
                 ksr_apply.answer_options(self._ksr)

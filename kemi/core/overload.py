@@ -5,6 +5,7 @@ Rule 2: additive increase, multiplicative decrease of what is let in, once for e
 datagram's way through the queue, so nothing is lowered twice for one queue (as TCP's windows, RFC 5681 §3.1).
 Rule 3: one long wait is forgiven: a machine that stood still for a moment is not overloaded.
 Rule 4: strangers go first. Who comes back with the answer to our challenge has cost us half of his call already.
+Rule 5: what must pass, passes so often from one address and no more: nobody has so many emergencies, or phones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ STRANGERS_FIRST: Final = 0.1  # below this share of the strangers let in, known 
 MORE: Final = 0.02  # let in more, each time that nothing waits
 LESS_MAX: Final = 0.6  # no measurement lowers what is let in by more
 LESS: Final = 0.03  # for each bearable wait: a queue must grow no more, but never run empty either
+PASSED_S: Final = 10  # within which these are counted
+PASSED_MAX: Final = 5_000  # calls for help, and as many REGISTERs of registered phones, of an address
 QUIET: Final = 0.5  # of the bearable wait: between this and the whole, all stays as it is
 
 
@@ -46,6 +49,6 @@ def after(load: Load, waited_ms: float, bearable_ms: float) -> Load:
 def is_shed(admitted: float, draw: float, *, is_known: bool) -> bool:
     """Tell whether a new call is refused at once. draw: from 0 to below 1, another one for each call.
 
-    is_known: it brings credentials, right or wrong.
+    is_known: it answers a challenge of ours, rightly or wrongly.
     """
     return draw >= (min(ALL, admitted / STRANGERS_FIRST) if is_known else admitted)

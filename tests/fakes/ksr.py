@@ -78,6 +78,7 @@ class FakeKsr(Module):
                     "media",
                     "connections",
                     "load",
+                    "passed",
                 ),
             )
         }

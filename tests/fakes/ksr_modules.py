@@ -379,7 +379,7 @@ class Htable(Module):
     """Tables that count begin at 0, the others have no initial value: −255 when counted, as in C."""
 
     module = "htable."
-    COUNTED = ("earlies", "failing", "nonce", "loops", "channels", "cps", "offline", "turns")
+    COUNTED = ("earlies", "failing", "nonce", "loops", "channels", "cps", "offline", "turns", "passed")
     NOT_A_NUMBER = -255
 
     @strict

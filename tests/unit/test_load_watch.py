@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from kemi.adapters import ksr_load
 from kemi.agent_load import EVERY_MS, LoadWatch, SipPinger, watch
 from kemi.agent_ports import Clock
+from kemi.core.digest import make_nonce
+from kemi.core.overload import PASSED_MAX, PASSED_S
 from kemi.core.refusals import REFUSALS
 from tests.fakes.ksr import FakeKsr
 from tests.fakes.locations import SETTINGS
@@ -128,7 +131,13 @@ def test_who_cannot_ask_himself_sheds_nothing() -> None:
 
 
 def shed(ksr: FakeKsr, method: str = "INVITE") -> bool:
-    return ksr_load.shed(ksr, method, lambda dialled: dialled == "112")
+    return ksr_load.shed(ksr, method, SETTINGS, lambda dialled: dialled == "112")
+
+
+def answering(made_ms: int, secret: bytes = SETTINGS.secret, source_ip: str = "192.0.2.1") -> str:
+    """Return credentials for a challenge that was made then, there; the response is of no matter."""
+    nonce = make_nonce(secret, made_ms, "salt", source_ip)
+    return f'Digest username="a", realm="r", nonce="{nonce}", uri="sip:b", response="0"'
 
 
 def test_a_call_pays_one_look_while_nothing_is_shed() -> None:
@@ -147,11 +156,31 @@ def test_what_is_shed_is_told_when_to_come_again_and_counted() -> None:
 
 
 @pytest.mark.parametrize("admitted", [0.1, 0.5])
-def test_who_brings_credentials_passes_while_strangers_are_shed(admitted: float) -> None:
+@pytest.mark.parametrize(("method", "header"), [("INVITE", "Proxy-Authorization"), ("REGISTER", "Authorization")])
+def test_who_answers_our_challenge_passes_while_strangers_are_shed(admitted: float, method: str, header: str) -> None:
     ksr = FakeKsr()
-    ksr.headers["Proxy-Authorization"] = "Digest x"
+    ksr.pvs["$si"] = "192.0.2.1"
+    ksr.headers[header] = answering(time.time_ns() // MS)
     ksr_load.publish(ksr, admitted)
-    assert not any(shed(ksr) for _ in range(100))
+    assert not any(shed(ksr, method) for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        "Digest x",
+        answering(time.time_ns() // MS, secret=b"another cell's secret"),
+        answering(time.time_ns() // MS - 3_600_000),
+        answering(time.time_ns() // MS, source_ip="203.0.113.9"),
+    ],
+    ids=["none", "of-others", "old", "from-elsewhere"],
+)
+def test_credentials_that_answer_no_challenge_of_ours_are_a_strangers(credentials: str) -> None:
+    ksr = FakeKsr()
+    ksr.pvs["$si"] = "192.0.2.1"
+    ksr.headers["Proxy-Authorization"] = credentials
+    ksr_load.publish(ksr, 0.0)
+    assert shed(ksr)
 
 
 def test_a_call_for_help_passes() -> None:
@@ -161,6 +190,22 @@ def test_a_call_for_help_passes() -> None:
     assert not shed(ksr)
     ksr.pvs["$rU"] = "113"
     assert shed(ksr)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "REGISTER"])
+def test_what_must_pass_does_so_from_one_address_so_often_and_no_more(method: str) -> None:
+    ksr = FakeKsr()
+    ksr.pvs |= {"$rU": "112", "$tu": "sip:bob@a.example"}
+    ksr.results["registrar.registered_uri sip:bob@a.example"] = 1
+    ksr_load.publish(ksr, 0.0)
+    assert [shed(ksr, method) for _ in range(PASSED_MAX + 2)] == [False] * PASSED_MAX + [True] * 2
+    ksr.pvs["$si"] = "192.0.2.7"
+    assert not shed(ksr, method)
+
+
+def test_kamailio_forgets_what_has_passed_when_core_says_so() -> None:
+    config = (Path(__file__).parents[2] / "kamailio.cfg").read_text(encoding="utf-8")
+    assert f'"{ksr_load.PASSED}=>size=10;initval=0;autoexpire={PASSED_S};updateexpire=0;"' in config
 
 
 def test_a_phone_that_is_registered_may_stay_so() -> None:
