@@ -140,6 +140,7 @@ class Calls:
 
     def due(self, now_ns: int, now_ms: int) -> list[Order]:
         """Return what time demands: extensions, parts, and the ends of calls that nobody pays for any more."""
+        self._ended.look(now_ns)
         orders: list[Order] = []
         while self._due and self._due[0][0] <= now_ns:
             due_ns, rid = heapq.heappop(self._due)

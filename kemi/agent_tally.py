@@ -141,6 +141,7 @@ class AgentTally:
 
     def _over(self, closing: Settle | Release | Late, pinned: bytes, now_s: int) -> None:
         """Note the end of a call, once; a refusal is none, and is told by the worker."""
+        self._ended.look(now_s * NS)
         if closing.rid in self._ended:
             return
         end = codec.unpack(CallEnd, closing.end)

@@ -141,7 +141,9 @@ def test_a_record_that_is_missing_is_a_finding(where: Stack, tmp_path: Path, mon
     scenario = spec.named("trusted")
     prepare(scenario, where)
 
-    def planted(database_url: str, control: Control, label: str, due: int) -> tuple[list[Record], list[Finding]]:
+    def planted(
+        database_url: str, control: Control, label: str, due: frozenset[str]
+    ) -> tuple[list[Record], list[Finding]]:
         found, went_on = after.written(database_url, control, label, due)
         return [found[0]._replace(call_id=f"{label}-nobody"), *found[1:]], went_on
 

@@ -15,17 +15,18 @@ SOON_S: Final = 10.0  # a BYE that was lost comes again within 4 s
 RECORDS_S: Final = 60.0  # the longest that the last record is waited for
 
 
-def written(database_url: str, control: Control, label: str, due: int) -> tuple[list[Record], list[Finding]]:
-    """Return the records of calls whose Call-ID begins with `label`, and whether calls went on. due: records wanted.
+def written(database_url: str, control: Control, label: str, due: frozenset[str]) -> tuple[list[Record], list[Finding]]:
+    """Return the records of calls whose Call-ID begins with `label`, and whether calls went on.
 
-    What is missing in the end is for others to say. Raises OperatorError when the node does not answer.
+    due: Call-IDs of which there must be one. What is missing in the end is for others to say. Raises OperatorError when
+    the node does not answer.
     """
     found: list[Record] = []
     with psycopg.connect(database_url, autocommit=True) as database:
 
         def is_complete() -> bool:
             found[:] = read(database, label)
-            return len(found) >= due
+            return due <= {record.call_id for record in found}
 
         with suppress(DeadlineError):
             until(lambda: is_complete() and not _going_on(control, label), SOON_S, "the calls to be over")

@@ -68,9 +68,11 @@ def read(database: psycopg.Connection[Any], label: str) -> list[Record]:
     return [Record(*row) for row in rows]
 
 
-def due(calls: Mapping[str, Call], parties: Mapping[str, Party]) -> int:
-    """Return how many records must come."""
-    return sum(_leaves_record(call, parties[call.party]) and call.status != SHED for call in calls.values())
+def due(calls: Mapping[str, Call], parties: Mapping[str, Party]) -> frozenset[str]:
+    """Return the Call-IDs of which a record must come; of calls refused with 503 it may."""
+    return frozenset(
+        call_id for call_id, call in calls.items() if _leaves_record(call, parties[call.party]) and call.status != SHED
+    )
 
 
 def compare(calls: Mapping[str, Call], parties: Mapping[str, Party], records: Iterable[Record]) -> list[Finding]:

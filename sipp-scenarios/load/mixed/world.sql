@@ -5,6 +5,8 @@ select world.customer('l10-customer', 'l10-reseller', 'retail', 1000000);
 select world.domain('l10.example', 'l10-customer');
 select world.subscriber('u' || n || '@l10.example', 'l10-customer', 'demo-secret', '885101' || to_char(n, 'fm000000'))
   from generate_series(1, 50) n;
+select world.subscriber('r' || n || '@l10.example', 'l10-customer', 'demo-secret', '885101' || to_char(100 + n, 'fm000000'))
+  from generate_series(1, 50) n;  -- whom nobody calls: they register from where nobody answers
 select world.did('885101' || to_char(n, 'fm000000'), 'u' || n || '@l10.example') from generate_series(1, 50) n;
 select world.subscriber('pbx@l10.example', 'l10-customer', null, '885101900001');
 select world.trusted('pbx@l10.example', '127.4.10.10/32', 'udp');
