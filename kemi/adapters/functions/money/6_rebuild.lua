@@ -224,7 +224,11 @@ end
 
 -- allow-oom: settling works at full memory; reserve refuses by itself, with a reason.
 local function register(name, callback, flag)
-  redis.register_function({ function_name = "tandem_" .. name .. "_1", callback = callback, flags = { flag } })
+  local function equipped(keys, args)
+    equip()
+    return callback(keys, args)
+  end
+  register_function({ function_name = "tandem_" .. name .. "_1", callback = equipped, flags = { flag } })
 end
 
 register("reserve", reserve, "allow-oom")
