@@ -56,8 +56,10 @@ class Redis:
                 if key.startswith(keys.noc_answer("")) and not key.endswith(":taken"):
                     self.looked()
                 return self.texts.get(key)
-            case ("SET", key, text, "NX", "EX", int()):
-                return None if key in self.texts else self.put(key, text)
+            case ("SET", key, text, "NX", *more):
+                before = self.texts.get(key)
+                done = self.put(key, text) if before is None else None
+                return before if "GET" in more else done
             case ("SETEX", key, 30, text):
                 return self.put(key, text)
             case ("DEL", *gone):

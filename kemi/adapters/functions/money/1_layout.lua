@@ -47,6 +47,7 @@ local KEY = {
   marker = "@MARKER@",
   building = "@BUILDING@",
   adopted = "@ADOPTED@",
+  posted = "@POSTED@",
 }
 local RESERVATION = "@reservation@"
 local STATE = "@fund_state@"
