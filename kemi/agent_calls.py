@@ -51,12 +51,12 @@ from kemi.agent_beyond import caught_up, end_ns, go_on, settled, told_whole
 from kemi.agent_closing import CONFIRM_NS, Closings, closing_byes
 from kemi.agent_ends import Past, cancelled, failed_end, is_refusal, refusal, refusal_released, released, unproven_end
 from kemi.agent_orders import HandOver, LetGo, LookUp, Order, Outgoing, Recheck, TakeIn
+from kemi.agent_pinned import PinnedCalls
 from kemi.agent_probes import Over, Probes
 from kemi.agent_proofs import answer_mark
 from kemi.agent_slices import NS, deadline_ns, due_operation, end_of, extended, next_look_ns, out_of_time, seconds_up
 from kemi.agent_strays import stray
 from kemi.agent_talk import Talk, in_step, kept, pack_legs, unkept
-from kemi.records import PinnedCall
 from kemi.settings import Limits
 
 RETRY_S: Final = 1.0
@@ -74,6 +74,7 @@ class Calls:
         self._adopting: dict[str, Talk] = {}
         self._due: list[tuple[int, str]] = []
         self._ended = Past()
+        self._pinned = PinnedCalls()
         self._probes = Probes(limits.alive_s)
         self.closings = Closings()
         self.overtalk_ms = 0
@@ -258,7 +259,7 @@ class Calls:
     def _held(self, message: Held, now_ns: int) -> None:
         if message.rid in self._talks:
             return
-        call = codec.unpack(PinnedCall, message.pinned)
+        call = self._pinned.read(message.pinned)
         talk = Talk(call, message.pinned, message.funds, message.granted_s, message.is_held)
         talk.held_micros, talk.sides = message.held_micros, message.sides
         self._talks[message.rid] = talk
