@@ -12,7 +12,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 from kemi.adapters import journal, ksr_bye, ksr_capacity, ksr_noc, ksr_queue, ksr_shared, ksr_sides
 from kemi.adapters.ksr_api import Ksr
@@ -36,6 +36,7 @@ from kemi.agent_proofs import Proofs
 from kemi.agent_rebuild import Rebuild
 from kemi.agent_rebuild import Store as RebuildStore
 from kemi.agent_shown import Shown
+from kemi.agent_state import AgentState
 from kemi.agent_takeover import Takeover
 from kemi.agent_tally import AgentTally
 from kemi.settings import Settings
@@ -48,19 +49,6 @@ RECONCILE_NS: Final = 5_000_000_000
 READ_NS: Final = 1_000_000_000  # after a change: carriers' servers are read again no sooner
 FOLLOW_NS: Final = 100_000_000  # how old a refusal may be
 NS_PER_MS: Final = 1_000_000
-
-
-class AgentState(NamedTuple):
-    """An agent on its way through a reload: plain bytes, since the classes are new afterwards."""
-
-    calls: list[bytes]
-    outbox: list[tuple[str, bytes]]
-    closings: list[bytes]
-    recent: list[tuple[int, str, bytes]]
-    armed_epoch: int
-    locations: bytes = b""
-    tally: bytes = b""
-    measures: bytes = b""
 
 
 class Agent:

@@ -12,7 +12,6 @@ Rule 7: one node follows a call. Who finds that another one does lets go of it, 
 
 from __future__ import annotations
 
-import heapq
 from typing import Final, assert_never
 
 from kemi import codec
@@ -47,16 +46,17 @@ from kemi.adapters.redis_operations import (
     Unknown,
 )
 from kemi.agent_adoption import MS, OPEN, Became, Moment, adoptable, became, is_behind, legs_of, talk_of, told_again
+from kemi.agent_agenda import Agenda
 from kemi.agent_beyond import caught_up, end_ns, go_on, settled, told_whole
 from kemi.agent_closing import CONFIRM_NS, Closings, closing_byes
 from kemi.agent_ends import Past, cancelled, failed_end, is_refusal, refusal, refusal_released, released, unproven_end
 from kemi.agent_orders import HandOver, LetGo, LookUp, Order, Outgoing, Recheck, TakeIn
+from kemi.agent_pinned import PinnedCalls
 from kemi.agent_probes import Over, Probes
 from kemi.agent_proofs import answer_mark
 from kemi.agent_slices import NS, deadline_ns, due_operation, end_of, extended, next_look_ns, out_of_time, seconds_up
 from kemi.agent_strays import stray
 from kemi.agent_talk import Talk, in_step, kept, pack_legs, unkept
-from kemi.records import PinnedCall
 from kemi.settings import Limits
 
 RETRY_S: Final = 1.0
@@ -72,8 +72,9 @@ class Calls:
         self._boot_id = boot_id
         self._talks: dict[str, Talk] = {}
         self._adopting: dict[str, Talk] = {}
-        self._due: list[tuple[int, str]] = []
+        self._agenda = Agenda()
         self._ended = Past()
+        self._pinned = PinnedCalls()
         self._probes = Probes(limits.alive_s)
         self.closings = Closings()
         self.overtalk_ms = 0
@@ -142,11 +143,8 @@ class Calls:
         """Return what time demands: extensions, parts, and the ends of calls that nobody pays for any more."""
         self._ended.look(now_ns)
         orders: list[Order] = []
-        while self._due and self._due[0][0] <= now_ns:
-            due_ns, rid = heapq.heappop(self._due)
-            talk = self._talks.get(rid)
-            if talk is not None and talk.due_ns == due_ns:
-                orders += self._look_at(talk, now_ns, now_ms)
+        while (talk := self._agenda.next(self._talks, now_ns)) is not None:
+            orders += self._look_at(talk, now_ns, now_ms)
         sends, over = self._probes.due(now_ns, self._talks.values())
         orders += [order for each in over for order in self._found_over(each, now_ns, now_ms)]
         return [*orders, *sends, *self.closings.due(now_ns)]
@@ -252,18 +250,18 @@ class Calls:
         for packed in exported:
             talk = unkept(packed)
             self._talks[talk.call.rid] = talk
-            self._look_again(talk, talk.due_ns)
+            self._agenda.look_again(talk, talk.due_ns)
             if talk.is_adopted:
                 self._probes.follow(talk, talk.due_ns)
 
     def _held(self, message: Held, now_ns: int) -> None:
         if message.rid in self._talks:
             return
-        call = codec.unpack(PinnedCall, message.pinned)
+        call = self._pinned.read(message.pinned)
         talk = Talk(call, message.pinned, message.funds, message.granted_s, message.is_held)
         talk.held_micros, talk.sides = message.held_micros, message.sides
         self._talks[message.rid] = talk
-        self._look_again(talk, now_ns + (message.lease_s + FORGET_AFTER_S) * NS)
+        self._agenda.look_again(talk, now_ns + (message.lease_s + FORGET_AFTER_S) * NS)
 
     def _started(self, message: Started, now_ns: int, now_ms: int) -> list[Order]:
         talk = self._talks.get(message.rid)
@@ -325,7 +323,7 @@ class Calls:
         if talk.pending is None:
             self._plan(talk, started)
             return []
-        self._look_again(talk, end_ns(talk, started))
+        self._agenda.look_again(talk, end_ns(talk, started))
         return [Outgoing(talk.pending)]
 
     def _went_on(self, operation: Extend | Part, result: Result, now_ns: int) -> None:
@@ -359,14 +357,10 @@ class Calls:
 
     def _plan(self, talk: Talk, started: Started) -> None:
         """Look at the call again when something is due."""
-        self._look_again(talk, next_look_ns(talk, started, self._limits))
+        self._agenda.look_again(talk, next_look_ns(talk, started, self._limits))
 
     def _retry(self, talk: Talk, started: Started, now_ns: int) -> None:
-        self._look_again(talk, min(now_ns + int(RETRY_S * NS), end_ns(talk, started)))
-
-    def _look_again(self, talk: Talk, due_ns: int) -> None:
-        talk.due_ns = due_ns
-        heapq.heappush(self._due, (due_ns, talk.call.rid))
+        self._agenda.look_again(talk, min(now_ns + int(RETRY_S * NS), end_ns(talk, started)))
 
     def _cut(self, talk: Talk, by: str, now_ns: int, now_ms: int) -> list[Order]:
         """End a call on both sides."""

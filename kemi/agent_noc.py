@@ -95,10 +95,7 @@ class AgentNoc:
 
     def _take(self, ticket: str) -> bool:
         """Say in Redis that we answer this question; return False where another object of this node has said so."""
-        key = keys.noc_taken(ticket)
-        taken = self._client.execute("GET", key)
-        if taken is None:
-            self._client.execute("SETEX", key, ANSWER_S, self._name)
+        taken = self._client.execute("SET", keys.noc_taken(ticket), self._name, "NX", "GET", "EX", ANSWER_S)
         return taken is None or taken == self._name.encode()
 
     def _answer(self, desk: Desk, words: list[str]) -> Answer:

@@ -29,7 +29,9 @@ SEEN: Final = f"{TAG}seen"  # HASH node -> highest operation number answered to 
 BUILDING: Final = f"{TAG}building"  # STRING epoch for which nodes tell their calls; writer: settle
 ADOPTED: Final = f"{TAG}adopted"  # HASH node -> "epoch calls" it has told; writer: money functions; reader: settle
 BEGUN: Final = f"{TAG}begun"  # STRING epoch whose rebuild began in this very Redis; writer and reader: settle
-POSTED: Final = f"{TAG}posted"  # STRING number of the last batch in Postgres (tandem.posting); writer: settle
+POSTED: Final = (
+    f"{TAG}posted"  # STRING number of the last batch in Postgres (tandem.posting), never falls; writer: settle
+)
 RATE_REPAIRS: Final = f"{TAG}rate_repairs"  # STRING how often buckets in use were mended; writer: sync; no expiry
 REGISTERED: Final = f"{TAG}registered"  # ZSET address of record -> Unix s of its last expiry; writer: locations_put
 MOVED: Final = f"{TAG}moved"  # STREAM of changed addresses of record; writer: locations_put; readers: agents; trimmed

@@ -122,8 +122,8 @@ class Paid(NamedTuple):
     held_micros: tuple[int, ...]
 
 
-def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int, paid: Paid) -> None:
-    """Put a call into the table of calls. answered_ms: Unix time, 0 = it rings."""
+def head(call: PinnedCall) -> str:
+    """Return what the table of calls says of a call from its beginning to its end: the first part of `show_call`."""
     row = {
         "rid": call.rid,
         "call_id": call.call_id,
@@ -132,13 +132,21 @@ def show_call(ksr: Ksr, call: PinnedCall, answered_ms: int, server_id: int, paid
         "source": call.source,
         "direction": call.direction,
         "started_ms": call.started_ms,
-        "answered_ms": answered_ms,
-        "server_id": server_id,
         "chain": chain(call),
-        "levels": _levels(paid),
-        "granted_s": paid.granted_s,
     }
-    ksr.htable.sht_sets(CALLS, call.rid, json.dumps(row))
+    return json.dumps(row)[:-1]
+
+
+def paid_part(paid: Paid) -> str:
+    """Return what it says of money: the second part."""
+    return f'"granted_s": {paid.granted_s}, "levels": {json.dumps(_levels(paid))}'
+
+
+def show_call(ksr: Ksr, rid: str, parts: tuple[str, str], answered_ms: int, server_id: int) -> None:
+    """Put a call into the table of calls. parts: of `head` and `paid_part`. answered_ms: Unix time, 0 = it rings."""
+    begun, paid = parts
+    row = f'{begun}, {paid}, "answered_ms": {answered_ms}, "server_id": {server_id}}}'
+    ksr.htable.sht_sets(CALLS, rid, row)
 
 
 def chain(call: PinnedCall) -> list[int]:

@@ -10,7 +10,8 @@ nothing else" cannot be said outright: whoever may call them may also run the co
 near as Redis 7.0 allows. The few writing commands of the money functions are allowed only with the first key that
 these use (MSET only as `MSET {0}opseq …`, XADD only to the streams of events and of registrations, ZADD and ZREM only
 on the leases and the list of registered lines), and only on keys of money and registrations: no configuration, no fund
-terms, no epoch. What the NOC orders (HSET, HDEL, INCR, XADD) it may write on keys of their own.
+terms, no epoch. What the NOC orders (HSET, HDEL, INCR, XADD) it may write on keys of their own. SET works on the
+version of what the NOC has ordered, and on who has taken a question of it.
 PEXPIRE works on reservations and turns alone, HDEL and EXPIREAT on registrations. Arming and restoring
 write the epoch, which this user may not, so they fail for it. This is a fence against our own mistakes and against
 injection; a node that was taken over could still falsify money in its cell, which reconciliation shows.
@@ -107,6 +108,7 @@ def worker_acl(password: str) -> tuple[str, ...]:
         f"+hset|{keys.ADOPTED}",
         f"(+pexpire %W~{keys.reservation('*')} %W~{keys.turn('*')})",
         f"(+setex %W~{keys.noc_answer('*')})",
+        f"(+set %RW~{keys.noc_taken('*')})",
         f"(+hset +hdel +expireat %W~{keys.location('*')})",
     )
 

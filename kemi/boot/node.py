@@ -17,10 +17,11 @@ from kemi.adapters.redis_place import place_of
 from kemi.adapters.redis_probe import Probe
 from kemi.adapters.redis_tables import Tables
 from kemi.admission import Admission
-from kemi.agent import Agent, AgentState
+from kemi.agent import Agent
 from kemi.agent_follow import QUESTION
 from kemi.agent_locations import AgentLocations
 from kemi.agent_noc import AgentNoc
+from kemi.agent_state import AgentState
 from kemi.records import Location
 from kemi.settings import Settings
 from kemi.worker import DONE, Worker

@@ -179,7 +179,8 @@ def test_hundreds_of_calls_come_through_kamcmd_in_pages() -> None:
     paid = ksr_noc.Paid(60, ("7:EUR", "3:EUR"), (60_000, 30_000))
     table = FakeKsr()
     for at in range(300):
-        ksr_noc.show_call(table, pinned(f"paged-{at:03}", ()), 0, 0, paid)
+        parts = ksr_noc.head(pinned(f"paged-{at:03}", ())), ksr_noc.paid_part(paid)
+        ksr_noc.show_call(table, f"paged-{at:03}", parts, 0, 0)
     with running_kamailio() as node:
         for rid, row in table.tables["calls"].items():
             node.kamcmd("htable.sets", "calls", f"s:{rid}", f"s:{row}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
+from unittest.mock import ANY
 
 import msgpack
 import pytest
@@ -12,9 +13,11 @@ from kemi import codec, keys
 from kemi.adapters.redis_client import RedisClient
 from kemi.adapters.redis_funds import (
     FUND_STATE,
+    Adopt,
     Answer,
     Applied,
     FundTerms,
+    Held,
     Operation,
     Part,
     Release,
@@ -24,7 +27,7 @@ from kemi.adapters.redis_funds import (
 )
 from kemi.core.outcome import IN, OUT, HoldRow
 from kemi.records import CallEnd, CallEvent, FundPosting, Window
-from tests.funds_bench import EPOCH, RedisBench, ended, extend, hold, pinned, reserve
+from tests.funds_bench import EPOCH, NODE, RedisBench, ended, extend, hold, pinned, reserve
 
 FUND: Final = "11:EUR"
 OLD_TERMS: Final = (1, 1_000, 0, 0, 5, 0)
@@ -64,6 +67,22 @@ def test_old_rows_are_read(bench: RedisBench) -> None:
     assert bench.funds.balances([FUND])[0].terms == FundTerms(*OLD_TERMS)
     assert sums(bench) == (100, 600, 1, 3, 0, 0)
     assert bench.funds.of_node("n1").rids == ("old",)
+
+
+def test_rows_that_are_arrays_with_sides_are_read_and_go_on(bench: RedisBench, redis_client: RedisClient) -> None:
+    """As the releases wrote them that knew sides, parts, legs, who joined and what a hold was told of others."""
+    row = [2, "answered", 1, 60, 5_000, "n1", [FUND], [2], [600], ["old:0", 60, "old:1", 60], 7]
+    more = [4_000, "way", 10, [100], 9, 1, ["line5:"], [[3], [4]]]
+    redis_client.execute("SET", keys.reservation("old"), msgpack.packb([*row, *more]) + PINNED)
+    before = bench.funds.describe("old")
+    assert before is not None
+    assert (before.posted, before.billed_s, before.node_answered_ms, before.legs) == ((100,), 10, 4_000, b"way")
+    assert (before.sides, before.adopted_epoch, before.place, before.joins) == ((IN,), 9, 1, ("line5:",))
+    assert bench.funds.batch([Adopt("old:2", "old", 2, 60)]) == [Applied(60, 1)]
+    assert bench.funds.describe("old") == before._replace(seq=2, node=NODE, lease_ms=ANY)
+    assert reserve(bench, "old", hold(FUND, rows=((60, 600),))) == Held(
+        60, (), 0, 1, replayed=True, counts=(3,), turns=(4,)
+    )
 
 
 def test_an_old_call_ends_as_it_would_have(bench: RedisBench) -> None:

@@ -61,6 +61,9 @@ def test_a_worker_may_do_what_a_call_needs(redis_client: RedisClient, worker: Re
     assert worker.execute("HSET", keys.NODES, "n1", 1) == 1
     assert worker.execute("HSET", keys.SEEN, "n1", 1) == 1
     assert worker.execute("SETEX", keys.noc_answer("t"), 30, "{}") == b"OK"
+    take = ("NX", "GET", "EX", 30)
+    assert worker.execute("SET", keys.noc_taken("t"), "me", *take) is None
+    assert worker.execute("SET", keys.noc_taken("t"), "another", *take) == b"me"
     assert worker.execute("GET", keys.noc_question("n1")) is None
 
 
@@ -69,6 +72,7 @@ def test_a_worker_may_do_what_a_call_needs(redis_client: RedisClient, worker: Re
     [
         ("SET", keys.fund_state("11:EUR"), "x"),
         ("SET", keys.noc_question("n2"), "x"),
+        ("SET", keys.noc_answer("t"), "x"),
         ("SETEX", keys.noc_question("n2"), "9", "x"),
         ("SETEX", keys.fund_state("11:EUR"), "9", "x"),
         ("DEL", keys.noc_answer("t")),
@@ -123,8 +127,10 @@ def test_a_worker_may_do_nothing_else(worker: RedisClient, words: tuple[str, ...
 def test_a_worker_can_neither_arm_nor_restore(redis_client: RedisClient, worker: RedisClient) -> None:
     """Both write the epoch first, which only a keeper may; nothing has changed afterwards."""
     funds = Funds(worker, "n1", 10)
-    with pytest.raises(FunctionFailed, match="can't run this command"):
+    with pytest.raises(FunctionFailed, match="can't access at least one of the keys"):
         funds.arm(EPOCH)
+    with pytest.raises(FunctionFailed, match="can't access at least one of the keys"):
+        worker.fcall("tandem_posted_1", (), ("q", 1))
     with pytest.raises(FunctionFailed, match="can't run this command"):
         funds.restore_fund("11:EUR", 0, 0)
     assert Funds(redis_client, "n1", 10).status() == MoneyStatus(0, False, 0)

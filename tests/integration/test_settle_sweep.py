@@ -105,6 +105,14 @@ def test_a_lease_without_a_reservation_is_removed(pair: SettlePair) -> None:
     assert pair.payloads() == []
 
 
+def test_what_redis_is_told_of_postings_never_falls(pair: SettlePair) -> None:
+    """Of two who settle, the one that committed first may tell last: Postgres would seem to know more than it told."""
+    cell = Cell(pair.redis, pair.funds)
+    for number, told in ((9, 9), (10, 10), (9, 10), (2**40, 2**40), (11, 2**40)):
+        cell.note_posted(number)
+        assert cell.posted() == told
+
+
 def test_leases_that_end_soon_are_watched_however_many_and_the_others_are_not(pair: SettlePair) -> None:
     """A cell carries thousands of calls; each second only those are read that end within seconds."""
     now_ms = redis_ms(pair)

@@ -183,7 +183,7 @@ class Ending(Granting):
         over = over._replace(joins=(), told=None)
         if state == "settled":
             over = over._replace(billed_s=request.billed_s)
-        if not over.was_answered or self.is_first_release:  # nobody asks what a call has paid that was not answered
+        if self.is_first_release:  # which keeps nothing of what a call has paid
             over = over._replace(posted=(0,) * len(over.funds), billed_s=0)
         self.ledger.store(over)
         self._check_gone(over)

@@ -5,6 +5,7 @@ Held to the real Redis by test_shim.py. A number is a double on the Lua side; lu
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any, Final
 
@@ -15,7 +16,8 @@ from kemi.adapters.redis_client import FunctionFailed
 
 EXACT: Final = 2**53
 SIGNED_END: Final = 2**63
-FORMATS: Final = frozenset("<>Bd")
+SIGN: Final = re.compile("[BHd]|c0")
+TEXT: Final = "c0"
 
 
 class Status(bytes):
@@ -126,16 +128,28 @@ def _head(count: int, short: int, long: bytes) -> bytes:
 
 
 def _struct_pack(form: bytes, *values: Any) -> bytes:
-    return struct.pack(_form(form), *values)
+    rest = iter(values)
+    texts = (next(rest) if sign == TEXT else struct.pack(f"<{sign}", next(rest)) for sign in _signs(form))
+    return b"".join(texts)
 
 
 def _struct_unpack(form: bytes, data: bytes, at: int = 1) -> tuple[Any, ...]:
-    layout = _form(form)
-    return (*struct.unpack_from(layout, data, at - 1), at + struct.calcsize(layout))
+    """Return the values, then where the rest begins. A text is as long as the number before it says, which goes."""
+    found: list[Any] = []
+    start = at - 1
+    for sign in _signs(form):
+        size = found.pop() if sign == TEXT else struct.calcsize(f"<{sign}")
+        if start + size > len(data):
+            raise ValueError("data string too short")
+        part = data[start : start + size]
+        found.append(part if sign == TEXT else struct.unpack(f"<{sign}", part)[0])
+        start += size
+    return (*found, start + 1)
 
 
-def _form(form: bytes) -> str:
+def _signs(form: bytes) -> list[str]:
     text = form.decode()
-    if set(text) - FORMATS:
+    signs = SIGN.findall(text.removeprefix("<"))
+    if not text.startswith("<") or "".join(signs) != text[1:]:
         raise ValueError(f"struct format {text!r} is not simulated")
-    return text
+    return signs

@@ -51,7 +51,7 @@ end)
 redis.register_function("probe_struct", function(_, args)
   local numbers = {}
   for i = 2, #args do
-    numbers[#numbers + 1] = tonumber(args[i])
+    numbers[#numbers + 1] = tonumber(args[i]) or args[i]
   end
   local packed = struct.pack(args[1], unpack(numbers))
   return { packed, shown({ struct.unpack(args[1], packed .. "rest") }) }

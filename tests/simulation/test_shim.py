@@ -136,6 +136,8 @@ def test_msgpack_reads_and_writes_alike(pair: Pair, value: object, limit: int, o
 
 @pytest.mark.parametrize("numbers", [(1, 0, 0, 0, 0, 0, 0), (1, 2**53 - 1, -1, 0.5, 1e300, 2**53 - 2, 7)])
 def test_structs_are_packed_alike(pair: Pair, numbers: tuple[float, ...]) -> None:
-    """The layout of a fund's state."""
+    """The layouts of a fund's state and of a reservation."""
     pair.same("FCALL", "probe_struct", 0, "<Bdddddd", *map(str, numbers))
+    pair.same("FCALL", "probe_struct", 0, "<BHc0dH", 3, 4, "some", "0.5", 2**16 - 1)
+    pair.same("FCALL", "probe_struct", 0, "<Hc0", 0, "")
     pair.same("FCALL", "probe_reply", 0, 2**53 - 1)

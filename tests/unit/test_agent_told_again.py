@@ -10,8 +10,9 @@ import pytest
 from kemi import codec, keys
 from kemi.adapters.ksr_queue import Failed, Held
 from kemi.adapters.redis_operations import Part, Reservation
-from kemi.agent import AGAIN_MAX, AgentState
+from kemi.agent import AGAIN_MAX
 from kemi.agent_rebuild import RECENT_MAX
+from kemi.agent_state import AgentState
 from kemi.agent_talk import Kept, Talk, in_step, kept, unkept
 from kemi.core.outcome import IN
 from tests.unit.test_agent import FUND, START_MS, S, World, call_of, rid

@@ -31,7 +31,8 @@ def ask(ksr: FakeKsr, command: str) -> Any:
 
 def test_an_answered_call_is_ended() -> None:
     ksr, call = FakeKsr(), pinned("r1", ())
-    ksr_noc.show_call(ksr, call, answered_ms=1, server_id=31, paid=UNPAID)
+    parts = ksr_noc.head(call), ksr_noc.paid_part(UNPAID)
+    ksr_noc.show_call(ksr, call.rid, parts, answered_ms=1, server_id=31)
 
     assert ask(ksr, f"end {call.rid}") == {"ending": call.rid}
     assert ksr_queue.take(ksr) == HangUp(call.rid)
@@ -67,7 +68,7 @@ def test_servers_in_trouble_come_first() -> None:
 
 def test_a_call_that_kamailio_has_not_any_more_is_not_said_to_end() -> None:
     ksr, call = FakeKsr(), pinned("r1", ())
-    ksr_noc.show_call(ksr, call, answered_ms=0, server_id=0, paid=UNPAID)
+    ksr_noc.show_call(ksr, call.rid, (ksr_noc.head(call), ksr_noc.paid_part(UNPAID)), answered_ms=0, server_id=0)
 
     assert "cannot be ended now" in ask(ksr, f"end {call.rid}")["error"]
     assert ksr_queue.take(ksr) is None

@@ -41,7 +41,7 @@ def asked(ksr: FakeKsr, command: object, ticket: str = "42") -> dict[str, Any]:
 
 def show(ksr: FakeKsr, rid: str, answered_ms: int = 0, server_id: int = 0, started_ms: int = STARTED_MS) -> None:
     call = pinned(rid, CHAIN)._replace(started_ms=started_ms)
-    ksr_noc.show_call(ksr, call, answered_ms, server_id, PAID)
+    ksr_noc.show_call(ksr, call.rid, (ksr_noc.head(call), ksr_noc.paid_part(PAID)), answered_ms, server_id)
 
 
 @pytest.fixture

@@ -56,8 +56,10 @@ class Redis:
                 if key.startswith(keys.noc_answer("")) and not key.endswith(":taken"):
                     self.looked()
                 return self.texts.get(key)
-            case ("SET", key, text, "NX", "EX", int()):
-                return None if key in self.texts else self.put(key, text)
+            case ("SET", key, text, "NX", *more):
+                before = self.texts.get(key)
+                done = self.put(key, text) if before is None else None
+                return before if "GET" in more else done
             case ("SETEX", key, 30, text):
                 return self.put(key, text)
             case ("DEL", *gone):
@@ -178,7 +180,8 @@ def test_what_is_no_question_is_passed_over(site: Site, asked: str) -> None:
 def test_what_accounts_have_left_comes_with_the_first_answer(site: Site) -> None:
     site.redis.limits = {"3:EUR": -1}
     paid = ksr_noc.Paid(60, ("7:EUR", "3:EUR"), (60, 30))
-    ksr_noc.show_call(site.ksrs["n1"], pinned("r", (leg(1, 7, 3), leg(2, 3, 1))), 0, 0, paid)
+    call = pinned("r", (leg(1, 7, 3), leg(2, 3, 1)))
+    ksr_noc.show_call(site.ksrs["n1"], "r", (ksr_noc.head(call), ksr_noc.paid_part(paid)), 0, 0)
     (row,) = site.ask("n1", "calls")["calls"]
     assert [level["left_micros"] for level in row["levels"]] == [340, None]
     assert row["left_micros"] == 340
@@ -205,7 +208,8 @@ def test_an_answer_that_is_too_long_is_not_written(site: Site) -> None:
     """Writing megabytes within the time-out of a worker may fail, and would count as an outage of Redis."""
     for at in range(2_500):
         call = pinned(f"rid-{at}", ())
-        ksr_noc.show_call(site.ksrs["n1"], call, 0, 0, ksr_noc.Paid(60, (), ()))
+        parts = ksr_noc.head(call), ksr_noc.paid_part(ksr_noc.Paid(60, (), ()))
+        ksr_noc.show_call(site.ksrs["n1"], call.rid, parts, 0, 0)
     assert len(site.ask("n1", "calls limit=800")["calls"]) == 800
     assert " bytes, of 500000: choose less, or set limit=" in site.ask("n1", "calls limit=5000")["error"]
 

@@ -201,8 +201,11 @@ class Cell:
         return int(self.client.execute("GET", keys.POSTED) or 0)
 
     def note_posted(self, number: int) -> None:
-        """Tell Redis of a transaction that has posted, after its commit: a Postgres that lacks it is in the past."""
-        self.client.execute("SET", keys.POSTED, number)
+        """Tell Redis of a transaction that has posted, after its commit: a Postgres that lacks it is in the past.
+
+        Of two who tell in another order than they committed, the higher number stays.
+        """
+        self.client.fcall("tandem_posted_1", (), ("posted", number))
 
     def marker(self) -> Marker | None:
         """Return how far the history of Postgres was when sync looked last, None where it never did."""

@@ -137,7 +137,7 @@ CHARGES: Final[Mapping[str, tuple[Change, ...]]] = {
     "spend is not restored": (
         Change("state.day_id, state.day_spent, state.month_id, state.month_spent = unpack(spent)\n", "\n"),
     ),
-    "the first release's channels are outbound": (Change("if row[1] < RESERVATION_VERSION then", "if false then"),),
+    "the first release's channels are outbound": (Change("if row[1] < ARRAY_SINCE_SIDES then", "if false then"),),
     "the first release's funds are empty": (
         Change(
             "elseif string.byte(bytes) == 1 then\n    bytes = string.sub(bytes, 1, FIRST_LAYOUT_SIZE) .. NO_SIDES",

@@ -20,6 +20,22 @@
 -- Every function answers {id of the operation, code, opseq, ...}; the caller compares the id to find a connection that
 -- is one reply off. Codes: HELD REFUSED STALE VOID APPLIED REPLAYED UNKNOWN UNARMED INVALID OK.
 
+-- What is global is not there yet when the library is loaded, and costs a look through two tables when a function runs.
+-- So the first that runs takes it at hand.
+local register_function = redis.register_function
+
+local function globals()
+  return cmsgpack, ipairs, math, redis, string, struct, tonumber, type, unpack
+end
+
+local cmsgpack, ipairs, math, redis, string, struct, tonumber, type, unpack
+
+local function equip()
+  if not unpack then
+    cmsgpack, ipairs, math, redis, string, struct, tonumber, type, unpack = globals()
+  end
+end
+
 local KEY = {
   epoch = "@EPOCH@",
   opseq = "@OPSEQ@",
@@ -31,6 +47,7 @@ local KEY = {
   marker = "@MARKER@",
   building = "@BUILDING@",
   adopted = "@ADOPTED@",
+  posted = "@POSTED@",
 }
 local RESERVATION = "@reservation@"
 local STATE = "@fund_state@"
@@ -84,9 +101,19 @@ local ONE_IN = { [0] = 0, 0, 1, 1, 0 }
 local ONE_OF_ALL = { [0] = 1, 1, 1, 1, 0 }
 local LEFT = 4
 
--- Reservation: msgpack array, then the msgpack of the pinned call as it came (dropped at the end of the call).
-local RESERVATION_VERSION = 2
+-- Reservation: numbers and lengths of texts; per fund what it holds, what parts have charged (not while none has), its
+-- sides; then the texts: node, chain (msgpack of the funds' names), answers kept, legs, what few have (msgpack
+-- of joins and told), and to the end the pinned call as it came (dropped at the end of the call).
+-- Those of older releases, 1 and 2, are msgpack arrays with the pinned call behind.
+local RESERVATION_VERSION, ARRAY_SINCE_SIDES = 3, 2
+local RESERVATION_FORMAT, RESERVATION_SIZE = "<BBBBddddddddHHHHH", 78
+local OP_FORMAT = "<Hc0d"
+local PHASES = { "held", "answered", "settled", "released", "void", "refused" }
+local PHASE_OF = { held = 1, answered = 2, settled = 3, released = 4, void = 5, refused = 6 }
 local OPEN = { held = true, answered = true }
+
+-- How many texts are kept decoded, of one kind; twice as many may be for a while.
+local KEPT_MAX = 500
 
 -- Gone with the process, with a reload of the library and on a promoted replica: that is what disarms.
 local armed_epoch
@@ -186,7 +213,54 @@ local function pack_state(state)
   return state.rest and packed .. state.rest or packed
 end
 
-local function read_reservation(bytes)
+local function append_names(names, prefix, funds)
+  local at = #names
+  for i = 1, #funds do
+    names[at + i] = prefix .. funds[i]
+  end
+  return names
+end
+
+-- What `make` makes of a text, made once while the text comes often. Nobody may change what comes out.
+local function kept(make)
+  local young, old, count = {}, {}, 0
+  return function(text)
+    local found = young[text]
+    if not found then
+      found = old[text] or make(text)
+      if count >= KEPT_MAX then
+        young, old, count = {}, young, 0
+      end
+      young[text], count = found, count + 1
+    end
+    return found
+  end
+end
+
+local function unpacked(text)
+  return (cmsgpack.unpack(text))
+end
+
+-- The funds of a hold with the keys of what Redis has of them: all states, then all terms, after OPSEQ. has_counters:
+-- there are lines or users among them.
+local chain_of = kept(function(text)
+  local funds, has_counters = unpacked(text), false
+  for i = 1, #funds do
+    has_counters = has_counters or counts_only(funds[i])
+  end
+  local keys = append_names(append_names({ KEY.opseq }, STATE, funds), TERMS, funds)
+  return { text = text, funds = funds, keys = keys, has_counters = has_counters }
+end)
+
+local doubles_of = kept(function(count)
+  return "<" .. string.rep("d", count)
+end)
+
+local function chain_for(r)
+  return r.chain or chain_of(cmsgpack.pack(r.funds))
+end
+
+local function read_array(bytes)
   local after, row = cmsgpack.unpack_one(bytes, 0)
   local r = {
     phase = row[2],
@@ -198,7 +272,7 @@ local function read_reservation(bytes)
     sides = row[8],
     held = row[9],
     ops = row[10],
-    server = row[11] or 0, -- rows of an older release end before it
+    server = row[11] or 0, -- rows of the first release end before it
     node_answered_ms = row[12] or 0, -- and those of calls that are not answered here
     legs = row[13] or "",
     billed_s = row[14] or 0,
@@ -209,7 +283,7 @@ local function read_reservation(bytes)
     told = row[19], -- while it is open: calls per asked fund, calls that took each turn before
     pinned = after > 0 and string.sub(bytes, after + 1) or "",
   }
-  if row[1] < RESERVATION_VERSION then
+  if row[1] < ARRAY_SINCE_SIDES then
     for i = 1, #r.sides do
       r.sides[i] = 0 -- there stood how many channels: 1
     end
@@ -217,32 +291,111 @@ local function read_reservation(bytes)
   return r
 end
 
+-- So many doubles, none where there are none.
+local function read_doubles(bytes, at, count)
+  if count == 0 then
+    return {}
+  end
+  local found = { struct.unpack(doubles_of(count), bytes, at) }
+  found[count + 1] = nil -- where they end
+  return found
+end
+
+local function read_log(log)
+  local ops, at, i = {}, 1, 1
+  while at <= #log do
+    ops[i], ops[i + 1], at = struct.unpack(OP_FORMAT, log, at)
+    i = i + 2
+  end
+  return ops
+end
+
+-- Fields as in read_array; `chain` as of chain_of, `log` the bytes of `ops`.
+local function read_reservation(bytes)
+  if string.byte(bytes) ~= RESERVATION_VERSION then
+    return read_array(bytes)
+  end
+  local _, phase, count, posted_count, seq, granted_s, answered_ms, server, node_answered_ms, billed_s, adopted, --
+    place, node_size, chain_size, log_size, legs_size, few_size = struct.unpack(RESERVATION_FORMAT, bytes)
+  local sub, held_at, joins, told = string.sub, RESERVATION_SIZE + 1, {}, nil
+  local posted_at = held_at + 8 * count
+  local sides_at = posted_at + 8 * posted_count
+  local node_at = sides_at + count
+  local chain_at = node_at + node_size
+  local log_at = chain_at + chain_size
+  local legs_at = log_at + log_size
+  local few_at = legs_at + legs_size
+  local chain, log = chain_of(sub(bytes, chain_at, log_at - 1)), sub(bytes, log_at, legs_at - 1)
+  if few_size > 0 then
+    joins, told = cmsgpack.unpack(sub(bytes, few_at, few_at + few_size - 1))
+  end
+  return {
+    phase = PHASES[phase],
+    seq = seq,
+    granted_s = granted_s,
+    answered_ms = answered_ms,
+    node = sub(bytes, node_at, chain_at - 1),
+    chain = chain,
+    funds = chain.funds,
+    sides = { string.byte(bytes, sides_at, node_at - 1) },
+    held = read_doubles(bytes, held_at, count),
+    ops = read_log(log),
+    log = log,
+    server = server,
+    node_answered_ms = node_answered_ms,
+    legs = sub(bytes, legs_at, few_at - 1),
+    billed_s = billed_s,
+    posted = read_doubles(bytes, posted_at, posted_count),
+    adopted = adopted,
+    place = place,
+    joins = joins,
+    told = told,
+    pinned = sub(bytes, few_at + few_size),
+  }
+end
+
+local function pack_op(op_id, granted_s)
+  return struct.pack(OP_FORMAT, #op_id, op_id, granted_s)
+end
+
+local function pack_ops(ops)
+  local log = ""
+  for i = 1, #ops, 2 do
+    log = log .. pack_op(ops[i], ops[i + 1])
+  end
+  return log
+end
+
+local function pack_doubles(amounts)
+  return #amounts > 0 and struct.pack(doubles_of(#amounts), unpack(amounts)) or ""
+end
+
 local function pack_reservation(r)
-  local adopted, place, joins = r.adopted or 0, r.place or NO_PLACE, r.joins or {}
-  local is_widest = place ~= NO_PLACE or #joins > 0 or r.told ~= nil
-  local is_wide = is_widest or adopted > 0
-  local is_long = is_wide or r.answered_ms > 0
-  return cmsgpack.pack({
+  local joins, legs, node, log = r.joins or {}, r.legs or "", r.node, r.log or pack_ops(r.ops)
+  local few = (#joins > 0 or r.told) and cmsgpack.pack(joins, r.told or nil) or ""
+  local chain, sides, posted = chain_for(r).text, r.sides, r.posted or {}
+  local head = struct.pack(
+    RESERVATION_FORMAT,
     RESERVATION_VERSION,
-    r.phase,
+    PHASE_OF[r.phase],
+    #sides,
+    #posted,
     r.seq,
     r.granted_s,
     r.answered_ms,
-    r.node,
-    r.funds,
-    r.sides,
-    r.held,
-    r.ops,
     r.server,
-    is_long and (r.node_answered_ms or 0) or nil, -- and the array ends before it
-    is_long and (r.legs or "") or nil,
-    is_long and (r.billed_s or 0) or nil,
-    is_long and (r.posted or {}) or nil,
-    is_wide and adopted or nil,
-    is_widest and place or nil,
-    is_widest and joins or nil,
-    is_widest and r.told or nil,
-  }) .. r.pinned
+    r.node_answered_ms or 0,
+    r.billed_s or 0,
+    r.adopted or 0,
+    r.place or NO_PLACE,
+    #node,
+    #chain,
+    #log,
+    #legs,
+    #few
+  )
+  local amounts = pack_doubles(r.held) .. pack_doubles(posted)
+  return head .. amounts .. string.char(unpack(sides)) .. node .. chain .. log .. legs .. few .. r.pinned
 end
 
 -- A reservation that holds nothing: a tombstone ("void") or a refused call.
@@ -262,25 +415,20 @@ local function empty_reservation(phase, seq, op_id)
   }
 end
 
-local function append_names(names, prefix, funds)
-  for _, fund in ipairs(funds) do
-    names[#names + 1] = prefix .. fund
-  end
-  return names
-end
-
 local function with(reply, more)
-  for _, item in ipairs(more) do
-    reply[#reply + 1] = item
+  local at = #reply
+  for i = 1, #more do
+    reply[at + i] = more[i]
   end
   return reply
 end
 
 -- Adds the writes of funds to `changes`, the key and value pairs of the MSET that ends an operation.
 local function write_states(changes, funds, states)
-  for i, fund in ipairs(funds) do
-    changes[#changes + 1] = STATE .. fund
-    changes[#changes + 1] = pack_state(states[i])
+  local at = #changes - 1
+  for i = 1, #funds do
+    changes[at + 2 * i] = STATE .. funds[i]
+    changes[at + 2 * i + 1] = pack_state(states[i])
   end
   return changes
 end
@@ -297,8 +445,10 @@ local function remember(r, op_id, seq)
   if #r.ops >= 2 * (OPS_KEPT + 1) then
     table.remove(r.ops, 3)
     table.remove(r.ops, 3)
+    r.log = nil
   end
   r.seq = seq
+  r.log = (r.log or pack_ops(r.ops)) .. pack_op(op_id, r.granted_s)
   r.ops[#r.ops + 1] = op_id
   r.ops[#r.ops + 1] = r.granted_s
 end

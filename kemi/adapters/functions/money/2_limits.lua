@@ -2,6 +2,8 @@
 
 local memory_second, memory_is_full = -1, false
 
+local terms_of = kept(unpacked)
+
 -- What a fund can still spend; false for one without terms or not active: not even a call at price 0 goes on, so the
 -- running calls of a suspended account end with their slice.
 local function spendable(state, terms)
@@ -66,7 +68,7 @@ local function read_funds(funds, got, first, now)
   local states, terms, spends = {}, {}, {}
   for i = 1, #funds do
     local packed = got[first + #funds + i]
-    local state, t = read_state(got[first + i]), packed and cmsgpack.unpack(packed)
+    local state, t = read_state(got[first + i]), packed and terms_of(packed)
     t = t or (counts_only(funds[i]) and NO_LIMIT)
     local left = spendable(state, t)
     if left and has_caps(t) then
@@ -89,14 +91,14 @@ end
 
 -- Rows are flat: talk seconds, then the cumulative price per fund; columns rise from `floor`, a row of the same form.
 local function rows_fault(rows, floor)
-  local width, type_of = #floor, type
-  if type_of(rows) ~= "table" or #rows == 0 or #rows % width ~= 0 or #rows > ROWS_MAX * width then
+  local width = #floor
+  if type(rows) ~= "table" or #rows == 0 or #rows % width ~= 0 or #rows > ROWS_MAX * width then
     return "a schedule has 1 to 16 rows with one price per fund"
   end
   for at = 1, #rows do
     local value, before = rows[at], rows[at - width] or floor[at]
     -- Written out, for it runs a hundred times a hold: is_amount, since no floor is negative.
-    if type_of(value) ~= "number" or value < before or value > AMOUNT_MAX or value % 1 ~= 0 then
+    if type(value) ~= "number" or value < before or value > AMOUNT_MAX or value % 1 ~= 0 then
       return "a schedule's numbers are whole, below 2^53 and do not fall"
     end
   end

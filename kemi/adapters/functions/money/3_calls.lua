@@ -45,7 +45,7 @@ local function asked_fault(asks, turns)
   return nil
 end
 
-local function ask_fault(ask, pinned)
+local function ask_fault(ask)
   local funds, sides, floor, known = ask[4], ask[5], { 0 }, {}
   if #funds > FUNDS_MAX or #funds ~= #sides then
     return "at most 32 funds, each with its sides"
@@ -57,11 +57,28 @@ local function ask_fault(ask, pinned)
     known[fund] = true
     floor[i + 1] = 0
   end
-  if not is_amount(ask[2]) or not is_amount(ask[3]) or not is_array(pinned) then
-    return "lease and pass are whole, the pinned call an array"
+  if not is_amount(ask[2]) or not is_amount(ask[3]) then
+    return "lease and pass are whole"
   end
   return asked_fault(ask[7] or {}, ask[8] or {}) or rows_fault(ask[6], floor)
 end
+
+-- What a reserve asks, with its fault, and the keys that it reads: those of the funds begin after `first`, and in the
+-- sixth place stands that of the reservation. Calls of one chain at one price ask in the same words.
+local ask_of = kept(function(text)
+  local ask = cmsgpack.unpack(text)
+  local names = { KEY.epoch, KEY.opseq, KEY.pass, KEY.changed_low, KEY.marker, "" }
+  append_names(append_names(names, STATE, ask[4]), TERMS, ask[4])
+  ask.names, ask.first, ask.fault, ask.chain = names, #names, ask_fault(ask), chain_of(cmsgpack.pack(ask[4]))
+  if not ask.fault then
+    local asks = ask[7] or {}
+    append_names(names, STATE, asks)
+    for i, group in ipairs(ask[8] or {}) do
+      names[ask.first + #asks + i] = TURN .. digits_of(group)
+    end
+  end
+  return ask
+end)
 
 -- What a hold tells of others, as of the moment before it: calls per asked fund, and how many took each turn before.
 -- In `got` the asked states and the turns, after `first`. nil where nothing is asked.
@@ -95,6 +112,7 @@ local function grant(key, args, ask, opseq, states, at, now, told)
     granted_s = rows[at],
     answered_ms = 0,
     node = ask[1],
+    chain = ask.chain,
     funds = funds,
     sides = sides,
     held = held,
@@ -135,18 +153,11 @@ end
 -- | REFUSED opseq, reason, position of the fund (0: none), pass, changed names ...
 -- | STALE opseq, pass, changed names ... (none: drop all) | VOID | UNARMED | INVALID opseq, text.
 local function reserve(keys, args)
-  local op_id, ask = args[1], cmsgpack.unpack(args[3])
-  local fault = ask_fault(ask, args[5])
-  local names = { KEY.epoch, KEY.opseq, KEY.pass, KEY.changed_low, KEY.marker, keys[1] }
-  append_names(append_names(names, STATE, ask[4]), TERMS, ask[4])
-  local asks, turns, first = ask[7] or {}, ask[8] or {}, #names
-  if not fault then
-    append_names(names, STATE, asks)
-    for i, group in ipairs(turns) do
-      names[first + #asks + i] = TURN .. digits_of(group)
-    end
-  end
-  local got = redis.call("MGET", unpack(names))
+  local op_id, ask = args[1], ask_of(args[3])
+  local fault = ask.fault or (not is_array(args[5]) and "the pinned call is an array")
+  local asks, turns = ask[7] or {}, ask[8] or {}
+  ask.names[6] = keys[1]
+  local got = redis.call("MGET", unpack(ask.names))
   local opseq, pass, seen = tonumber(got[2]) or 0, tonumber(got[3]) or 0, ask[3]
   if not is_armed(got[1]) then
     return { op_id, "UNARMED", opseq }
@@ -177,7 +188,7 @@ local function reserve(keys, args)
   if reason and not at then
     return with({ op_id, "REFUSED", opseq, reason, position, pass }, changed)
   end
-  local told = told_of(asks, turns, got, first)
+  local told = told_of(asks, turns, got, ask.first)
   local reply = { op_id, "HELD", opseq + 1, grant(keys[1], args, ask, opseq + 1, states, at, now, told), pass }
   reply[#reply + 1] = told
   return with(reply, changed)
@@ -252,7 +263,7 @@ local function answered_by(r, wanted)
   local place, joins, held = wanted[1], wanted[2], wanted[4]
   local is_lowered = #held > 0 and #held == #r.funds and wanted[3] == r.granted_s
   r.place = place
-  if place == NO_PLACE and #joins == 0 and not is_lowered then
+  if #joins == 0 and not is_lowered and not (place ~= NO_PLACE and chain_for(r).has_counters) then
     return {}
   end
   local new, is_named = newcomers(r, joins)
@@ -298,6 +309,8 @@ local function answerer_fault(wanted)
   return nil
 end
 
+local who_of = kept(unpacked)
+
 -- tandem_answer_1(keys = [reservation],
 --   args = [op id, rid, seq, lease ms from now, node, server id, answered ms by the node's clock, legs, who])
 --   who, msgpack = [place of the target that answered (-1: not known), funds that count the call from now on, seconds,
@@ -316,7 +329,7 @@ local function answer(keys, args)
   elseif not is_amount(seen_ms) or #legs > LEGS_MAX then
     return { op_id, "INVALID", opseq - 1, "the answer is at whole milliseconds, its legs at most 4096 bytes" }
   end
-  local wanted = args[9] and cmsgpack.unpack(args[9]) or { NO_PLACE, {}, 0, {} }
+  local wanted = args[9] and who_of(args[9]) or { NO_PLACE, {}, 0, {} }
   local fault = answerer_fault(wanted)
   if fault then
     return { op_id, "INVALID", opseq - 1, fault }
@@ -365,8 +378,7 @@ local function extend(keys, args)
   if fault or not is_amount(lease_ms) then
     return { op_id, "INVALID", opseq - 1, fault or "the lease is whole milliseconds" }
   end
-  local names = append_names(append_names({ KEY.opseq }, STATE, r.funds), TERMS, r.funds)
-  local got, now = redis.call("MGET", unpack(names)), now_ms()
+  local got, now = redis.call("MGET", unpack(chain_for(r).keys)), now_ms()
   local states, terms, spends = read_funds(r.funds, got, 1, now)
   local at, changes = affordable(rows, states, terms, r.held, spends), {}
   if at then

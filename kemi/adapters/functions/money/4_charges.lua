@@ -2,14 +2,14 @@
 
 -- The states of a reservation's funds, with the windows of now where there is a cap on spend. Terms that have none are
 -- seen by their end: to unpack them costs more.
-local function states_to_charge(funds)
-  local names = append_names(append_names({ KEY.opseq }, STATE, funds), TERMS, funds)
-  local got, states, now = redis.call("MGET", unpack(names)), {}, nil
-  for i = 1, #funds do
-    local packed = got[1 + #funds + i]
+local function states_to_charge(r)
+  local chain = chain_for(r)
+  local got, states, now, count = redis.call("MGET", unpack(chain.keys)), {}, nil, #chain.funds
+  for i = 1, count do
+    local packed = got[1 + count + i]
     states[i] = read_state(got[1 + i])
     if packed and string.sub(packed, -#NO_CAPS) ~= NO_CAPS then
-      local terms = cmsgpack.unpack(packed)
+      local terms = terms_of(packed)
       if has_caps(terms) then
         now = now or now_ms()
         roll_windows(states[i], terms, now)
@@ -97,7 +97,7 @@ local function part(keys, args)
   if fault then
     return { op_id, "INVALID", opseq - 1, fault }
   end
-  local states, billed_before_s = states_to_charge(r.funds), r.billed_s
+  local states, billed_before_s = states_to_charge(r), r.billed_s
   local postings = charge(r, states, prices)
   r.billed_s = billed_s
   remember(r, op_id, seq)
@@ -109,7 +109,7 @@ end
 -- Ends a reservation: charges, gives hold, channels and lease back, and tells of it.
 local function finish(kind, phase, args, key, r, opseq, prices, call_end, billed_before_s)
   local op_id, rid, seq, call = args[1], args[2], tonumber(args[3]), r.pinned
-  local states = states_to_charge(r.funds)
+  local states = states_to_charge(r)
   local postings = charge(r, states, prices)
   give_back(r, states, prices)
   local changes = write_states({}, r.funds, states)

@@ -222,9 +222,27 @@ local function adopted(_, args)
   return { args[1], "OK", opseq }
 end
 
+-- tandem_posted_1(keys = [], args = [id of the operation, number])
+-- Settlement has posted its transaction of this number. What is told never falls. Writes by SET, which the workers'
+-- user may not. OK opseq | INVALID.
+local function posted(_, args)
+  local got, number = redis.call("MGET", KEY.opseq, KEY.posted), tonumber(args[2])
+  local opseq = tonumber(got[1]) or 0
+  if not is_amount(number) then
+    return { args[1], "INVALID", opseq, "the number is whole" }
+  elseif number > (tonumber(got[2]) or 0) then
+    redis.call("SET", KEY.posted, digits_of(number))
+  end
+  return { args[1], "OK", opseq }
+end
+
 -- allow-oom: settling works at full memory; reserve refuses by itself, with a reason.
 local function register(name, callback, flag)
-  redis.register_function({ function_name = "tandem_" .. name .. "_1", callback = callback, flags = { flag } })
+  local function equipped(keys, args)
+    equip()
+    return callback(keys, args)
+  end
+  register_function({ function_name = "tandem_" .. name .. "_1", callback = equipped, flags = { flag } })
 end
 
 register("reserve", reserve, "allow-oom")
@@ -247,3 +265,4 @@ register("void", void, "allow-oom")
 register("amend", amend, "allow-oom")
 register("rehold", rehold, "allow-oom")
 register("adopted", adopted, "allow-oom")
+register("posted", posted, "allow-oom")
