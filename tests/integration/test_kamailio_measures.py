@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
 from typer.testing import CliRunner
 
 from kemi import keys
+from kemi.adapters.redis_measures import entries, newest
 from tests.edge import SOON_S, Edge, running_edge
 from tests.fakes.world import ABROAD, ACME, ALICE, BELL_1
 from tests.kamailio_node import Node, running_kamailio
@@ -19,6 +21,8 @@ from tools.cli import app
 
 CALLEE = f"{ABROAD}@a.example"
 LONG_S = 30.0
+WHO = ("ann", "bob")
+TIMES = 20  # each orders and releases; the last word is by chance an order or a release
 
 
 class Pair(NamedTuple):
@@ -115,6 +119,26 @@ def test_a_quarantine_ends_by_itself(pair: Pair) -> None:
     over(pair)
     assert calls_through(pair.edge.node, pair.edge.acme).status == 486
     assert pair.other.noc("quarantines") == {"quarantines": []}
+
+
+def test_of_two_engineers_at_once_the_last_word_holds_and_both_are_noted(pair: Pair) -> None:
+    """Each through another node, on the same account; whoever ends what is not in force any more hears so."""
+    begun = newest(pair.edge.admin)
+
+    def order(node: Node, who: str) -> list[bool]:
+        lines = [f"quarantine account 3 for=600 who={who}", f"release account 3 who={who}"]
+        lines = lines if who == WHO[0] else lines[::-1]  # so that one ends with an order, and the other with a release
+        return ["error" not in node.noc(line) for line in lines * TIMES]
+
+    with ThreadPoolExecutor(2) as engineers:
+        done = list(engineers.map(order, pair.nodes, WHO))
+    acts = entries(pair.edge.admin, begun)
+
+    assert len(acts) == sum(map(sum, done)), "what was accepted is noted, and nothing else"
+    assert {each.told.who for each in acts} == set(WHO)
+    is_ordered = acts[-1].act == "begin"
+    assert [bool(node.noc("quarantines")["quarantines"]) for node in pair.nodes] == [is_ordered] * 2
+    (in_force if is_ordered else over)(pair)
 
 
 def test_nothing_is_taken_from_a_source_in_quarantine(pair: Pair) -> None:
