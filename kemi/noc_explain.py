@@ -1,7 +1,7 @@
 """What would become of a call, said by the node itself: the decision that its workers would make now.
 
-Rule 1: nothing is held, counted or written; what the funds have is not looked at (`tandem explain` on a machine with
-REDIS_URL does). The node's own memory counts: servers that failed lately, draining, and what is in quarantine.
+Rule 1: nothing is held, counted or written. What the funds have is looked at as the store would, a moment later. The
+node's own memory counts: servers that failed lately, draining, and what is in quarantine.
 Rule 2: who calls is believed as a worker believes: a line by its digest, for which its stored hash answers here; a
 source by its address.
 """
@@ -14,8 +14,9 @@ from typing import Final
 
 from kemi.adapters import ksr_shared, redis_measures
 from kemi.adapters.redis_client import RedisClient, StoreUnavailable
+from kemi.adapters.redis_purses import Purse
 from kemi.adapters.redis_tables import Tables
-from kemi.adapters.redis_whatif import decided, proven
+from kemi.adapters.redis_whatif import foreseen, proven
 from kemi.adapters.zones import Zones
 from kemi.core.outcome import Challenge, Decision, Need, Register, Reject, Route, Target
 from kemi.core.request import CallRequest, Facts, SipUri
@@ -43,14 +44,15 @@ def _explain(desk: Desk, words: Sequence[str]) -> Answer:
         tables.load_pinned()
         if line:
             call = proven(tables, call, line, desk.settings.secret)
-        decision, rounds = decided(tables, call, _facts(desk, client))
+        found = foreseen(client, tables, call, _facts(desk, client))
     except StoreUnavailable as error:
         return {"error": f"Redis does not answer: {error}"}
     finally:
         client.close()
+    decision = found.decision
     if isinstance(decision, Need):
-        return {"error": f"still unknown after {rounds} fetches: {', '.join(decision.keys)[:SHOWN_MAX]}"}
-    return {**_told(decision), "config_pass": tables.seen_pass}
+        return {"error": f"still unknown after {found.rounds} fetches: {', '.join(decision.keys)[:SHOWN_MAX]}"}
+    return {**_told(decision), "funds": [_purse(each) for each in found.purses], "config_pass": tables.seen_pass}
 
 
 def _facts(desk: Desk, client: RedisClient) -> Facts:
@@ -91,6 +93,17 @@ def _told(decision: Decision) -> Answer:
             for leg in call.legs
         ]
     return {**told, "trace": list(decision.trace)}
+
+
+def _purse(purse: Purse) -> dict[str, object]:
+    """Return what a fund has. left_micros: null = unlimited; talk_s: how long it alone could pay for this call."""
+    return {
+        "fund": purse.balance.fund,
+        "account": purse.account_id,
+        "level": purse.level,
+        "left_micros": purse.available_micros,
+        "talk_s": purse.talk_s,
+    }
 
 
 def _target(target: Target) -> dict[str, object]:

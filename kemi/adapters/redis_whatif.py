@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from kemi import keys
+from kemi.adapters.redis_client import RedisClient
+from kemi.adapters.redis_purses import Purse, purses, short
 from kemi.adapters.redis_tables import Tables
-from kemi.core.again import Again
+from kemi.core.again import ONE_BY_ONE_MAX, Again, again, refused_hold
 from kemi.core.decide import decide
-from kemi.core.outcome import Decision, Need
+from kemi.core.outcome import Decision, Need, Route
 from kemi.core.proof import proof
 from kemi.core.request import CallRequest, Facts
 from kemi.records import Subscriber
 
+TRIES_MAX: Final = ONE_BY_ONE_MAX + 2  # decisions, each without what the hold of the one before would be refused for
 ROUNDS_MAX: Final = 4  # a worker stops after two; who asks wants to see that more were needed
 NOTHING_LEFT_OUT: Final = Again()
+
+
+class Foreseen(NamedTuple):
+    """What would become of a call. decision: a refusal where the hold of `route` would be refused as funds stand now.
+
+    route: None where the call is refused before. purses: what the funds of its hold have. rounds: fetches that it took.
+    """
+
+    decision: Decision | Need
+    route: Route | None
+    purses: tuple[Purse, ...]
+    rounds: int
 
 
 def proven(tables: Tables, call: CallRequest, line: str, secret: bytes) -> CallRequest:
@@ -42,3 +57,24 @@ def decided(
             return decision, rounds
         tables.fetch(decision)
         rounds += 1
+
+
+def foreseen(client: RedisClient, tables: Tables, call: CallRequest, base: Facts) -> Foreseen:
+    """Decide a call as `decided` does, and again without who could not pay beside the caller, as a worker would.
+
+    Nothing is held. Raises StoreUnavailable.
+    """
+    left_out, rounds, times = NOTHING_LEFT_OUT, 0, 0
+    while True:
+        decision, fetches = decided(tables, call, base, left_out)
+        rounds += fetches
+        if not isinstance(decision, Route):
+            return Foreseen(decision, None, (), rounds)
+        has = purses(client, decision.call, decision.hold.funds)
+        lacking = None if decision.emergency else short(decision, has)
+        if lacking is None:
+            return Foreseen(decision, decision, has, rounds)
+        further, times = again(decision, *lacking, times), times + 1
+        if further is None or times == TRIES_MAX:
+            return Foreseen(refused_hold(decision, *lacking), decision, has, rounds)
+        left_out = left_out.besides(further)

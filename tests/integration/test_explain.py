@@ -11,6 +11,7 @@ import pytest
 
 from kemi.adapters.redis_client import RedisClient
 from kemi.adapters.redis_funds import Balance, FundTerms
+from kemi.adapters.redis_purses import Purse, full
 from kemi.core.amounts import amount
 from kemi.core.outcome import OUT
 from kemi.records import Status
@@ -21,7 +22,6 @@ from tools.explain.command import explain
 from tools.explain.data import sides
 from tools.explain.past import Past, PastAttempt, PastCall, billed, ended, not_used
 from tools.explain.request import Origin, origin
-from tools.explain.whatif import Purse, _full
 
 UK = "00442071234567"
 KEYS = [
@@ -259,7 +259,7 @@ def test_a_fund_that_could_not_pay(asked: Any, pair: SyncPair) -> None:
 def test_a_fund_that_takes_no_call(terms: FundTerms | None, taken: dict[str, Any], word: str) -> None:
     """In the store's words, for the side that the call is on: here it leaves."""
     empty = Balance("5:EUR", terms, charged_micros=0, held_micros=0, channels=0, n=0)
-    assert _full(Purse(5, 1, OUT, empty._replace(**taken), 0)) == word
+    assert full(Purse(5, 1, OUT, empty._replace(**taken), 0)) == word
 
 
 def test_how_far_the_poorest_fund_goes(asked: Any) -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from kemi import keys
 from kemi.adapters.redis_measures import entries, newest
 from tests.edge import SOON_S, Edge, running_edge
+from tests.edge_world import CREDIT_MICROS, set_credit
 from tests.fakes.world import ABROAD, ACME, ALICE, BELL_1
 from tests.kamailio_node import Node, running_kamailio
 from tests.sip import Endpoint, Message, dial, register
@@ -257,17 +258,28 @@ def cost(node: Node, carrier: Endpoint) -> int:
 
 def test_a_node_explains_what_it_would_do_and_does_nothing(pair: Pair) -> None:
     until(lambda: pair.edge.leases() == 0, LONG_S, "the calls of before to be over")
-    node, before = pair.edge.node, {each.fund: each for each in pair.edge.balances()}
+    node, before = pair.edge.node, {each.fund: each.held_micros for each in pair.edge.balances()}
     told = node.noc(f"explain {ALICE} {ABROAD}")
     assert (told["verdict"], told["source"], told["callee"]) == ("route", ALICE, ABROAD)
     assert [level["account"] for level in told["chain"]] == [5, 3, 2]
     assert {target["server_id"] for target in told["targets"]} >= {BELL_1}
+    assert [(fund["account"], fund["left_micros"] > 0, fund["talk_s"] > 60) for fund in told["funds"]] == [
+        (account, True, True) for account in (5, 3, 2)
+    ]
     assert any("digest proves" in sentence for sentence in told["trace"])
     assert node.noc(f"explain {ALICE} 33140000000 192.0.2.1")["verdict"] == "challenge"
     assert node.noc("explain nobody@a.example 33140000000")["verdict"] == "challenge"
 
+    set_credit(pair.edge.writer, 3, 1, version=2)
+    try:
+        told = node.noc(f"explain {ALICE} {ABROAD}")
+        assert (told["verdict"], told["reason"], told["status"], told["account_id"]) == ("refuse", "no_credit", 402, 3)
+        assert next(fund for fund in told["funds"] if fund["account"] == 3)["left_micros"] <= 1
+    finally:
+        set_credit(pair.edge.writer, 3, CREDIT_MICROS, version=3)
+
     pair.other.noc("quarantine account 5")
     told = node.noc(f"explain {ALICE} {ABROAD}")
     assert (told["verdict"], told["reason"], told["status"]) == ("refuse", "quarantined", 403)
-    assert {each.fund: each for each in pair.edge.balances()} == before
+    assert {each.fund: each.held_micros for each in pair.edge.balances()} == before
     assert pair.edge.leases() == 0

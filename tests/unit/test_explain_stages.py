@@ -6,12 +6,13 @@ import pytest
 
 from kemi import keys
 from kemi.adapters.redis_funds import Balance, FundTerms
+from kemi.adapters.redis_purses import Purse
 from kemi.core.outcome import IN, OUT, Reject, Route
 from kemi.records import Callflow, Forward, Number, Step
 from tests.fakes.world import ABROAD, BOB, BOB_NUMBER, CAROL, CUSTOMER, World, invite
 from tools.explain.data import as_data, candidates, levels, stages
 from tools.explain.show import show
-from tools.explain.whatif import Answer, Purse
+from tools.explain.whatif import Answer
 
 
 def answer(route: Route) -> Answer:

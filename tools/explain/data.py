@@ -12,10 +12,11 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from kemi.adapters.redis_purses import Purse
 from kemi.core.outcome import IN, OUT, Reject, Route, Target
 from kemi.core.rating import charge, cost
 from kemi.records import Choice, PinnedLeg
-from tools.explain.whatif import Answer, Purse
+from tools.explain.whatif import Answer
 
 MINUTE_S: Final = 60
 SIDES: Final = MappingProxyType({OUT: "out", IN: "in", OUT | IN: "out and in"})

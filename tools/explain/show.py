@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from kemi.adapters.redis_funds import Balance
+from kemi.adapters.redis_purses import UNLIMITED, Purse
 from kemi.core.amounts import amount
 from kemi.core.exchange import amount as exchange_amount
 from kemi.core.outcome import Challenge, Reject, Route
 from kemi.core.rating import charge, cost
 from kemi.records import PinnedLeg
 from tools.explain.data import MINUTE_S, SIDES, candidates, choices, levels, stages
-from tools.explain.whatif import UNLIMITED, Answer, Purse
+from tools.explain.whatif import Answer
 from tools.printable import printable
 
 MS: Final = 1_000  # of a second

@@ -11,60 +11,28 @@ note says who comes first how often.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from kemi import keys
 from kemi.adapters import redis_measures
 from kemi.adapters.redis_client import RedisClient
-from kemi.adapters.redis_funds import Balance, Funds, Spent
+from kemi.adapters.redis_purses import NODE, Purse, purses
 from kemi.adapters.redis_tables import Tables
-from kemi.adapters.redis_whatif import decided, proven
+from kemi.adapters.redis_whatif import decided, foreseen, proven
 from kemi.adapters.zones import Zones
-from kemi.core.again import ONE_BY_ONE_MAX, Again, again, refused_hold
 from kemi.core.outcome import IN, OUT, Decision, HoldFund, Need, Reject, Route
-from kemi.core.rating import charges
 from kemi.core.request import CallRequest, Facts
-from kemi.records import Account, Opening, PinnedCall, Status, Subscriber, Window
+from kemi.records import Account, PinnedCall, Status, Subscriber
 from kemi.settings import Limits
 from tools.errors import OperatorError
 from tools.explain.request import Question, invite
 from tools.explain.secret import UNKNOWN
 
 LEVELS_MAX: Final = 9  # accounts of a chain, the root included
-UNLIMITED: Final = -1
-NODE: Final = "explain"
 SECRET: Final = b"tandem explain"  # where that of the nodes is not known
 DRAWS: Final = 100  # ≈ 1 ms each
-NOT_OPENED: Final = Opening(0, 0, 0, 0, 0)
-TRIES_MAX: Final = ONE_BY_ONE_MAX + 2  # decisions, each without what the hold of the one before would be refused for
-NOTHING_LEFT_OUT: Final = Again()
-
-
-class Purse(NamedTuple):
-    """A fund of the hold and what it has. sides: as in HoldFund. talk_s: how long it alone could pay.
-
-    credit_micros: balance and credit limit; day_micros, month_micros: what the caps on spend leave. None = unlimited.
-    """
-
-    account_id: int
-    level: int
-    sides: int
-    balance: Balance
-    talk_s: int
-    credit_micros: int | None = None
-    day_micros: int | None = None
-    month_micros: int | None = None
-
-    @property
-    def available_micros(self) -> int | None:
-        """What can be spent, None = anything; 0 where the fund may not be used at all."""
-        if self.balance.terms is None or self.balance.terms.status != Status.ACTIVE:
-            return 0
-        left = (self.credit_micros, self.day_micros, self.month_micros)
-        return min((micros for micros in left if micros is not None), default=None)
 
 
 class Answer(NamedTuple):
@@ -100,21 +68,14 @@ def answer(client: RedisClient, question: Question, limits: Limits) -> Answer:
         raise OperatorError("Redis holds no configuration yet: `tandem sync` has not finished its first load")
     base = Facts({}, {}, NODE, question.secret or SECRET, limits, nonce_uses=1, zones=Zones())
     base = base._replace(quarantine=redis_measures.quarantine(client, redis_measures.clock_ms(client)))
-    call, left_out, rounds = _sent(tables, question), Again(), 0
-    for times in range(TRIES_MAX):
-        decision, fetches = _decided(tables, call, base, left_out)
-        rounds += fetches
-        route = decision if isinstance(decision, Route) else None
-        accounts = _accounts(tables, decision)
-        purses = _purses(client, decision, accounts)
-        short = _short(route, purses) if route is not None and not route.emergency else None
-        further = again(route, *short, times) if route and short else None
-        if further is None:
-            break
-        left_out = left_out.besides(further)
-    refusal = refused_hold(route, *short) if route and short else None
-    notes = tuple(_notes(tables, question, route, base)) if route is not None and refusal is None else ()
-    return Answer(refusal or decision, route, purses, accounts, tables.seen_pass, rounds, notes)
+    found = foreseen(client, tables, _sent(tables, question), base)
+    if isinstance(found.decision, Need):
+        raise OperatorError(_unknown(tables, found.decision, found.rounds))
+    accounts = _accounts(tables, found.decision)
+    has = found.purses if found.route else _purses(client, found.decision, accounts)
+    is_granted = found.route is not None and found.decision is found.route
+    notes = tuple(_notes(tables, question, found.route, base)) if found.route and is_granted else ()
+    return Answer(found.decision, found.route, has, accounts, tables.seen_pass, found.rounds, notes)
 
 
 def _sent(tables: Tables, question: Question) -> CallRequest:
@@ -134,7 +95,7 @@ def _notes(tables: Tables, question: Question, route: Route, base: Facts) -> Ite
     orders: list[tuple[int, ...]] = []
     for n in range(DRAWS):
         other = question._replace(call_id=f"{question.call_id}-{n}")
-        decision, _ = _decided(tables, _sent(tables, other), base)
+        decision = _decided(tables, _sent(tables, other), base)
         if isinstance(decision, Route):
             names |= {target.pinned.server_id: target.pinned.name for target in decision.targets}
             orders.append(tuple(target.pinned.server_id for target in decision.targets))
@@ -145,15 +106,16 @@ def _notes(tables: Tables, question: Question, route: Route, base: Facts) -> Ite
         yield f"the order among equals is drawn for each call: of {len(orders)}, first comes {shares}{unknown}"
 
 
-def _decided(
-    tables: Tables, call: CallRequest, base: Facts, left_out: Again = NOTHING_LEFT_OUT
-) -> tuple[Decision, int]:
-    """Return the decision, and how many fetches it took. left_out: since a hold would be refused for it."""
-    decision, rounds = decided(tables, call, base, left_out)
+def _decided(tables: Tables, call: CallRequest, base: Facts) -> Decision:
+    decision, rounds = decided(tables, call, base)
     if isinstance(decision, Need):
-        unreadable = "; ".join(f"{name}: {why}" for name, why in tables.unreadable.items())
-        raise OperatorError(f"still unknown after {rounds} fetches: {', '.join(decision.keys)} {unreadable}")
-    return decision, rounds
+        raise OperatorError(_unknown(tables, decision, rounds))
+    return decision
+
+
+def _unknown(tables: Tables, need: Need, rounds: int) -> str:
+    unreadable = "; ".join(f"{name}: {why}" for name, why in tables.unreadable.items())
+    return f"still unknown after {rounds} fetches: {', '.join(need.keys)} {unreadable}"
 
 
 def subscriber_of(client: RedisClient, account_id: int) -> str:
@@ -202,86 +164,4 @@ def _purses(client: RedisClient, decision: Decision, accounts: Mapping[int, Acco
         side = IN if decision.call.direction == "in" else OUT
         payers = enumerate((account for account in accounts.values() if account.parent_id), 1)  # the root has no fund
         funds = tuple(HoldFund(keys.fund(one.id, one.currency), one.id, level, side) for level, one in payers)
-    balances = Funds(client, NODE, 0).balances([fund.fund for fund in funds]) if funds else ()
-    return tuple(_purse(decision.call, *pair) for pair in zip(funds, balances, strict=True))
-
-
-class _Short(NamedTuple):
-    """Which fund would refuse, and the store's word for why."""
-
-    account_id: int
-    reason: str
-    fund: str
-
-
-def _short(route: Route, purses: Sequence[Purse]) -> _Short | None:
-    """Return the refusal that the store would give as the funds stand now, in its order; None where it would grant.
-
-    Calls per second are those of the moment, which nobody can tell beforehand.
-    """
-    for purse in purses:
-        full = _full(purse)
-        if full:
-            return _Short(purse.account_id, full, purse.balance.fund)
-    for purse, micros in zip(purses, route.hold.rows[0].price_micros, strict=True):
-        left = {"credit": purse.credit_micros, "spend_day": purse.day_micros, "spend_month": purse.month_micros}
-        for reason, available in left.items():
-            if micros > 0 and available is not None and micros > available:
-                return _Short(purse.account_id, reason, purse.balance.fund)
-    return None
-
-
-def _full(purse: Purse) -> str:
-    """Return what forbids a new call whatever it costs, in the store's word; "" = nothing."""
-    balance, terms = purse.balance, purse.balance.terms
-    if terms is None and not purse.level:
-        return ""  # it counts a line's or a user's calls, and bounds nothing
-    if terms is None or terms.status != Status.ACTIVE:
-        return "status"
-    counted = (
-        ("channels", balance.channels, terms.channels_max, OUT | IN),
-        ("channels_in", balance.channels_in, terms.channels_in_max, IN),
-        ("channels_out", balance.channels_out, terms.channels_out_max, OUT),
-    )
-    return next((word for word, taken, most, side in counted if 0 < most <= taken and side & purse.sides), "")
-
-
-def _purse(call: PinnedCall, fund: HoldFund, balance: Balance) -> Purse:
-    """Return what a fund has, as the hold would reckon: a free call needs no money, but terms and an active account."""
-    terms = balance.terms
-    if not fund.level:
-        return Purse(fund.account_id, fund.level, fund.sides, balance, call.max_s)
-    if terms is None or terms.status != Status.ACTIVE:
-        return Purse(fund.account_id, fund.level, fund.sides, balance, 0)
-    now_ms, held = call.started_ms, balance.held_micros
-    credit = day = month = None
-    if terms.credit_limit_micros != UNLIMITED:
-        credit = terms.cred_micros - balance.charged_micros - held + terms.credit_limit_micros
-    opening = terms.opening or NOT_OPENED
-    if terms.day_max_micros:
-        spent = Spent(balance.day_id, balance.day_spent_micros), Spent(opening.day_id, opening.day_micros)
-        day = terms.day_max_micros - _spent(*spent, window_at(terms.days, now_ms)) - held
-    if terms.month_max_micros:
-        spent = Spent(balance.month_id, balance.month_spent_micros), Spent(opening.month_id, opening.month_micros)
-        month = terms.month_max_micros - _spent(*spent, window_at(terms.months, now_ms)) - held
-    purse = Purse(fund.account_id, fund.level, fund.sides, balance, call.max_s, credit, day, month)
-    if purse.available_micros is None:
-        return purse
-    legs, seconds = [[leg for leg in call.legs if leg.fund == fund.fund]], range(call.max_s + 1)
-    available = max(purse.available_micros, 0)
-    payable = bisect_right(seconds, available, key=lambda talk_s: sum(charges(legs, talk_s, now_ms)))
-    return purse._replace(talk_s=payable - 1)
-
-
-def _spent(counted: Spent, opened: Spent, now_id: int) -> int:
-    """Return what counts against a cap now. What an opening says counts before the first hold takes it, too.
-
-    counted: by the store; opened: as the opening says; now_id: the window that is in force.
-    """
-    return max(opened.micros if opened.id == now_id else 0, counted.micros if counted.id >= now_id else 0)
-
-
-def window_at(windows: Sequence[Window], now_ms: int) -> int:
-    """Return the id of the window that is in force: the first that has not ended, else the last one known, else 0."""
-    ahead = [window.id for window in windows if window.end_ms > now_ms]
-    return ahead[0] if ahead else windows[-1].id if windows else 0
+    return purses(client, decision.call, funds)
