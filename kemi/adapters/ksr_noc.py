@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii as _text
 from typing import Final, NamedTuple, Protocol
 
 from kemi.adapters.cache import Counts
@@ -49,6 +50,7 @@ ERROR: Final = "error:"
 ERROR_MAX: Final = 300  # characters of one; the log has it whole
 WELL: Final = ("up", "registered")
 SHOWN_NS: Final = 1_000_000_000
+NULL: Final = "null"
 
 
 def publish_process(ksr: Ksr, rank: int, pid: int, load_state: str) -> None:
@@ -124,22 +126,15 @@ class Paid(NamedTuple):
 
 def head(call: PinnedCall) -> str:
     """Return what the table of calls says of a call from its beginning to its end: the first part of `show_call`."""
-    row = {
-        "rid": call.rid,
-        "call_id": call.call_id,
-        "caller": call.caller,
-        "callee": call.callee,
-        "source": call.source,
-        "direction": call.direction,
-        "started_ms": call.started_ms,
-        "chain": chain(call),
-    }
-    return json.dumps(row)[:-1]
+    accounts = ", ".join([str(account_id) for account_id in chain(call)])
+    names = f'"rid": {_text(call.rid)}, "call_id": {_text(call.call_id)}, "source": {_text(call.source)}'
+    numbers = f'"caller": {_text(call.caller)}, "callee": {_text(call.callee)}, "direction": {_text(call.direction)}'
+    return f'{{{names}, {numbers}, "started_ms": {call.started_ms}, "chain": [{accounts}]'
 
 
 def paid_part(paid: Paid) -> str:
     """Return what it says of money: the second part."""
-    return f'"granted_s": {paid.granted_s}, "levels": {json.dumps(_levels(paid))}'
+    return f'"granted_s": {paid.granted_s}, "levels": {_levels(paid)}'
 
 
 def show_call(ksr: Ksr, rid: str, parts: tuple[str, str], answered_ms: int, server_id: int) -> None:
@@ -158,14 +153,14 @@ def chain(call: PinnedCall) -> list[int]:
     return found[::-1]
 
 
-def _levels(paid: Paid) -> list[dict[str, object]]:
+def _levels(paid: Paid) -> str:
     """Return the funds of money that a call has held something of, in the order of the hold."""
-    held = paid.held_micros or (None,) * len(paid.funds)
-    return [
-        {"account": int(fund.partition(":")[0]), "fund": fund, "held_micros": micros}
-        for fund, micros in zip(paid.funds, held, strict=True)
-        if not counts_only(fund)
-    ]
+    rows = []
+    for at, fund in enumerate(paid.funds):
+        if not counts_only(fund):
+            account_id, micros = int(fund.partition(":")[0]), paid.held_micros[at] if paid.held_micros else NULL
+            rows.append(f'{{"account": {account_id}, "fund": {_text(fund)}, "held_micros": {micros}}}')
+    return f"[{', '.join(rows)}]"
 
 
 def hide_call(ksr: Ksr, rid: str) -> None:

@@ -74,6 +74,23 @@ def test_a_call_that_kamailio_has_not_any_more_is_not_said_to_end() -> None:
     assert ksr_queue.take(ksr) is None
 
 
+def test_a_row_holds_whatever_a_phone_has_sent() -> None:
+    """Quotes, backslashes, control characters, other scripts, and what is no character."""
+    ksr, text = FakeKsr(), 'a"b\\\n\x00é漢\ud800'
+    call = pinned("r1", ())._replace(call_id=text, caller=text, callee=text, source=text)
+    paid = ksr_noc.Paid(60, ("7:EUR", "line5:", "3:EUR"), (5, 0, 6))
+    ksr_noc.show_call(ksr, "r1", (ksr_noc.head(call), ksr_noc.paid_part(paid)), answered_ms=1, server_id=31)
+
+    row = json.loads(str(ksr.tables["calls"]["r1"]))
+    assert (row["call_id"], row["caller"], row["callee"], row["source"]) == (text,) * 4
+    assert [(at["account"], at["fund"], at["held_micros"]) for at in row["levels"]] == [
+        (7, "7:EUR", 5),
+        (3, "3:EUR", 6),
+    ]
+    unknown = json.loads(f"{{{ksr_noc.paid_part(paid._replace(held_micros=()))}}}")
+    assert [at["held_micros"] for at in unknown["levels"]] == [None, None]
+
+
 def test_the_caches_of_all_processes_are_shown() -> None:
     ksr = FakeKsr()
     assert ask(ksr, "caches") == {"caches": []}
