@@ -54,13 +54,14 @@ def _end(desk: Desk, words: Sequence[str]) -> Answer:
         raise UsageError("say which calls")
     if len(words) == 1 and "=" not in words[0]:
         return _end_one(desk, words[0])
-    found = _found(desk, [_test(word, desk) for word in words])
+    tests, every = [_test(word, desk) for word in words], _found(desk, [])
+    found = [row for row in every if all(test(row) for test in tests)]
     if not found:
         return {"error": "no call here is like that"}
     ending = ringing = 0
     for row in found[:ENDED_MAX]:
         try:
-            is_ended = _hang_up(desk, row)
+            is_ended = _hang_up(desk, row, every)
         except ksr_queue.QueueFullError:
             break
         ending, ringing = ending + is_ended, ringing + (not is_ended)
@@ -71,15 +72,19 @@ def _end_one(desk: Desk, rid: str) -> Answer:
     call = noc_table.value(desk.ksr, CALLS, rid)
     if not isinstance(call, dict):
         return {"error": f"no call {rid[:RID_SHOWN]} here: it is over, or on another node; `calls` lists this one's"}
-    if not _hang_up(desk, call):
+    if not _hang_up(desk, call, () if call["answered_ms"] else _found(desk, [])):
         return {"error": f"call {rid} cannot be ended now: it is being answered, or rings on until it has rung enough"}
     return {"ending": rid}
 
 
-def _hang_up(desk: Desk, row: Row) -> bool:
-    """End a call; False where it rings and Kamailio does not find it. Raises QueueFullError."""
+def _hang_up(desk: Desk, row: Row, every: Sequence[Row]) -> bool:
+    """End a call; False where it rings and Kamailio does not find it, or might find another one. every: all calls.
+
+    It looks for a Call-ID, which the caller has chosen: that of somebody else's call, perhaps. Raises QueueFullError.
+    """
     if not row["answered_ms"]:
-        return ksr_ringing.end(desk.ksr, row["rid"], row["call_id"], desk.unix_ms)
+        is_alone = all(row["rid"] == other["rid"] for other in every if other["call_id"] == row["call_id"])
+        return is_alone and ksr_ringing.end(desk.ksr, row["rid"], row["call_id"], desk.unix_ms)
     ksr_queue.put(desk.ksr, ksr_queue.HangUp(row["rid"]))
     return True
 

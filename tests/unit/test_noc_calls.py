@@ -179,6 +179,16 @@ def test_a_call_that_kamailio_does_not_find_rings_on_as_it_was(ksr: FakeKsr) -> 
     assert asked(ksr, "end account=99")["error"] == "no call here is like that"
 
 
+def test_a_call_with_the_call_id_of_another_one_is_not_ended_by_it(ksr: FakeKsr) -> None:
+    """Whoever is called knows it, and may call with it: then his end must not be that of the other call."""
+    ring(ksr, "rings")
+    call = pinned("forged", CHAIN)._replace(call_id=pinned("rings", CHAIN).call_id)
+    ksr_noc.show_call(ksr, "forged", (ksr_noc.head(call), ksr_noc.paid_part(PAID)), 0, 0)
+    assert asked(ksr, "end account=7 state=ringing") == {"ending": 0, "not_yet": 0, "ringing": 2}
+    assert "cannot be ended now" in asked(ksr, "end rings")["error"]
+    assert ksr.did("tmx.t_reply_callid") == []
+
+
 @pytest.mark.parametrize("gone", ["caller", "dialog", "asked"])
 def test_a_call_that_is_not_there_yet_or_any_more_is_left_alone(ksr: FakeKsr, gone: str) -> None:
     ring(ksr, "rings")
