@@ -160,9 +160,8 @@ def is_away(ksr: Ksr, rid: str) -> bool:
 
 def of_invite(ksr: Ksr) -> Side:
     """Return the caller, from the INVITE under the worker's hands."""
-    return _side(ksr, pv_text(ksr, "$ft"), pv_text(ksr, "$fu"))._replace(
-        route=route_uris(pv_text(ksr, RECORD_ROUTES)), cseq=cseq_of(ksr)
-    )
+    tag, uri = pv_text(ksr, "$ft"), pv_text(ksr, "$fu")
+    return _side(ksr, tag, uri, route_uris(pv_text(ksr, RECORD_ROUTES)), cseq_of(ksr), "")
 
 
 def of_reply(ksr: Ksr, rid: str) -> Side:
@@ -172,8 +171,12 @@ def of_reply(ksr: Ksr, rid: str) -> Side:
 
 def of_read(ksr: Ksr, rid: str, tag: str, recorded: tuple[str, ...]) -> Side:
     """Return the same, where its To tag and the URIs of its Record-Route are read."""
-    ours = next((at for at, uri in enumerate(recorded) if rid in uri), 0)
-    return _side(ksr, tag, pv_text(ksr, "$tu"))._replace(route=recorded[:ours][::-1], shown=pv_text(ksr, "$fu"))
+    ours = 0
+    for at, uri in enumerate(recorded):
+        if rid in uri:
+            ours = at
+            break
+    return _side(ksr, tag, pv_text(ksr, "$tu"), recorded[:ours][::-1], 0, pv_text(ksr, "$fu"))
 
 
 def cseq_of(ksr: Ksr) -> int:
@@ -206,10 +209,11 @@ def _transaction(ksr: Ksr) -> str:
     return f"{ksr.pv.geti('$T(id_index)')}:{ksr.pv.geti('$T(id_label)')}"
 
 
-def _side(ksr: Ksr, tag: str, uri: str) -> Side:
+def _side(ksr: Ksr, tag: str, uri: str, route: tuple[str, ...], cseq: int, shown: str) -> Side:
+    """Return who sent the message, in one piece: what `_replace` adds costs as much as the side."""
     ip, protocol = source_ip(ksr), pv_text(ksr, "$proto")
     hop = source_uri(ip, ksr.pv.geti("$sp"), protocol)
-    return Side(tag, uri, ip, hop, target=contact_of(ksr), socket=_socket(ksr, protocol.lower()))
+    return Side(tag, uri, ip, hop, contact_of(ksr), route, cseq, shown, _socket(ksr, protocol.lower()))
 
 
 def _socket(ksr: Ksr, protocol: str) -> str:
@@ -222,7 +226,15 @@ def _socket(ksr: Ksr, protocol: str) -> str:
 def signed(ksr: Ksr, source_ip: str, route: Route, settings: Settings, unix_ms: int) -> str:
     """Return the token of a call: for its own Call-ID and tag, and to the hosts that it may be ended at."""
     call = route.call
-    uris = (contact_of(ksr), *(target.next_hop for target in route.targets))
-    ways = (host for target in route.targets for host in target.limits.hosts)  # of redirects
-    hosts = (source_ip, *(host for host in map(host_of, uris) if host), *ways)
-    return sign(settings.secret, call.rid, call.call_id, call.from_tag, Origin(settings.node, unix_ms, hosts))
+    hosts = [source_ip]
+    uris = [contact_of(ksr)]
+    ways: list[str] = []  # of redirects
+    for target in route.targets:
+        uris.append(target.next_hop)
+        ways.extend(target.limits.hosts)
+    for uri in uris:
+        host = host_of(uri)
+        if host:
+            hosts.append(host)
+    origin = Origin(settings.node, unix_ms, tuple(hosts + ways))
+    return sign(settings.secret, call.rid, call.call_id, call.from_tag, origin)
