@@ -16,7 +16,7 @@ from kemi.adapters.ksr_queue import ByeAnswered, LateAnswer, LoginAnswered, Mess
 from kemi.adapters.ksr_read import HEAD_MAX, head, pv_text, source_ip, text, values
 from kemi.adapters.ksr_strip import strip_interpreted
 from kemi.adapters.ksr_within import REFRESHING, Ours
-from kemi.core.sides import CALLEE, CALLER, Side, route_uris
+from kemi.core.sides import CALLEE, CALLER, Side, counted, route_uris
 from kemi.core.token import token_of
 
 TRYING: Final = 100
@@ -140,7 +140,7 @@ def _is_late(ksr: Ksr, rid: str, callee: Side | None, reply: _Reply) -> bool:
 def _join(ksr: Ksr, rid: str, reply: _Reply) -> None:
     callee = reply.side(ksr, rid)
     early = ksr_sides.get(ksr, rid, ksr_sides.early_of(callee.tag))
-    ksr_sides.put(ksr, rid, CALLEE, callee._replace(cseq=early.cseq if early else 0))
+    ksr_sides.put(ksr, rid, CALLEE, counted(callee, early.cseq) if early else callee)
     ksr_sides.forget_early(ksr, rid)
     ksr_connections.talk(ksr, rid, CALLEE, callee)
 

@@ -5,7 +5,6 @@ A call without a caller's row is over, or began elsewhere. A row outlives no cal
 
 from __future__ import annotations
 
-from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -24,7 +23,9 @@ BOOT: Final = "boot"  # Unix ms of this node's start, as text: KSR knows no inte
 EARLY_S: Final = 400  # beyond the longest ringing
 EARLIES: Final = "earlies"  # table: how many sides of a call have rung, and branches of several are over
 EARLY_MAX: Final = 32  # of a call with thirty branches; what rings is for others to say, and memory is everybody's
-EARLY_ROW_MAX: Final = 8_192  # characters, two a byte
+EARLY_ROW_MAX: Final = 8_192  # characters, two a byte; half of them where a row is plain
+PLAIN: Final = "= "  # so begins a row in plain text; neither JSON nor hexadecimal digits do
+_SPACES: Final = 8  # in a plain row without a route: before each of its eight fields
 ATTEMPT: Final = "attempt"
 MANY: Final = "+"
 BRANCHES_MAX: Final = 30  # of a transaction: max_branches in kamailio.cfg
@@ -51,10 +52,24 @@ def get(ksr: Ksr, rid: str, which: str) -> Side | None:
     return _read(row) if isinstance(row, str) else None
 
 
-@lru_cache(maxsize=16)
 def _read(row: str) -> Side:
-    """Read a side; one message asks for the same one several times."""
-    return codec.read(Side, row)
+    """Read a side as `_row` writes it, or the release before did. Raises ValueError where it is none."""
+    if not row.startswith(PLAIN):
+        return codec.read(Side, row)
+    _, tag, uri, ip, hop, target, cseq, shown, socket, *route = row.split(" ")
+    return tuple.__new__(Side, (tag, uri, ip, hop, target, tuple(route), int(cseq), shown, socket))
+
+
+def _row(side: Side) -> str:
+    """Write a side: its fields between spaces, the route last. What has a space or an odd character is packed."""
+    tag, uri, ip, hop, target, route, cseq, shown, socket = side
+    row = " ".join(["=", tag, uri, ip, hop, target, str(cseq), shown, socket, *route])
+    is_plain = row.isascii() and row.isprintable() and row.count(" ") == _SPACES + len(route)
+    return row if is_plain else codec.write(side)
+
+
+def _is_long(row: str) -> bool:
+    return len(row) * (2 if row.startswith(PLAIN) else 1) > EARLY_ROW_MAX
 
 
 def early_of(tag: str) -> str:
@@ -64,16 +79,16 @@ def early_of(tag: str) -> str:
 
 def put(ksr: Ksr, rid: str, which: str, side: Side) -> None:
     """Remember a side."""
-    row = codec.write(side)
+    row = _row(side)
     if which in (CALLER, CALLEE):
         ksr.htable.sht_sets(SIDES, f"{rid}/{which}", row)
-    elif len(row) <= EARLY_ROW_MAX:
+    elif not _is_long(row):
         ksr.htable.sht_setxs(SIDES, f"{rid}/{which}", row, EARLY_S)
 
 
 def put_early(ksr: Ksr, rid: str, side: Side) -> None:
     """Remember a side that begins to ring, of which a call has so many and no more."""
-    if len(side.tag) > TAG_MAX or len(codec.write(side)) > EARLY_ROW_MAX:
+    if len(side.tag) > TAG_MAX or _is_long(_row(side)):
         return
     number = ksr.htable.sht_inc(EARLIES, rid)
     if number <= EARLY_MAX:
@@ -160,9 +175,8 @@ def is_away(ksr: Ksr, rid: str) -> bool:
 
 def of_invite(ksr: Ksr) -> Side:
     """Return the caller, from the INVITE under the worker's hands."""
-    return _side(ksr, pv_text(ksr, "$ft"), pv_text(ksr, "$fu"))._replace(
-        route=route_uris(pv_text(ksr, RECORD_ROUTES)), cseq=cseq_of(ksr)
-    )
+    tag, uri = pv_text(ksr, "$ft"), pv_text(ksr, "$fu")
+    return _side(ksr, tag, uri, route_uris(pv_text(ksr, RECORD_ROUTES)), cseq_of(ksr), "")
 
 
 def of_reply(ksr: Ksr, rid: str) -> Side:
@@ -172,8 +186,12 @@ def of_reply(ksr: Ksr, rid: str) -> Side:
 
 def of_read(ksr: Ksr, rid: str, tag: str, recorded: tuple[str, ...]) -> Side:
     """Return the same, where its To tag and the URIs of its Record-Route are read."""
-    ours = next((at for at, uri in enumerate(recorded) if rid in uri), 0)
-    return _side(ksr, tag, pv_text(ksr, "$tu"))._replace(route=recorded[:ours][::-1], shown=pv_text(ksr, "$fu"))
+    ours = 0
+    for at, uri in enumerate(recorded):
+        if rid in uri:
+            ours = at
+            break
+    return _side(ksr, tag, pv_text(ksr, "$tu"), recorded[:ours][::-1], 0, pv_text(ksr, "$fu"))
 
 
 def cseq_of(ksr: Ksr) -> int:
@@ -206,10 +224,11 @@ def _transaction(ksr: Ksr) -> str:
     return f"{ksr.pv.geti('$T(id_index)')}:{ksr.pv.geti('$T(id_label)')}"
 
 
-def _side(ksr: Ksr, tag: str, uri: str) -> Side:
+def _side(ksr: Ksr, tag: str, uri: str, route: tuple[str, ...], cseq: int, shown: str) -> Side:
+    """Return who sent the message, in one piece: what `_replace` adds costs as much as the side."""
     ip, protocol = source_ip(ksr), pv_text(ksr, "$proto")
     hop = source_uri(ip, ksr.pv.geti("$sp"), protocol)
-    return Side(tag, uri, ip, hop, target=contact_of(ksr), socket=_socket(ksr, protocol.lower()))
+    return Side(tag, uri, ip, hop, contact_of(ksr), route, cseq, shown, _socket(ksr, protocol.lower()))
 
 
 def _socket(ksr: Ksr, protocol: str) -> str:
@@ -222,7 +241,15 @@ def _socket(ksr: Ksr, protocol: str) -> str:
 def signed(ksr: Ksr, source_ip: str, route: Route, settings: Settings, unix_ms: int) -> str:
     """Return the token of a call: for its own Call-ID and tag, and to the hosts that it may be ended at."""
     call = route.call
-    uris = (contact_of(ksr), *(target.next_hop for target in route.targets))
-    ways = (host for target in route.targets for host in target.limits.hosts)  # of redirects
-    hosts = (source_ip, *(host for host in map(host_of, uris) if host), *ways)
-    return sign(settings.secret, call.rid, call.call_id, call.from_tag, Origin(settings.node, unix_ms, hosts))
+    hosts = [source_ip]
+    uris = [contact_of(ksr)]
+    ways: list[str] = []  # of redirects
+    for target in route.targets:
+        uris.append(target.next_hop)
+        ways.extend(target.limits.hosts)
+    for uri in uris:
+        host = host_of(uri)
+        if host:
+            hosts.append(host)
+    origin = Origin(settings.node, unix_ms, tuple(hosts + ways))
+    return sign(settings.secret, call.rid, call.call_id, call.from_tag, origin)

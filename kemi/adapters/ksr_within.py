@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 from kemi.adapters import ksr_connections, ksr_dlg_var, ksr_mask, ksr_media, ksr_sides
 from kemi.adapters.ksr_api import Ksr
 from kemi.adapters.ksr_queue import Ended, Message, Moved
-from kemi.adapters.ksr_read import head, pv_text, text
+from kemi.adapters.ksr_read import head, pv_text, source_ip, text
 from kemi.adapters.ksr_shared import is_known_call
 from kemi.adapters.ksr_strip import strip_interpreted
-from kemi.core.sides import CALLEE, CALLER, CSEQ_MAX, Side, host_of, route_uris
+from kemi.core.sides import CALLEE, CALLER, CSEQ_MAX, Side, counted, host_of, route_uris
 from kemi.core.token import PARAMETER, Token, token_of
 
 FAILURE: Final = "ksr_within_failure"
@@ -49,7 +49,6 @@ class _Within(NamedTuple):
     """A request as read. rest: URIs of its Route after ours."""
 
     method: str
-    call_id: str
     from_tag: str
     to_tag: str
     cseq: int
@@ -78,13 +77,14 @@ def serve(ksr: Ksr, ours: Ours, method: str) -> None:
     if not routes:
         _refuse(ksr, NO_CALL)
         return
-    request = _read(ksr, method, routes)
-    token = token_of(ours.secret, f"<{routes[0]}>", request.call_id, request.from_tag, request.to_tag)
+    call_id, from_tag, to_tag = text(ksr.kx.get_callid), pv_text(ksr, "$ft"), pv_text(ksr, "$tt")
+    token = token_of(ours.secret, f"<{routes[0]}>", call_id, from_tag, to_tag)
     if token is None:
         _refuse(ksr, NO_CALL)
         return
     is_to_us = ksr.is_myself(routes[0])
-    request = request._replace(rest=_beyond_us(ksr, token, routes) if is_to_us else routes)
+    rest = _beyond_us(ksr, token, routes) if is_to_us else routes
+    request = _Within(method, from_tag, to_tag, ksr_sides.cseq_of(ksr), rest)
     caller = ksr_sides.get(ksr, token.rid, CALLER)
     if caller is None:
         _of_before(ksr, ours, token, request, is_to_us=is_to_us)
@@ -125,17 +125,6 @@ def _beyond_us(ksr: Ksr, token: Token, routes: tuple[str, ...]) -> tuple[str, ..
     return routes
 
 
-def _read(ksr: Ksr, method: str, routes: tuple[str, ...]) -> _Within:
-    return _Within(
-        method,
-        text(ksr.kx.get_callid),
-        pv_text(ksr, "$ft"),
-        pv_text(ksr, "$tt"),
-        ksr_sides.cseq_of(ksr),
-        routes[1:],
-    )
-
-
 def _pair(ksr: Ksr, token: Token, caller: Side, request: _Within) -> _Pair | None:
     """Return who speaks to whom, None when the called side has another tag."""
     tag = request.to_tag if token.is_callers else request.from_tag
@@ -159,17 +148,16 @@ def _go_on(ksr: Ksr, ours: Ours, rid: str, request: _Within, pair: _Pair) -> Non
     if request.method == "BYE" and is_ringing and pair.sender_is != CALLER:
         _refuse(ksr, NO_CALL)  # RFC 3261 §15: who rings has nothing to end, and the others may ring on
         return
-    ip, hop = ksr_sides.source(ksr)
-    sender = pair.sender._replace(cseq=request.cseq)
+    sender = counted(pair.sender, request.cseq)
     if request.method in REFRESHING:
-        sender = sender.refreshed(ip, hop, ksr_sides.contact_of(ksr))
+        sender = sender.refreshed(*ksr_sides.source(ksr), ksr_sides.contact_of(ksr))
         keep = ksr_connections.ring if is_ringing else ksr_connections.talk
         keep(ksr, rid, pair.sender_is, sender)
     if is_ringing or request.method != "BYE":
         ksr_sides.put(ksr, rid, pair.sender_is, sender)
         ours.tell(Moved(rid, pair.sender_is, sender))
     else:
-        is_sure = sender.is_at(ip) and request.rest == pair.other.route
+        is_sure = sender.is_at(source_ip(ksr)) and request.rest == pair.other.route
         if ours.tell(Ended(rid, pair.sender_is, ours.now_ns, ours.now_ms, is_sure=is_sure, side=sender)):
             ksr_sides.forget(ksr, rid)  # else the dialog's end tells
         ksr_connections.part(ksr, rid, pair.sender_is, sender)
@@ -241,7 +229,7 @@ def _of_before(ksr: Ksr, ours: Ours, token: Token, request: _Within, *, is_to_us
         return
     if request.method == "BYE":
         by = CALLER if token.is_callers else CALLEE
-        ip, _ = ksr_sides.source(ksr)
+        ip = source_ip(ksr)
         goes_on = is_to_us and not is_known_call(ksr, token.rid)
         ours.tell(
             Ended(token.rid, by, ours.now_ns, ours.now_ms, is_followed=False, ip=ip, is_relayed=goes_on),

@@ -69,8 +69,10 @@ class Side(NamedTuple):
 
     def is_at(self, ip: str) -> bool:
         """Tell whether messages of this side may come from `ip`."""
+        if ip == self.ip:
+            return True
         hosts = {host_of(uri) for uri in (self.target, *self.route[:1]) if uri}
-        return ip == self.ip or ip in hosts
+        return ip in hosts
 
     def refreshed(self, ip: str, hop: str, target: str) -> Side:
         """Return this side after it gave a new Contact, from its own address only (RFC 3261 §12.2).
@@ -89,6 +91,14 @@ class Side(NamedTuple):
     def after(self, before: Side) -> Side:
         """Return this side, of which `before` was known; a CSeq never falls."""
         return self._replace(cseq=max(self.cseq, before.cseq))
+
+
+def counted(side: Side, cseq: int) -> Side:
+    """Return a side after its request of this CSeq. Made in one piece: `_replace` costs twice as much."""
+    if cseq == side.cseq:
+        return side
+    tag, uri, ip, hop, target, route, _, shown, socket = side
+    return Side(tag, uri, ip, hop, target, route, cseq, shown, socket)
 
 
 def source_uri(ip: str, port: int, transport: str) -> str:

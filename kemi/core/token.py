@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kemi.core.mac import mac
@@ -20,6 +21,7 @@ from kemi.core.mac import mac
 PARAMETER: Final = "tdm"
 HOSTS_MAX: Final = 16
 ROUTE_MAX: Final = 8_192  # characters
+NODES_KEPT: Final = 16  # marks of node names, per process: its own, and those of tests
 _MAC_CHARACTERS: Final = 16  # 64 bits: guessed only on line, one request at a time
 _MARK_CHARACTERS: Final = 4
 _NODE_CHARACTERS: Final = 8
@@ -59,7 +61,7 @@ class Token(NamedTuple):
 def sign(secret: bytes, rid: str, call_id: str, from_tag: str, origin: Origin) -> str:
     """Return the value of our Record-Route parameter. rid: 32 hex characters; from_tag: the caller's."""
     hosts = tuple(dict.fromkeys(origin.hosts))[:HOSTS_MAX]
-    marks = "".join(_host_mark(secret, rid, host) for host in hosts)
+    marks = "".join([_host_mark(secret, rid, host) for host in hosts])
     text = f"{rid}.{origin.issued_ms:012x}{_node_mark(origin.node)}{marks}"
     return f"{text}.{_mac(secret, text, call_id, from_tag)}"
 
@@ -71,7 +73,7 @@ def token_of(secret: bytes, route: str, call_id: str, from_tag: str, to_tag: str
         text = f"{rid}.{issued}{node}{marks}"
         for tag, is_callers in ((from_tag, True), (to_tag, False)):
             if tag and hmac.compare_digest(signature, _mac(secret, text, call_id, tag)):
-                hosts = tuple(marks[at : at + _MARK_CHARACTERS] for at in range(0, len(marks), _MARK_CHARACTERS))
+                hosts = tuple([marks[at : at + _MARK_CHARACTERS] for at in range(0, len(marks), _MARK_CHARACTERS)])
                 return Token(rid, int(issued, 16), node, hosts, is_callers)
     return None
 
@@ -85,5 +87,6 @@ def _host_mark(secret: bytes, rid: str, host: str) -> str:
     return mac(secret, f"host:{rid}\n{host}".encode()).hex()[:_MARK_CHARACTERS]
 
 
+@lru_cache(maxsize=NODES_KEPT)
 def _node_mark(node: str) -> str:
     return hashlib.sha256(node.encode()).hexdigest()[:_NODE_CHARACTERS]

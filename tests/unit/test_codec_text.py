@@ -38,6 +38,46 @@ def test_a_row_of_the_release_before_is_read_after_a_reload() -> None:
     assert ksr_sides.get(ksr, "rid", CALLER) == SIDE
 
 
+@given(SIDES)
+def test_a_side_is_read_as_it_was_put_whatever_it_holds(side: Side) -> None:
+    ksr = FakeKsr()
+    ksr_sides.put(ksr, "rid", CALLER, side)
+    row = str(ksr.htable.sht_get(ksr_sides.SIDES, f"rid/{CALLER}"))
+
+    assert ksr_sides.get(ksr, "rid", CALLER) == side
+    assert row.isascii()
+    assert row.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("side", "is_plain"),
+    [
+        (SIDE, True),
+        (SIDE._replace(route=()), True),
+        (SIDE._replace(route=("",)), True),
+        (SIDE._replace(tag=""), True),
+        (SIDE._replace(tag="a b"), False),
+        (SIDE._replace(route=("a b",)), False),
+        (SIDE._replace(shown="a\0b"), False),
+        (SIDE._replace(shown="\u00e9"), False),
+    ],
+)
+def test_a_side_without_spaces_and_odd_characters_is_kept_as_plain_text(side: Side, *, is_plain: bool) -> None:
+    ksr = FakeKsr()
+    ksr_sides.put(ksr, "rid", CALLER, side)
+
+    assert str(ksr.htable.sht_get(ksr_sides.SIDES, f"rid/{CALLER}")).startswith("= ") == is_plain
+    assert ksr_sides.get(ksr, "rid", CALLER) == side
+
+
+@pytest.mark.parametrize("packed", [SIDE, SIDE._replace(tag="a b")])
+def test_rows_packed_by_the_release_before_are_read_after_a_reload(packed: Side) -> None:
+    ksr = FakeKsr()
+    ksr.htable.sht_sets(ksr_sides.SIDES, f"rid/{CALLER}", codec.write(packed))
+
+    assert ksr_sides.get(ksr, "rid", CALLER) == packed
+
+
 def test_a_message_of_the_release_before_is_read_after_a_reload() -> None:
     ksr = FakeKsr()
     ksr.mqueue.mq_add(ksr_queue.QUEUE, "held", b64encode(msgpack.packb(HELD)).decode())

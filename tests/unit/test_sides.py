@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kemi.core.sides import _ANGLE, ROUTES_MAX, Side, contact_uri, host_of, route_uris, source_uri
+from kemi.core.sides import _ANGLE, ROUTES_MAX, Side, contact_uri, counted, host_of, route_uris, source_uri
 
 HOP = "sip:192.0.2.1:5070;transport=udp"
 SIDE = Side("t", "sip:a@x", "192.0.2.1", HOP, "sip:a@192.0.2.8")
@@ -102,3 +102,10 @@ def test_routes_in_their_usual_form_are_read_like_all_others(pieces: list[str]) 
     is_odd = len(found) > ROUTES_MAX or ":" in _ANGLE.sub("", header)
 
     assert route_uris(header) == (() if is_odd else found)
+
+
+@pytest.mark.parametrize("cseq", [0, 7, 8])
+def test_a_side_after_a_request_differs_in_its_cseq_alone(cseq: int) -> None:
+    side = Side("t", "sip:a@x", "192.0.2.1", HOP, "sip:a@192.0.2.8", ("sip:p;lr",), 7, "sip:s@x", "udp:192.0.2.9:5060")
+
+    assert counted(side, cseq) == side._replace(cseq=cseq)
