@@ -198,6 +198,7 @@ def _note(ksr: Ksr, plan: Plan, target: Target, place: int, applied_us: int) -> 
         is_fork=bool(plan.forks),
         told=(target.from_uri, target.to_uri) if plan.forks else (),
         applied_us=applied_us,
+        cseq=ksr_sides.cseq_of(ksr),
     )
     ksr_plan.note(ksr, branch, asked)
 

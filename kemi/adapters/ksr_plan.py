@@ -154,7 +154,7 @@ class Asked(NamedTuple):
     ring_s: how long it may ring; longest_ms: what all of the attempt may take. place: of the target, -1 = not known.
     is_fork: others ring beside it. Of such only: status: the final one, 0 = none came; told: From and To that it shows,
     "" = as they came. sent_to: where, of a relayed call. applied_us: of the INVITE's own: how long it took from the
-    decision until it left, else -1.
+    decision until it left, else -1. cseq: number of the caller's INVITE, 0 in rows of the release before.
     """
 
     server_id: int
@@ -170,6 +170,7 @@ class Asked(NamedTuple):
     told: tuple[str, ...] = ()
     sent_to: str = ""
     applied_us: int = -1
+    cseq: int = 0
 
     def pdd_ms(self, now_ns: int = 0) -> int:
         """Return what passed until it first rang; else until now_ns where it is given: the answer; −1 = neither."""

@@ -89,7 +89,6 @@ class FakeKsr(Module):
         self.taken = ("", "")
         self.calls: list[tuple[object, ...]] = []
         self.is_dropped = False
-        self.invite_cseq = ""  # of the transaction that is found; "" = of any
         self.sent: list[tuple[int, str]] = []
         self.requests: list[tuple[str, ...]] = []
         self.reply_headers: list[str] = []

@@ -210,8 +210,7 @@ class Tmx(Module):
 
     @strict
     def t_reply_callid(self, call_id: str, cseq: str, code: int, phrase: str, /) -> int:
-        is_there = cseq == (self.fake.invite_cseq or cseq)
-        return YES if call_id and cseq.isdecimal() and code and phrase and is_there else NO
+        return YES if call_id and cseq.isdecimal() and code and phrase else NO
 
 
 class Sl(Module):

@@ -155,7 +155,11 @@ def test_a_call_that_rings_is_ended_and_the_hunt_with_it(edge: Edge, phone: Endp
     """The caller is told at once, the carrier gets a CANCEL, no other one is asked, and the hold is released."""
     call = dial(phone, f"{ABROAD}@a.example")
     invite = edge.acme.wait_request("INVITE")
-    edge.acme.send(edge.acme.reply(invite, 180, "Ringing"))
+    edge.acme.send(edge.acme.reply(invite, 180, "Ringing", extra=("Require: 100rel", "RSeq: 1")))
+    while (ringing := phone.receive()).status < 180:
+        pass
+    phone.send(phone.within("PRACK", ringing, cseq=3, extra=("RAck: 1 2 INVITE",)))
+    edge.acme.wait_request("PRACK")  # which waits for its answer: that must not be the call's
     until(lambda: edge.node.noc("calls state=ringing")["count"] == 1, ABOUT_S, "the call that rings")
     (row,) = edge.node.noc("calls state=ringing")["calls"]
     answer = edge.node.noc(f"end {row['rid']}" if which == "one" else f"end account={row['chain'][-1]}")
@@ -166,7 +170,7 @@ def test_a_call_that_rings_is_ended_and_the_hunt_with_it(edge: Edge, phone: Endp
     end = edge.event(final.get("Call-ID")).end
 
     assert answer == ({"ending": row["rid"]} if which == "one" else {"ending": 1, "not_yet": 0, "ringing": 0})
-    assert final.status == 480
+    assert (final.status, final.get("CSeq")) == (480, "2 INVITE")
     assert (end.outcome, end.status, end.reason, end.ended_by) == ("failed", 480, "noc", "noc")
     ((server_id, status, _),) = tried(end)
     assert (server_id, status) == (row["server_id"], 0)
